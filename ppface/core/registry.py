@@ -1,0 +1,83 @@
+"""Where components are found: a kind ("loss") and a name ("SSDLoss") give a class or an annotated factory."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PACKAGES = {  # kind -> the package that imports every component of that kind
+    "run": "ppface.engine.run",
+    "model": "ppface.nets.model",
+    "backbone": "ppface.nets.backbones",
+    "neck": "ppface.nets.necks",
+    "head": "ppface.nets.heads",
+    "loss": "ppface.losses",
+    "post": "ppface.post",
+    "overlap": "ppface.post",
+    "optimizer": "ppface.optim",
+    "schedule": "ppface.optim",
+    "clip": "ppface.optim",
+    "dataset": "ppface.data",
+    "transform": "ppface.data.transforms",
+    "evaluator": "ppface.evaluators",
+    "augmented_test": "ppface.evaluators",
+}
+_components: dict[str, dict[str, Callable]] = {kind: {} for kind in PACKAGES}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Says in an annotation that a parameter takes a component.
+
+    `backbone: Annotated[nn.Layer, Kind("backbone")]` receives the built component;
+    `neck: Annotated[Callable[..., nn.Layer], Kind("neck")]` receives a factory, to be called with what the parent supplies.
+
+    Args:
+        kind: a key of PACKAGES.
+        default: the component meant by a mapping without `name`.
+    """
+
+    kind: str
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """Says in an annotation that the parent supplies this parameter, so that YAML need not: `Annotated[list[int], Supplied("by FaceModel")]`.
+
+    A value written in YAML must agree with the supplied one.
+    """
+
+    by: str
+
+
+def register(kind: str) -> Callable:
+    """Class or function decorator: the component becomes `{name: <its __name__>}` of that kind in every config."""
+    assert kind in PACKAGES, f"unknown kind {kind!r}"
+
+    def add(component: Callable) -> Callable:
+        name = component.__name__
+        assert _components[kind].get(name, component).__module__ == component.__module__, f"two components are called {name}"
+        _components[kind][name] = component
+        return component
+
+    return add
+
+
+def names(kind: str) -> list[str]:
+    """All names of one kind, sorted."""
+    importlib.import_module(PACKAGES[kind])
+    return sorted(_components[kind])
+
+
+def find(kind: str, name: str) -> Callable | None:
+    """The component, or None where no component of that kind has that name."""
+    importlib.import_module(PACKAGES[kind])
+    return _components[kind].get(name)
+
+
+def nearest(word: str, choices: list[str]) -> str | None:
+    """The choice most like `word`, if any is alike enough to be meant: upper and lower case do not count."""
+    folded = {choice.lower(): choice for choice in choices}
+    match = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
+    return folded[match[0]] if match else None

@@ -1,0 +1,57 @@
+"""THE list of what a sample and a batch may hold: every key, its shape and its type, in one place."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Key:
+    """One array of a batch. Shapes leave out the batch axis; "G" is an axis of varying length that is padded.
+
+    Args:
+        dtype: NumPy type name.
+        shape: sizes and names of the axes of one sample.
+        about: what it is, with units.
+    """
+
+    dtype: str
+    shape: tuple
+    about: str
+
+
+KEYS = {
+    "image": Key("uint8", (3, "H", "W"), "RGB pixels, 0..255; the model casts and normalises"),
+    "gt_boxes": Key("float32", ("G", 4), "faces as x1, y1, x2, y2 in pixels of `image`; padding rows are zero"),
+    "gt_landmarks": Key("float32", ("G", "K", 2), "x, y in pixels of `image`; zero where not labelled"),
+    "gt_has_landmarks": Key("bool", ("G",), "whether the face's landmarks are labelled"),
+    "gt_count": Key("int64", (), "how many rows of the arrays over G are real; made by `collate`"),
+    "label": Key("int64", (), "identity, 0..class_num-1"),
+    "pose": Key("float32", (3,), "yaw, pitch, roll in degrees"),
+}
+
+
+def ragged(key: str) -> bool:
+    """Whether the first axis of this key varies from sample to sample (and follows the faces of a picture)."""
+    shape = KEYS[key].shape
+    return bool(shape) and shape[0] == "G"
+
+
+def collate(samples: list[dict]) -> dict[str, np.ndarray]:
+    """Stacks samples, all with the same keys of KEYS, into one batch; axis G is padded with zeros to the longest, at least 1.
+
+    Shape:
+        [{"image": (3, H, W), "gt_boxes": (G_i, 4), ...}] * N -> {"image": (N, 3, H, W), "gt_boxes": (N, max G_i, 4), "gt_count": (N,), ...}
+    """
+    batch: dict[str, np.ndarray] = {}
+    for key in samples[0]:
+        arrays = [np.asarray(sample[key], dtype=KEYS[key].dtype) for sample in samples]
+        if ragged(key):
+            counts = np.array([len(array) for array in arrays], dtype="int64")
+            padded = np.zeros((len(arrays), max(1, counts.max()), *arrays[0].shape[1:]), dtype=KEYS[key].dtype)
+            for row, array in zip(padded, arrays, strict=True):
+                row[: len(array)] = array
+            batch[key], batch["gt_count"] = padded, counts
+        else:
+            batch[key] = np.stack(arrays)
+    return batch

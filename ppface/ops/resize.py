@@ -1,0 +1,39 @@
+"""At which size a picture of any size enters the network when it is tested."""
+
+from typing import Literal
+
+
+class TestSize:
+    """The test policy: original size, a fixed size, or a fixed long or short side with the aspect ratio kept.
+
+    Args:
+        mode: "native" keeps the picture's size; "stretch" takes exactly `size`; "long_side" and "short_side" scale that side to `size[0]`.
+        size: (height, width) in pixels; unused by "native".
+        max_side: no side becomes longer than this many pixels (0: no limit); the aspect ratio is kept.
+
+    Raises:
+        ValueError: a mode other than "native" without a size.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    def __init__(
+        self,
+        mode: Literal["native", "stretch", "long_side", "short_side"] = "native",
+        size: tuple[int, int] | None = None,
+        max_side: int = 0,
+    ):
+        if mode != "native" and (size is None or min(size) < 1):
+            raise ValueError(f"TestSize: expected size: [height, width] of at least 1 with mode {mode!r}, received {size}")
+        self.mode, self.size, self.max_side = mode, size, max_side
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture -> (height, width) at which it is tested, each at least 1."""
+        if self.mode == "stretch":
+            return self.size
+        scale = 1.0
+        if self.mode != "native":
+            scale = self.size[0] / (max if self.mode == "long_side" else min)(height, width)
+        if self.max_side:
+            scale = min(scale, self.max_side / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))

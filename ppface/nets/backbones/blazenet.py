@@ -1,0 +1,151 @@
+"""BlazeNet: the light backbone of BlazeFace, single and double blocks of 5x5 depthwise convolutions."""
+
+from typing import Literal
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppface.core.registry import register
+from ppface.nets.layers import ConvBN
+
+
+@register("backbone")
+class BlazeNet(nn.Layer):
+    """Backbone of BlazeFace, Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047, figure 2 and table 4, in PaddleDetection's variant:
+    batch norm after every convolution, and a 1x1 convolution on a shortcut that changes size.
+
+    One feature map leaves for each resolution of the double blocks, from the last block of that resolution: strides 8 and 16
+    with the published filters.
+
+    Args:
+        blaze_filters: a single block each, [in, out] or [in, out, stride].
+        double_blaze_filters: a double block each, [in, mid, out] or [in, mid, out, stride].
+        act: activation after the first 1x1 convolution of every double block; all others are ReLU.
+        use_5x5kernel: False replaces every depthwise 5x5 by two depthwise 3x3.
+        stem_kernel: kernel of the first convolution; PaddleDetection takes 3, the paper 5.
+        conv_lr: factor on the learning rate of all convolution weights; PaddleDetection's recipe trains them with 0.1.
+
+    Shape:
+        (N, 3, H, W) -> list of (N, out_channels[i], ceil(H / strides[i]), ceil(W / strides[i]))
+
+    Raises:
+        ValueError: an entry of the wrong length, with a stride other than 1 or 2, whose `in` is not the `out` before it,
+            or a block that keeps the size but not the channels.
+    """
+
+    published_names = (  # PaddleDetection -> ppface
+        (r"^backbone\.conv1\.", "backbone.stem."),
+        (r"^backbone\.blaze_(\d+)\.", r"backbone.single_blocks.\1."),
+        (r"^backbone\.double_blaze_(\d+)\.", r"backbone.double_blocks.\1."),
+        (r"\.(?:double_)?blaze_\d+([12])_dw(?:_1)?\.", r".dw\1.0."),
+        (r"\.(?:double_)?blaze_\d+([12])_dw_2\.", r".dw\1.1."),
+        (r"\.(?:double_)?blaze_\d+_shortcut_conv\.", ".shortcut."),
+        (r"\.conv_pw\.", ".pw1."),
+        (r"\.conv_pw2\.", ".pw2."),
+    )
+
+    def __init__(
+        self,
+        blaze_filters: list[list[int]],
+        double_blaze_filters: list[list[int]],
+        act: Literal["relu", "hard_swish"] = "relu",
+        use_5x5kernel: bool = True,
+        stem_kernel: Literal[3, 5] = 3,
+        conv_lr: float = 1.0,
+    ):
+        super().__init__()
+        last = _check(blaze_filters, "blaze_filters", 2, None)
+        _check(double_blaze_filters, "double_blaze_filters", 3, last)
+        kernels = (5,) if use_5x5kernel else (3, 3)
+        self.stem = ConvBN(3, blaze_filters[0][0], stem_kernel, stride=2, conv_lr=conv_lr)
+        self.single_blocks, self.double_blocks = nn.LayerList(), nn.LayerList()
+        stride = 2
+        for channels_in, out, *step in blaze_filters:
+            self.single_blocks.append(SingleBlock(channels_in, out, *(step or [1]), kernels, conv_lr))
+            stride *= self.single_blocks[-1].stride
+        self.out_channels: list[int] = []
+        self.strides: list[int] = []
+        self.leaves: list[bool] = []  # whether the features after this double block leave the backbone
+        for i, (channels_in, mid, out, *step) in enumerate(double_blaze_filters):
+            self.double_blocks.append(DoubleBlock(channels_in, mid, out, *(step or [1]), kernels, act, conv_lr))
+            stride *= self.double_blocks[-1].stride
+            following = double_blaze_filters[i + 1 : i + 2]
+            self.leaves.append(not following or following[0][3:] == [2])
+            if self.leaves[-1]:
+                self.out_channels.append(out)
+                self.strides.append(stride)
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        x = self.stem(x)
+        for block in self.single_blocks:
+            x = block(x)
+        features = []
+        for block, leaves in zip(self.double_blocks, self.leaves, strict=True):
+            x = block(x)
+            if leaves:
+                features.append(x)
+        return features
+
+
+class SingleBlock(nn.Layer):
+    """Depthwise (ReLU), 1x1 without activation, plus the shortcut, ReLU: figure 1, left."""
+
+    def __init__(self, channels_in: int, out: int, stride: int, kernels: tuple[int, ...], conv_lr: float):
+        super().__init__()
+        self.stride = stride
+        self.dw1 = _depthwise(channels_in, kernels, stride, conv_lr)
+        self.pw1 = ConvBN(channels_in, out, 1, act=None, conv_lr=conv_lr)
+        self.shortcut = ConvBN(channels_in, out, 1, conv_lr=conv_lr) if stride == 2 else None
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.relu(_shortcut(self, x) + self.pw1(self.dw1(x)))
+
+
+class DoubleBlock(nn.Layer):
+    """Depthwise (ReLU), 1x1 (`act`), depthwise (ReLU), 1x1 (ReLU), plus the shortcut, ReLU: figure 1, right."""
+
+    def __init__(self, channels_in: int, mid: int, out: int, stride: int, kernels: tuple[int, ...], act: str, conv_lr: float):
+        super().__init__()
+        self.stride = stride
+        self.dw1 = _depthwise(channels_in, kernels, stride, conv_lr)
+        self.pw1 = ConvBN(channels_in, mid, 1, act=act, conv_lr=conv_lr)
+        self.dw2 = _depthwise(mid, kernels, 1, conv_lr)
+        self.pw2 = ConvBN(mid, out, 1, conv_lr=conv_lr)
+        self.shortcut = ConvBN(channels_in, out, 1, conv_lr=conv_lr) if stride == 2 else None
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.relu(_shortcut(self, x) + self.pw2(self.dw2(self.pw1(self.dw1(x)))))
+
+
+def _depthwise(channels: int, kernels: tuple[int, ...], stride: int, conv_lr: float) -> nn.Sequential:
+    """One depthwise convolution a kernel; the last one strides."""
+    strides = (1,) * (len(kernels) - 1) + (stride,)
+    layers = [ConvBN(channels, channels, k, s, groups=channels, conv_lr=conv_lr) for k, s in zip(kernels, strides, strict=True)]
+    return nn.Sequential(*layers)
+
+
+def _shortcut(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
+    if block.shortcut is None:
+        return x
+    return block.shortcut(F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True))  # ceil: odd sizes, as the strided convolution
+
+
+def _check(filters: list[list[int]], argument: str, length: int, last: int | None) -> int:
+    """Checks one list of blocks that follows `last` channels, and returns the channels it ends with."""
+    words = ["in", "out"] if length == 2 else ["in", "mid", "out"]
+    if not filters:
+        raise ValueError(f"BlazeNet: expected at least one block in {argument}, received []")
+    for i, entry in enumerate(filters):
+        where = f"BlazeNet: {argument}[{i}]: expected"
+        if len(entry) not in (length, length + 1) or min(entry) < 1:
+            raise ValueError(f"{where} [{', '.join(words)}] or [{', '.join(words)}, stride], each at least 1, received {entry}")
+        stride, out = (entry + [1])[length], entry[length - 1]
+        if stride not in (1, 2):
+            raise ValueError(f"{where} stride 1 or 2, received {entry}")
+        if last is not None and entry[0] != last:
+            raise ValueError(f"{where} in={last}, the channels of the block before it, received {entry}")
+        if stride == 1 and out != entry[0]:
+            raise ValueError(f"{where} out={entry[0]} as stride 1 adds the input to the output, received {entry}")
+        last = out
+    return last

@@ -1,0 +1,95 @@
+"""FaceHead: one 3x3 convolution a level for boxes, scores and landmarks of every anchor."""
+
+from typing import Annotated
+
+import paddle
+from paddle import nn
+
+from ppface.core.registry import Supplied, register
+from ppface.ops.anchors import level_anchors
+
+CACHED_SIZES = 16  # anchors of as many input sizes are kept
+
+
+@register("head")
+class FaceHead(nn.Layer):
+    """Single-shot face head, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.1, with the square anchors of BlazeFace,
+    https://arxiv.org/abs/1907.05047, section 3.2; the convolutions of PaddleDetection's FaceHead.
+
+    Args:
+        in_channels: channels of every feature map.
+        min_sizes: side lengths in pixels of the square anchors of a cell, one list a feature map.
+        steps: pixels of the input a cell, one number a feature map.
+        landmarks: landmarks of a face, 0 for none.
+
+    Shape:
+        list of (N, C, H, W), image (N, 3, height, width) -> {"boxes": (N, A, 4) offsets, "logits": (N, A, 2) face and background,
+        "anchors": (A, 4) centre x, y, width, height over the size of `image`, "size": (2,) int height and width,
+        "landmarks": (N, A, landmarks, 2) offsets if any}; anchors go by level, row, column, min_size
+
+    Raises:
+        ValueError: not as many `min_sizes` and `steps` as feature maps, an empty or repeated or non-positive entry, or negative `landmarks`.
+    """
+
+    takes = ("image",)
+    published_names = (  # PaddleDetection -> ppface
+        (r"^blaze_head\.(boxes|scores)(\d+)\.", r"head.\1.\2."),
+    )
+
+    def __init__(
+        self,
+        in_channels: Annotated[list[int], Supplied("by the neck or backbone")],
+        min_sizes: list[list[float]],
+        steps: list[int],
+        landmarks: int = 0,
+    ):
+        super().__init__()
+        if not len(min_sizes) == len(steps) == len(in_channels):
+            raise ValueError(
+                f"FaceHead: expected min_sizes and steps for each of {len(in_channels)} feature maps, "
+                f"received {len(min_sizes)} min_sizes and {len(steps)} steps"
+            )
+        if any(not sizes or min(sizes) <= 0 or len(set(sizes)) != len(sizes) for sizes in min_sizes):
+            raise ValueError(f"FaceHead: expected min_sizes to hold different numbers above 0 for every level, received {min_sizes}")
+        if min(steps) < 1 or landmarks < 0:
+            raise ValueError(f"FaceHead: expected steps >= 1 and landmarks >= 0, received steps={steps}, landmarks={landmarks}")
+        self.min_sizes, self.steps, self.landmark_count = min_sizes, steps, landmarks
+        counts = [len(sizes) for sizes in min_sizes]
+
+        def convolutions(width: int) -> nn.LayerList:
+            return nn.LayerList([nn.Conv2D(c, k * width, 3, padding=1) for c, k in zip(in_channels, counts, strict=True)])
+
+        self.boxes, self.scores = convolutions(4), convolutions(2)
+        self.landmarks = convolutions(2 * landmarks) if landmarks else None
+        self.out_channels = list(in_channels)
+        self._cache: dict[tuple, paddle.Tensor] = {}
+
+    def forward(self, features: list[paddle.Tensor], image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        outputs = {
+            "boxes": _rows(self.boxes, features, 4),
+            "logits": _rows(self.scores, features, 2),
+            "anchors": self._anchors(features, image),
+            "size": paddle.shape(image)[2:],
+        }
+        if self.landmarks is not None:
+            flat = _rows(self.landmarks, features, 2 * self.landmark_count)
+            outputs["landmarks"] = flat.reshape([0, -1, self.landmark_count, 2])
+        return outputs
+
+    def _anchors(self, features: list[paddle.Tensor], image: paddle.Tensor) -> paddle.Tensor:
+        """Anchors of this input size: remembered in dynamic mode, computed inside the graph in static mode."""
+        size, *levels = (paddle.shape(x)[2:] for x in (image, *features))
+        if not paddle.in_dynamic_mode():
+            return level_anchors(levels, size, self.steps, self.min_sizes)
+        key = tuple(tuple(x.shape[2:]) for x in (image, *features))
+        if key not in self._cache:
+            if len(self._cache) >= CACHED_SIZES:
+                self._cache.clear()
+            self._cache[key] = level_anchors(levels, size, self.steps, self.min_sizes)
+        return self._cache[key]
+
+
+def _rows(convolutions: nn.LayerList, features: list[paddle.Tensor], width: int) -> paddle.Tensor:
+    """Convolves every level and lays the results out as (N, A, width)."""
+    maps = [convolution(x) for convolution, x in zip(convolutions, features, strict=True)]
+    return paddle.concat([x.transpose([0, 2, 3, 1]).reshape([0, -1, width]) for x in maps], axis=1)

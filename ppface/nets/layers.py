@@ -1,0 +1,55 @@
+"""Building blocks shared by the networks."""
+
+from typing import Literal
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+ACTIVATIONS = {
+    None: lambda x: x,
+    "relu": F.relu,
+    "hard_swish": F.hardswish,
+    # not F.leaky_relu: oneDNN's fusion of convolution and leaky_relu crashes paddle.inference 3.3
+    "leaky": lambda x: paddle.maximum(x, 0.01 * x),
+}
+
+
+class ConvBN(nn.Layer):
+    """Convolution without bias, batch norm (eps 1e-5, momentum 0.9), activation; weights start Kaiming-normal by fan-in.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd; the padding keeps the size at stride 1.
+        stride: 1 or more.
+        groups: `in_channels` makes the convolution depthwise.
+        act: the activation, None for none; "leaky" has slope 0.01.
+        conv_lr: factor on the learning rate of the convolution's weight, > 0.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))
+    """
+
+    published_names = ((r"\._conv\.", ".conv."), (r"\._batch_norm\.", ".norm."))  # PaddleDetection -> ppface
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        groups: int = 1,
+        act: Literal["relu", "hard_swish", "leaky"] | None = "relu",
+        conv_lr: float = 1.0,
+    ):
+        super().__init__()
+        weight = paddle.ParamAttr(learning_rate=conv_lr, initializer=nn.initializer.KaimingNormal())
+        self.conv = nn.Conv2D(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, weight_attr=weight, bias_attr=False
+        )
+        self.norm = nn.BatchNorm2D(out_channels)
+        self.act = ACTIVATIONS[act]
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.act(self.norm(self.conv(x)))

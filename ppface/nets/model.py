@@ -1,0 +1,77 @@
+"""FaceModel: input, backbone, neck and head, for every task."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import paddle
+from paddle import nn
+
+import ppface.nets.backbones
+import ppface.nets.heads
+import ppface.nets.necks  # noqa: F401
+from ppface.core.registry import Kind, register
+from ppface.ops.resize import TestSize
+
+
+class Input(nn.Layer):
+    """What enters the network: raw RGB pixels, which it casts and normalises as (x - mean) / std.
+
+    Args:
+        size: (height, width) in pixels of training batches.
+        mean: of red, green, blue, on 0..255 values.
+        std: of red, green, blue, on 0..255 values, > 0.
+        test: at which size pictures are tested; None means stretched to `size`.
+
+    Shape:
+        (N, 3, H, W) uint8 or float RGB in 0..255 -> (N, 3, H, W) float32
+
+    Raises:
+        ValueError: a size below 1, not three means and deviations, or a deviation that is not positive.
+    """
+
+    def __init__(self, size: tuple[int, int], mean: list[float], std: list[float], test: TestSize | None = None):
+        super().__init__()
+        if min(size) < 1:
+            raise ValueError(f"Input: expected size: [height, width] of at least 1, received {size}")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(f"Input: expected three means and three std above 0 (red, green, blue), received mean={mean}, std={std}")
+        self.size, self.test = tuple(size), test or TestSize("stretch", tuple(size))
+        # not persistable: they belong to the configuration, and published weights do not hold them
+        self.register_buffer("mean", paddle.to_tensor(mean, "float32").reshape([1, 3, 1, 1]), persistable=False)
+        self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        return (image.astype("float32") - self.mean) / self.std
+
+
+@register("model")
+class FaceModel(nn.Layer):
+    """The one model class of ppface: input -> backbone -> neck? -> head.
+
+    Args:
+        input: size and normalisation.
+        backbone: (N, 3, H, W) -> features; says its `out_channels`.
+        head: made with `in_channels`, called with the features and the batch keys it names in `takes`.
+        neck: made with `in_channels`, features -> features; says its `out_channels`.
+
+    Shape:
+        {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs
+    """
+
+    def __init__(
+        self,
+        input: Input,
+        backbone: Annotated[nn.Layer, Kind("backbone")],
+        head: Annotated[Callable[..., nn.Layer], Kind("head")],
+        neck: Annotated[Callable[..., nn.Layer], Kind("neck")] | None = None,
+    ):
+        super().__init__()
+        self.input, self.backbone = input, backbone
+        self.neck = neck(in_channels=backbone.out_channels) if neck else None
+        self.head = head(in_channels=(self.neck or backbone).out_channels)
+
+    def forward(self, batch: dict) -> dict[str, paddle.Tensor]:
+        features = self.backbone(self.input(batch["image"]))
+        if self.neck is not None:
+            features = self.neck(features)
+        return self.head(features, *(batch.get(key) for key in self.head.takes))

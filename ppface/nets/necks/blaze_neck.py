@@ -1,0 +1,103 @@
+"""BlazeNeck: a feature pyramid of two levels and context modules, both optional."""
+
+from typing import Annotated, Literal
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppface.core.registry import Supplied, register
+from ppface.nets.layers import ConvBN
+
+
+@register("neck")
+class BlazeNeck(nn.Layer):
+    """Neck of PaddleDetection's BlazeFace-FPN-SSH, https://github.com/PaddlePaddle/PaddleDetection (ppdet/modeling/necks/blazeface_fpn.py): a feature pyramid,
+    Lin et al. 2017, https://arxiv.org/abs/1612.03144, then SSH's context module, Najibi et al. 2017, https://arxiv.org/abs/1708.03979, figure 4.
+
+    Args:
+        in_channels: channels of the two feature maps, the finer one first.
+        neck_type: which of the two parts; None and "None" pass the features through.
+        conv_lr: factor on the learning rate of all convolution weights; PaddleDetection's recipe trains them with 0.1.
+
+    Shape:
+        [(N, C0, H, W), (N, C1, ceil(H / 2), ceil(W / 2))] -> the same sizes with `out_channels`: C1 // 2 each after a pyramid
+
+    Raises:
+        ValueError: not two feature maps, or channels that cannot be split (by 2 for the pyramid, then by 4 for the context).
+    """
+
+    published_names = (  # PaddleDetection -> ppface
+        (r"^neck\.fpn\.conv1_fpn\.", "neck.fpn.fine."),
+        (r"^neck\.fpn\.conv2_fpn\.", "neck.fpn.coarse."),
+        (r"^neck\.fpn\.conv3_fpn\.", "neck.fpn.merge."),
+        (r"^neck\.ssh1\.conv(\d)_ssh\.", r"neck.ssh.0.conv.\1."),
+        (r"^neck\.ssh2\.conv(\d)_ssh\.", r"neck.ssh.1.conv.\1."),
+    )
+
+    def __init__(
+        self,
+        in_channels: Annotated[list[int], Supplied("by the backbone")],
+        neck_type: Literal["None", "only_fpn", "only_ssh", "fpn_ssh"] | None = "fpn_ssh",
+        conv_lr: float = 1.0,
+    ):
+        super().__init__()
+        parts = neck_type or "None"
+        if parts != "None" and len(in_channels) != 2:
+            raise ValueError(f"BlazeNeck: expected two feature maps, received in_channels={in_channels}")
+        self.fpn, self.ssh = None, None
+        channels = list(in_channels)
+        if "fpn" in parts:
+            self.fpn = Pyramid(channels, channels[1] // 2, conv_lr)
+            channels = [channels[1] // 2] * 2
+        if "ssh" in parts:
+            if any(c < 4 or c % 4 for c in channels):
+                raise ValueError(f"BlazeNeck: expected multiples of 4 channels before the context modules, received {channels}")
+            self.ssh = nn.LayerList([Context(c, conv_lr) for c in channels])
+        self.out_channels = channels
+
+    def forward(self, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        if self.fpn is not None:
+            features = self.fpn(*features)
+        if self.ssh is not None:
+            features = [context(x) for context, x in zip(self.ssh, features, strict=True)]
+        return features
+
+
+class Pyramid(nn.Layer):
+    """Two 1x1 laterals; the coarser one, doubled in size, is added to the finer one and smoothed by a 3x3."""
+
+    def __init__(self, in_channels: list[int], out: int, conv_lr: float):
+        super().__init__()
+        self.fine = ConvBN(in_channels[0], out, 1, act="leaky", conv_lr=conv_lr)
+        self.coarse = ConvBN(in_channels[1], out, 1, act="leaky", conv_lr=conv_lr)
+        self.merge = ConvBN(out, out, 3, act="leaky", conv_lr=conv_lr)
+
+    def forward(self, fine: paddle.Tensor, coarse: paddle.Tensor) -> list[paddle.Tensor]:
+        fine, coarse = self.fine(fine), self.coarse(coarse)
+        return [self.merge(fine + _doubled(coarse, fine)), coarse]
+
+
+class Context(nn.Layer):
+    """SSH context module: one, two and three 3x3 convolutions in a row, their outputs side by side, ReLU."""
+
+    def __init__(self, channels: int, conv_lr: float):
+        super().__init__()
+        half, quarter = channels // 2, channels // 4
+        shapes = [(channels, half, None), (half, quarter, "leaky"), (quarter, quarter, None)] + [
+            (quarter, quarter, act) for act in ("leaky", None)
+        ]
+        self.conv = nn.LayerList([ConvBN(a, b, 3, act=act, conv_lr=conv_lr) for a, b, act in shapes])
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        one = self.conv[0](x)
+        two = self.conv[2](self.conv[1](one))
+        three = self.conv[4](self.conv[3](two))
+        return F.relu(paddle.concat([one, two, three], axis=1))
+
+
+def _doubled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
+    """Nearest x2, cropped to the height and width of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement."""
+    x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
+    size = paddle.shape(like)
+    return x[:, :, : size[2], : size[3]]

@@ -1,0 +1,73 @@
+"""A head on its neck and shoulders, and how it is laid over a picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ppface.data.synthetic import brush
+from ppface.data.synthetic.head import Head
+
+NECK = np.array([(-0.30, 0.35), (0.30, 0.35), (0.33, 1.2), (0.6, 1.45), (-0.6, 1.45), (-0.33, 1.2)])
+SHIRT = np.array([(-0.36, 1.17), (-0.95, 1.42), (-1.38, 1.75), (-1.55, 2.4), (-1.6, 9.0), (1.6, 9.0), (1.55, 2.4), (1.38, 1.75), (0.95, 1.42), (0.36, 1.17)])
+COLLAR = np.array([(-0.36, 1.17), (0.36, 1.17), (0.0, 1.60)])
+
+
+@dataclass(frozen=True)
+class Person:
+    """A head somewhere in a picture.
+
+    Args:
+        head: the drawing.
+        corner: x, y in the picture of the drawing's first pixel; may lie outside.
+        scale: pixels of half a head height.
+        skin: RGB of the neck.
+        shirt: RGB.
+    """
+
+    head: Head
+    corner: tuple[int, int]
+    scale: float
+    skin: brush.Color
+    shirt: brush.Color
+
+    def move(self, points: np.ndarray) -> np.ndarray:
+        """Points of the head's drawing (..., 2) -> of the picture."""
+        return points + np.float32(self.corner)
+
+    @property
+    def box(self) -> np.ndarray:
+        """(4,): the face's box in the picture."""
+        return self.move(self.head.box.reshape(2, 2)).reshape(4)
+
+    def body(self) -> list[tuple[np.ndarray, brush.Color]]:
+        """Neck, shirt and collar in the picture: polygons and their colours; the neck follows the chin half of the way."""
+        middle = len(self.head.image) / 2
+        lean = 0.3 * (self.head.landmarks[3:, 0].mean() - middle)
+        at = np.array([middle + lean, middle]) + self.corner
+        shadow = brush.shade(self.skin, 0.66)
+        shapes = ((SHIRT, self.shirt), (COLLAR, brush.shade(self.skin, 0.8)), (NECK[[0, 1, 2, 5]], shadow))
+        return [(shape * self.scale + at, color) for shape, color in shapes]
+
+    def paint(self, image: np.ndarray, owner: np.ndarray, number: int) -> None:
+        """Lays body and head over the picture.
+
+        `owner` (height, width) uint8 takes, at each pixel, who is seen there: 2 * number + 1 for the face, 2 * number for the rest of
+        the head, 0 for a body or what is in front of the face; number from 1.
+        """
+        for shape, color in self.body():
+            brush.fill(image, shape, color)
+            brush.fill(owner, shape, 0)
+        here, there = self.shared(image.shape)
+        head, target, mine = self.head, image[here], owner[here]
+        rest = cv2.merge([cv2.bitwise_not(head.cover[there])] * 3)
+        cv2.add(cv2.multiply(target, rest, scale=1 / 255), head.image[there], target)
+        mine[head.cover[there] > 127] = 2 * number
+        mine[head.face[there] > 127] = 2 * number + 1
+        mine[head.occlusion[there] > 127] = 0
+
+    def shared(self, shape: tuple) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The part that picture and drawing share, as slices of each."""
+        (x, y), side = self.corner, len(self.head.image)
+        left, top, right, bottom = max(x, 0), max(y, 0), min(x + side, shape[1]), min(y + side, shape[0])
+        return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))

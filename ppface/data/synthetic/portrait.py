@@ -1,0 +1,65 @@
+"""One person in the middle of a picture, for recognition and landmarks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppface.data.synthetic import background
+from ppface.data.synthetic.head import draw_head
+from ppface.data.synthetic.identity import Identity
+from ppface.data.synthetic.mood import Expression, Light, Pose
+from ppface.data.synthetic.occluder import Occluder
+from ppface.data.synthetic.person import Person
+
+FILL = 0.34  # half a head height as a share of the picture's side: room for hair above and shoulders below
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One drawn person. Coordinates are pixels of `image`, (0, 0) the outer corner of the first.
+
+    Args:
+        image: (size, size, 3) uint8 RGB.
+        box: (4,) float32 x1, y1, x2, y2.
+        landmarks: (5, 2) float32, as `Head.landmarks`.
+        points: (6, 2) float32, as `Head.points`.
+        occlusion: (size, size) bool, where an occluder covers the picture.
+    """
+
+    image: np.ndarray
+    box: np.ndarray
+    landmarks: np.ndarray
+    points: np.ndarray
+    occlusion: np.ndarray
+
+
+def draw_portrait(
+    identity: Identity,
+    pose: Pose,
+    light: Light,
+    expression: Expression,
+    size: int,
+    rng: np.random.Generator,
+    occluder: Occluder | None = None,
+) -> Portrait:
+    """Draws one person, the head's middle in the middle of the picture; nothing blurs it (`camera.expose` does that).
+
+    Args:
+        identity: who.
+        pose: where the head looks.
+        light: where light comes from.
+        expression: what the face does.
+        size: side of the square picture in pixels, > 0.
+        rng: draws the background and the shirt, nothing of the face.
+        occluder: what hides part of the face.
+    """
+    image = background.backdrop((size, size), rng)
+    shirt = tuple(rng.integers(10, 246, 3).tolist())
+    head = draw_head(identity, pose, light, expression, FILL * size, occluder)
+    corner = (size - len(head.image)) // 2
+    person = Person(head, (corner, corner), FILL * size, identity.skin, shirt)
+    person.paint(image, np.zeros((size, size), np.uint8), 1)
+    occlusion = np.zeros((size, size), bool)
+    here, there = person.shared(image.shape)
+    occlusion[here] = head.occlusion[there] > 0
+    return Portrait(image, person.box, person.move(head.landmarks), person.move(head.points), occlusion)

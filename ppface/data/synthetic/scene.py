@@ -1,0 +1,124 @@
+"""A whole picture: cluttered background, people of all sizes, and what is known about them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppface.data.synthetic import background, camera
+from ppface.data.synthetic.head import Head, draw_head
+from ppface.data.synthetic.identity import Identity
+from ppface.data.synthetic.mood import Expression, Light, Pose
+from ppface.data.synthetic.occluder import Occluder
+from ppface.data.synthetic.person import Person
+
+FACE = 1.6  # half head heights from forehead to chin
+PEOPLE = 100_000  # identities that one seed's scenes are peopled with
+TRIES = 8  # places looked at before a face is left out
+SHAPES = (("float32", (4,)), ("float32", (5, 2)), ("float32", (6, 2)), ("bool", (5,)), ("float32", ()), ("int64", ()), ("float32", (3,)))
+LOST = 0.75  # a face hidden by more than this share is not annotated
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn picture with G annotated faces. Coordinates are pixels, (0, 0) the outer corner of the first.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        boxes: (G, 4) float32 x1, y1, x2, y2, within the picture.
+        landmarks: (G, 5, 2) float32, as `Head.landmarks`.
+        points: (G, 6, 2) float32, as `Head.points`.
+        visible: (G, 5) bool, whether the head itself is seen where a landmark is, not an occluder or someone else.
+        hidden: (G,) float32, share of the face behind something or out of the picture.
+        identity: (G,) int64, numbers for `Identity.draw` with the scene's seed.
+        pose: (G, 3) float32, yaw, pitch, roll in degrees.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    points: np.ndarray
+    visible: np.ndarray
+    hidden: np.ndarray
+    identity: np.ndarray
+    pose: np.ndarray
+
+
+def draw_scene(
+    seed: int,
+    index: int,
+    size: tuple[int, int] = (256, 256),
+    faces: tuple[int, int] = (0, 6),
+    face_size: tuple[float, float] = (0.1, 0.6),
+    difficulty: float = 0.5,
+) -> Scene:
+    """Picture `index` of `seed`: a function of its arguments alone.
+
+    Args:
+        seed: of a set of pictures; other seeds share no picture and no person.
+        index: of the picture.
+        size: height and width in pixels.
+        faces: fewest and most faces to place; where there is no room for one it is left out.
+        face_size: smallest and largest height of an upright face, forehead to chin, as a share of the picture's short side.
+        difficulty: 0..1, scales poses, light, occlusion, distractors, blur and noise.
+    """
+    rng = np.random.default_rng((seed, index, 0))
+    image = background.backdrop(size, rng)
+    background.distract(image, rng.binomial(6, 0.6 * difficulty), face_size, rng)
+    light = Light.draw(rng, difficulty)
+    shares = np.exp(rng.uniform(*np.log(face_size), rng.integers(faces[0], faces[1] + 1)))
+    placed: list[tuple[Person, int, Pose]] = []
+    for share in sorted(shares.tolist(), reverse=True):
+        number, pose = int(rng.integers(PEOPLE)), Pose.draw(rng, 0.5 + difficulty)
+        occluder = Occluder.draw(rng) if rng.random() < 0.3 * difficulty else None
+        identity, scale = Identity.draw(seed, number), share * min(size) / FACE
+        head = draw_head(identity, pose, light, Expression.draw(rng), scale, occluder)
+        corner = _place(head, scale, size, [other for other, _, _ in placed], rng)
+        if corner is not None:
+            shirt = tuple(rng.integers(10, 246, 3).tolist())
+            placed.append((Person(head, corner, scale, identity.skin, shirt), number, pose))
+    placed.reverse()  # the small ones are far away
+    owner = np.zeros(size, np.uint8)
+    for order, (person, _, _) in enumerate(placed, start=1):
+        person.paint(image, owner, order)
+    return _annotate(camera.expose(image, rng, difficulty), owner, placed)
+
+
+def _place(head: Head, scale: float, size: tuple[int, int], others: list[Person], rng: np.random.Generator) -> tuple[int, int] | None:
+    """A corner for the drawing that keeps the face in the picture and mostly clear of larger people, or None where there is no room."""
+    low = np.ceil(-head.box[:2])
+    room = np.maximum(np.floor(np.array(size[::-1]) - head.box[2:]) - low, 0)
+    for _ in range(TRIES):
+        corner = low + np.floor(rng.random(2) * (room + 1))
+        box = head.box + np.tile(corner, 2)
+        if all(_covered(box, other) < 0.2 for other in others):
+            return int(corner[0]), int(corner[1])
+    return None
+
+
+def _covered(box: np.ndarray, other: Person) -> float:
+    """The share of a box behind another's head and shoulders, taken as two rectangles."""
+    x1, y1, x2, y2 = other.box
+    return max(_overlap(box, (x1, y1 - 0.4 * other.scale, x2, y2)), _overlap(box, (x1 - 0.7 * other.scale, y2, x2 + 0.7 * other.scale, np.inf)))
+
+
+def _overlap(box: np.ndarray, other: tuple) -> float:
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    return max(width, 0.0) * max(height, 0.0) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _annotate(image: np.ndarray, owner: np.ndarray, placed: list[tuple[Person, int, Pose]]) -> Scene:
+    """Everything known about the people that can still be seen, in the order they were painted."""
+    height, width = owner.shape
+    seen = np.bincount(owner.ravel(), minlength=2 * len(placed) + 2)[3::2]
+    rows = []
+    for order, (person, number, pose) in enumerate(placed, start=1):
+        hidden = 1 - seen[order - 1] / max(1, np.count_nonzero(person.head.face > 127))
+        if hidden > LOST:
+            continue
+        box = person.box.clip(0, (width, height, width, height))
+        landmarks, points = person.move(person.head.landmarks), person.move(person.head.points)
+        x, y = landmarks.astype(int).clip(0, (width - 1, height - 1)).T
+        rows.append((box, landmarks, points, owner[y, x] // 2 == order, hidden, number, (pose.yaw, pose.pitch, pose.roll)))
+    columns = list(zip(*rows, strict=True)) or [()] * len(SHAPES)
+    return Scene(image, *(np.array(column, dtype).reshape(len(rows), *shape) for column, (dtype, shape) in zip(columns, SHAPES, strict=True)))

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Annotated
 
+import numpy as np
 import paddle
 from paddle import nn
 
-import ppface.nets.backbones
-import ppface.nets.heads
-import ppface.nets.necks  # noqa: F401
 from ppface.core.registry import Kind, register
 from ppface.ops.resize import TestSize
 
@@ -53,6 +51,7 @@ class FaceModel(nn.Layer):
         backbone: (N, 3, H, W) -> features; says its `out_channels`.
         head: made with `in_channels`, called with the features and the batch keys it names in `takes`.
         neck: made with `in_channels`, features -> features; says its `out_channels`.
+        post: from the head's outputs to what a user wants of a picture (faces); part of what is evaluated and exported.
 
     Shape:
         {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs
@@ -64,9 +63,10 @@ class FaceModel(nn.Layer):
         backbone: Annotated[nn.Layer, Kind("backbone")],
         head: Annotated[Callable[..., nn.Layer], Kind("head")],
         neck: Annotated[Callable[..., nn.Layer], Kind("neck")] | None = None,
+        post: Annotated[nn.Layer, Kind("post")] | None = None,
     ):
         super().__init__()
-        self.input, self.backbone = input, backbone
+        self.input, self.backbone, self.post = input, backbone, post
         self.neck = neck(in_channels=backbone.out_channels) if neck else None
         self.head = head(in_channels=(self.neck or backbone).out_channels)
 
@@ -75,3 +75,33 @@ class FaceModel(nn.Layer):
         if self.neck is not None:
             features = self.neck(features)
         return self.head(features, *(batch.get(key) for key in self.head.takes))
+
+    def infer(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: the post-processed outputs, or the outputs where there is no `post`."""
+        outputs = self({"image": image})
+        return outputs if self.post is None else self.post(outputs)
+
+    def predictor(self) -> "Predictor":
+        """This model as evaluators see it."""
+        return Predictor(self)
+
+
+class Predictor:
+    """A live model as `predict(batch) -> named arrays`, the same face that an exported model shows.
+
+    Attributes:
+        test_size: the model's own test policy.
+    """
+
+    def __init__(self, model: FaceModel):
+        self.model, self.test_size = model, model.input.test
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """{"image": (N, 3, H, W) uint8} -> arrays by name; in evaluation mode, afterwards as before."""
+        training = self.model.training
+        self.model.eval()
+        with paddle.no_grad():
+            arrays = {name: value.numpy() for name, value in self.model.infer(paddle.to_tensor(batch["image"])).items()}
+        if training:
+            self.model.train()
+        return arrays

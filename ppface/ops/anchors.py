@@ -19,10 +19,11 @@ def level_anchors(levels: list[paddle.Tensor], size: paddle.Tensor, steps: list[
     """
     scale = size.astype("float32").flip(0)
     anchors = []
-    for level, step, sides in zip(levels, steps, min_sizes, strict=True):
-        y, x = ((paddle.arange(level[axis], dtype="float32") + 0.5) * step for axis in (0, 1))
+    for i, level in enumerate(levels):
+        y = (paddle.arange(level[0], dtype="float32") + 0.5) * steps[i]
+        x = (paddle.arange(level[1], dtype="float32") + 0.5) * steps[i]
         y, x = paddle.meshgrid(y, x)
         centres = paddle.stack([x, y], axis=-1).reshape([-1, 1, 2])
-        sides = paddle.to_tensor(sides, dtype="float32").reshape([1, -1, 1])
+        sides = paddle.to_tensor(min_sizes[i], dtype="float32").reshape([1, -1, 1])
         anchors.append(paddle.concat([centres + 0 * sides, 0 * centres + sides], axis=-1).reshape([-1, 2, 2]) / scale)
     return paddle.concat(anchors).reshape([-1, 4])

@@ -81,9 +81,9 @@ class BlazeNet(nn.Layer):
         for block in self.single_blocks:
             x = block(x)
         features = []
-        for block, leaves in zip(self.double_blocks, self.leaves, strict=True):
+        for i, block in enumerate(self.double_blocks):
             x = block(x)
-            if leaves:
+            if self.leaves[i]:
                 features.append(x)
         return features
 

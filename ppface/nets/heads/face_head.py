@@ -28,7 +28,8 @@ class FaceHead(nn.Layer):
         "landmarks": (N, A, landmarks, 2) offsets if any}; anchors go by level, row, column, min_size
 
     Raises:
-        ValueError: not as many `min_sizes` and `steps` as feature maps, an empty or repeated or non-positive entry, or negative `landmarks`.
+        ValueError: not as many `min_sizes` and `steps` as feature maps, an empty, repeated or non-positive entry,
+            or negative `landmarks`.
     """
 
     takes = ("image",)
@@ -68,7 +69,7 @@ class FaceHead(nn.Layer):
         outputs = {
             "boxes": _rows(self.boxes, features, 4),
             "logits": _rows(self.scores, features, 2),
-            "anchors": self._anchors(features, image),
+            "anchors": self._anchors([image, *features]),
             "size": paddle.shape(image)[2:],
         }
         if self.landmarks is not None:
@@ -76,20 +77,26 @@ class FaceHead(nn.Layer):
             outputs["landmarks"] = flat.reshape([0, -1, self.landmark_count, 2])
         return outputs
 
-    def _anchors(self, features: list[paddle.Tensor], image: paddle.Tensor) -> paddle.Tensor:
-        """Anchors of this input size: remembered in dynamic mode, computed inside the graph in static mode."""
-        size, *levels = (paddle.shape(x)[2:] for x in (image, *features))
-        if not paddle.in_dynamic_mode():
-            return level_anchors(levels, size, self.steps, self.min_sizes)
-        key = tuple(tuple(x.shape[2:]) for x in (image, *features))
+    def _anchors(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
+        """Anchors for the image and features in `inputs`: remembered in dynamic mode, computed inside the graph in static mode."""
+        if paddle.in_dynamic_mode():
+            return self._remembered(inputs)
+        return self._computed(inputs)
+
+    def _remembered(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
+        key = tuple(tuple(tensor.shape[2:]) for tensor in inputs)
         if key not in self._cache:
             if len(self._cache) >= CACHED_SIZES:
                 self._cache.clear()
-            self._cache[key] = level_anchors(levels, size, self.steps, self.min_sizes)
+            self._cache[key] = self._computed(inputs)
         return self._cache[key]
+
+    def _computed(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
+        sizes = [paddle.shape(tensor)[2:] for tensor in inputs]
+        return level_anchors(sizes[1:], sizes[0], self.steps, self.min_sizes)
 
 
 def _rows(convolutions: nn.LayerList, features: list[paddle.Tensor], width: int) -> paddle.Tensor:
     """Convolves every level and lays the results out as (N, A, width)."""
-    maps = [convolution(x) for convolution, x in zip(convolutions, features, strict=True)]
+    maps = [convolution(features[i]) for i, convolution in enumerate(convolutions)]
     return paddle.concat([x.transpose([0, 2, 3, 1]).reshape([0, -1, width]) for x in maps], axis=1)

@@ -12,8 +12,9 @@ from ppface.nets.layers import ConvBN
 
 @register("neck")
 class BlazeNeck(nn.Layer):
-    """Neck of PaddleDetection's BlazeFace-FPN-SSH, https://github.com/PaddlePaddle/PaddleDetection (ppdet/modeling/necks/blazeface_fpn.py): a feature pyramid,
-    Lin et al. 2017, https://arxiv.org/abs/1612.03144, then SSH's context module, Najibi et al. 2017, https://arxiv.org/abs/1708.03979, figure 4.
+    """Neck of BlazeFace-FPN-SSH, https://github.com/PaddlePaddle/PaddleDetection, ppdet/modeling/necks/blazeface_fpn.py:
+    a feature pyramid, Lin et al. 2017, https://arxiv.org/abs/1612.03144,
+    then the context module of SSH, Najibi et al. 2017, https://arxiv.org/abs/1708.03979, figure 4.
 
     Args:
         in_channels: channels of the two feature maps, the finer one first.
@@ -60,7 +61,7 @@ class BlazeNeck(nn.Layer):
         if self.fpn is not None:
             features = self.fpn(*features)
         if self.ssh is not None:
-            features = [context(x) for context, x in zip(self.ssh, features, strict=True)]
+            features = [context(features[i]) for i, context in enumerate(self.ssh)]
         return features
 
 

@@ -1,0 +1,121 @@
+"""SSD loss: match anchors to faces, then learn offsets of the matched and scores of the matched and the hardest others."""
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppface.core.registry import register
+from ppface.ops.codec import encode_boxes, encode_landmarks
+from ppface.ops.matching import match
+
+FACE, BACKGROUND = 0, 1
+
+
+@register("loss")
+class SSDLoss(nn.Layer):
+    """SSD loss, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2, equations 1 to 3.
+
+        loc  = loc_weight / P * sum over positives of smooth_l1(offsets - encoded face)
+        conf = conf_weight / P * sum over positives and mined negatives of -log softmax(logits)[class]
+        landmarks = landmark_weight / L * sum over positives with labelled landmarks of smooth_l1(offsets - encoded landmarks)
+
+    An anchor is positive if its IoU with a face is at least `overlap_threshold`, or if it is the best anchor of a face
+    (see ops/matching.py for ties). The other anchors of an image are sorted by their conf loss; `negative_ratio` times its positives count.
+    P and L are numbers of anchors in the whole batch, at least 1. An image without positives mines as many negatives as one
+    with one positive, so that pictures without faces teach too.
+
+    Args:
+        overlap_threshold: IoU from which an anchor is positive, above 0, at most 1.
+        negative_ratio: negatives for each positive, >= 0; rounded down for an image.
+        loc_weight: factor of the box term, >= 0.
+        conf_weight: factor of the score term, >= 0.
+        landmark_weight: factor of the landmark term, >= 0.
+
+    Shape:
+        outputs: boxes (N, A, 4), logits (N, A, 2) face and background, anchors (A, 4), size (2,), landmarks (N, A, K, 2) if learned;
+        batch: gt_boxes (N, G, 4) pixels, gt_count (N,), and with landmarks gt_landmarks (N, G, K, 2), gt_has_landmarks (N, G)
+        -> {"loc": scalar, "conf": scalar, "landmarks": scalar if learned}
+
+    Raises:
+        ValueError: an argument out of its range, or outputs with landmarks and a batch without, or with another number of them.
+    """
+
+    def __init__(
+        self,
+        overlap_threshold: float = 0.35,
+        negative_ratio: float = 3.0,
+        loc_weight: float = 1.0,
+        conf_weight: float = 1.0,
+        landmark_weight: float = 1.0,
+    ):
+        super().__init__()
+        if not 0 < overlap_threshold <= 1:
+            raise ValueError(f"SSDLoss: expected overlap_threshold above 0 and at most 1, received {overlap_threshold}")
+        if min(negative_ratio, loc_weight, conf_weight, landmark_weight) < 0:
+            raise ValueError(
+                "SSDLoss: expected negative_ratio and weights of at least 0, received "
+                f"{negative_ratio=}, {loc_weight=}, {conf_weight=}, {landmark_weight=}"
+            )
+        self.overlap_threshold, self.negative_ratio = overlap_threshold, negative_ratio
+        self.loc_weight, self.conf_weight, self.landmark_weight = loc_weight, conf_weight, landmark_weight
+
+    def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
+        anchors = outputs["anchors"].numpy()
+        height, width = (int(side) for side in outputs["size"])
+        boxes = batch["gt_boxes"].numpy()
+        matched = match(anchors, (height, width), boxes, batch["gt_count"].numpy(), self.overlap_threshold)
+        image, anchor = np.nonzero(matched >= 0)
+        face, anchors = matched[image, anchor], anchors[anchor]
+        scale = np.array([width, height], dtype="float32")
+        losses = {
+            "loc": self._loc(outputs["boxes"], (image, anchor), encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)),
+            "conf": self._conf(outputs["logits"], matched >= 0),
+        }
+        if "landmarks" in outputs:
+            points, known = self._landmarks(outputs, batch)
+            known = known[image, face]
+            where = (image[known], anchor[known])
+            target = encode_landmarks(points[image, face][known] / scale, anchors[known])
+            losses["landmarks"] = self.landmark_weight * _mean_smooth_l1(outputs["landmarks"], where, target)
+        return losses
+
+    def _loc(self, offsets: paddle.Tensor, where: tuple, target: np.ndarray) -> paddle.Tensor:
+        return self.loc_weight * _mean_smooth_l1(offsets, where, target)
+
+    def _conf(self, logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
+        label = paddle.to_tensor(np.where(positive, FACE, BACKGROUND))
+        loss = F.cross_entropy(logits, label, reduction="none").squeeze(-1)
+        chosen = positive | self._hardest(loss.detach().numpy(), positive)
+        return self.conf_weight * (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
+
+    def _hardest(self, loss: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        """(N, A) bool: the mined negatives of every image."""
+        wanted = np.maximum(1, positive.sum(axis=1)) * self.negative_ratio
+        wanted = np.minimum(wanted.astype("int64"), (~positive).sum(axis=1))
+        order = np.argsort(np.where(positive, np.inf, -loss), axis=1, kind="stable")
+        chosen = np.zeros(positive.shape, dtype=bool)
+        np.put_along_axis(chosen, order, np.arange(positive.shape[1]) < wanted[:, None], axis=1)
+        return chosen
+
+    def _landmarks(self, outputs: dict, batch: dict) -> tuple[np.ndarray, np.ndarray]:
+        """(N, G, K, 2) labelled points in pixels, and (N, G) whether they are."""
+        count = outputs["landmarks"].shape[2]
+        if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
+            received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
+            raise ValueError(f"SSDLoss: the head learns {count} landmarks: expected as many in gt_landmarks of the data, received {received}")
+        return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
+
+
+def _mean_smooth_l1(offsets: paddle.Tensor, where: tuple[np.ndarray, np.ndarray], target: np.ndarray) -> paddle.Tensor:
+    """Sum over the anchors at `where` (image, anchor), divided by their number; a zero with zero gradients where there are none.
+
+    Shape:
+        offsets (N, A, ...), target (P, ...) -> scalar
+    """
+    full = np.zeros(offsets.shape, dtype="float32")
+    mask = np.zeros(offsets.shape[:2], dtype="float32")
+    full[where], mask[where] = target, 1
+    mask = paddle.to_tensor(mask.reshape(mask.shape + (1,) * (len(full.shape) - 2)))
+    loss = F.smooth_l1_loss(offsets, paddle.to_tensor(full), reduction="none")
+    return (loss * mask).sum() / max(1, len(target))

@@ -57,7 +57,7 @@ for _tag, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("int", r"^[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+)$", "-+0123456789"),
-    ("float", r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.Inf)$|^\.nan$|^\.NaN$", "-+.0123456789"),
+    ("float", r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf)$|^\.nan$", "-+.0123456789"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
@@ -106,8 +106,8 @@ def _convert(node: yaml.Node, loader: _Loader, source: str, one_line: bool) -> N
                 raise yaml.constructor.ConstructorError(None, None, "expected a word as key", key_node.start_mark)
             if key in children:
                 first = children[key].origin.line
-                also = "" if one_line else f" (first in line {first})"
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice in one mapping{also}", key_node.start_mark)
+                problem = f"the key '{key}' stands twice in one mapping" + ("" if one_line else f" (first in line {first})")
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             child = _convert(value_node, loader, source, one_line)
             child.origin = Origin(source, None if one_line else key_node.start_mark.line + 1)
             children[key] = child

@@ -16,7 +16,8 @@ PACKAGES = {  # kind -> the package that imports every component of that kind
     "overlap": "ppface.post",
     "optimizer": "ppface.optim",
     "schedule": "ppface.optim",
-    "clip": "ppface.optim",
+    "loader": "ppface.data",
+    "trainer": "ppface.engine.trainer",
     "dataset": "ppface.data",
     "transform": "ppface.data.transforms",
     "evaluator": "ppface.evaluators",
@@ -43,9 +44,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Says in an annotation that the parent supplies this parameter, so that YAML need not: `Annotated[list[int], Supplied("by FaceModel")]`.
+    """Says in an annotation that the parent supplies this parameter, so that YAML need not write it.
 
-    A value written in YAML must agree with the supplied one.
+    `in_channels: Annotated[list[int], Supplied("by the model")]`; a value written in YAML must agree with the supplied one.
     """
 
     by: str

@@ -82,13 +82,13 @@ class Spec:
             if name not in known or known[name].supplied is None:
                 continue
             if name in values_ and values_[name] != value:
-                raise ConfigError([
-                    f"{self.arguments[name].origin}: {self._at(name)}: expected {value!r} ({known[name].supplied.by}), received {values_[name]!r}"
-                ])
+                written = f"{self.arguments[name].origin}: {self._at(name)}"
+                raise ConfigError([f"{written}: expected {value!r} (supplied {known[name].supplied.by}), received {values_[name]!r}"])
             values_[name] = value
         for name, parameter in known.items():
             if name not in values_ and parameter.default is inspect.Parameter.empty:
-                raise ConfigError([f"{self.origin}: {self._at(name)}: {self.target.__name__} needs '{name}', and nothing supplies it: write it here"])
+                what = f"{self.target.__name__} needs '{name}', and nothing supplies it: write it here"
+                raise ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
         try:
             return self.target(**values_)
         except ValueError as error:

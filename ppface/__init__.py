@@ -1,0 +1,34 @@
+"""ppface: config-driven training of face detection, recognition and landmarks on PaddlePaddle.
+
+    config = ppface.load_config("configs/detection/blazeface_1000e.yml", ["model.backbone.act=hard_swish"])
+    model = ppface.build_model(config)
+    report = ppface.load_weights(model, "blazeface_1000e.pdparams")
+    faces = ppface.predict.load("output/blazeface/20260101-120000")("picture.jpg")
+
+Importing this package imports no paddle: what needs it is loaded on first use.
+"""
+
+import importlib
+from typing import Any
+
+from ppface.core.cpu import prefer_fast_mkl
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "load_config": "ppface.core.spec",
+    "build_model": "ppface.core.spec",
+    "load_weights": "ppface.nets.weights",
+    "predict": "ppface.predict",
+    "evaluators": "ppface.evaluators",
+}
+__all__ = ["__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
+
+prefer_fast_mkl()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ppface' has no attribute '{name}'")
+    module = importlib.import_module(_LAZY[name])
+    return getattr(module, name, module)

@@ -1,0 +1,36 @@
+"""What every tool does alike: the options for a config, messages on the terminal, one clear line for a user's mistake."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable
+
+from ppface.core.errors import UserError
+from ppface.core.log import show_log
+
+
+def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
+    """An argument parser with `-c FILE` and repeatable `-o key=value ...`."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if config:
+        made.add_argument("-c", "--config", help="a YAML config")
+        made.add_argument(
+            "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a value: train.batch_size=16"
+        )
+    return made
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs a tool: a UserError becomes its message and exit code, Ctrl-C becomes 130, anything else keeps its traceback."""
+    show_log()
+    code: int | None = 1
+    try:
+        code = main()
+    except UserError as error:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code or 0)

@@ -1,0 +1,177 @@
+"""The training loader: which samples stand in which batch, and who reads them. Depends on (seed, epoch, index) alone, never on the worker."""
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.registry import Kind, Supplied, register
+from ppface.data.batch import collate
+from ppface.data.pipeline import Pipeline
+
+
+@dataclass
+class Batch:
+    """What the loader yields.
+
+    Attributes:
+        arrays: keys, shapes and types of ppface.data.batch.KEYS, with a leading batch axis.
+        names: of the samples, for messages.
+        broken: name -> reason, samples that could not be read and whose place the next readable one took.
+    """
+
+    arrays: dict[str, np.ndarray]
+    names: list[str]
+    broken: dict[str, str]
+
+
+class Reader:
+    """Reads samples into batches; the same object works in this process or in a worker.
+
+    Args:
+        dataset: `len`, indexing to samples, `name(i)`.
+        pipeline: from sample to arrays.
+        seed: of all random draws.
+    """
+
+    def __init__(self, dataset: Any, pipeline: Pipeline, seed: int):
+        self.dataset, self.pipeline, self.seed = dataset, pipeline, seed
+
+    def batch(self, epoch: int, indices: list[int]) -> Batch:
+        broken: dict[str, str] = {}
+        read = [self._sample(epoch, index, broken) for index in indices]
+        return Batch(collate([arrays for arrays, _ in read]), [name for _, name in read], broken)
+
+    def _sample(self, epoch: int, index: int, broken: dict[str, str]) -> tuple[dict, str]:
+        """One sample, or the next readable one."""
+        for step in range(len(self.dataset)):
+            i = (index + step) % len(self.dataset)
+            try:
+                rng = np.random.default_rng([self.seed, epoch, i])
+                return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
+            except DataError as error:
+                broken[self.dataset.name(i)] = str(error)
+        raise DataError(f"no sample of this data set can be read; the first: {next(iter(broken.values()))}")
+
+
+@register("loader")
+class Loader:
+    """Batches of transformed samples, shuffled anew each epoch; the last, incomplete batch of an epoch is left out.
+
+    Source: the order of an epoch is `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes every R-th sample of a batch,
+    so that what stands in a batch does not depend on the number of processes or workers.
+
+    Args:
+        dataset: what to train on.
+        transforms: from the sample's picture to the network's input, in order.
+        batch_size: samples a step over all processes together.
+        shuffle: a new order each epoch.
+        workers: reading processes beside each training process; 0 reads in the training process itself.
+        prefetch: batches read ahead a worker.
+        broken_share: share of the data set that may be unreadable, 0..1; one sample more ends the run.
+
+    Shape:
+        `stream()` yields Batch objects whose arrays have batch_size / processes rows.
+
+    Raises:
+        ValueError: a batch size that the processes cannot share, or larger than the data set.
+        DataError: too many broken samples, or a worker that died.
+    """
+
+    def __init__(
+        self,
+        dataset: Annotated[Any, Kind("dataset")],
+        transforms: list[Annotated[Any, Kind("transform")]],
+        batch_size: int,
+        seed: Annotated[int, Supplied("by the run")],
+        rank: Annotated[int, Supplied("by the run")],
+        world: Annotated[int, Supplied("by the run")],
+        shuffle: bool = True,
+        workers: int = 0,
+        prefetch: int = 2,
+        broken_share: float = 0.001,
+    ):
+        if batch_size < 1 or batch_size % world:
+            raise ValueError(f"Loader: expected a batch_size that {world} processes can share equally, received {batch_size}")
+        if batch_size > len(dataset):
+            raise ValueError(f"Loader: expected a batch_size of at most the {len(dataset)} samples of the data set, received {batch_size}")
+        if workers < 0 or prefetch < 1 or not 0 <= broken_share <= 1:
+            received = f"{workers}, {prefetch} and {broken_share}"
+            raise ValueError(f"Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received {received}")
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.seed, self.rank, self.world = seed, rank, world
+        self.workers, self.ahead, self.broken_share = workers, workers * prefetch, broken_share
+        self.broken: dict[str, str] = {}
+        self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): made once an epoch
+        self.reader = Reader(dataset, Pipeline(transforms), seed)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return len(self.dataset) // self.batch_size
+
+    def indices(self, number: int) -> tuple[int, list[int]]:
+        """(epoch, samples of this process) of the batch with this number, counted from the beginning of training."""
+        epoch, position = divmod(number, len(self))
+        if self._order is None or self._order[0] != epoch:
+            everything = np.arange(len(self.dataset))
+            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(everything) if self.shuffle else everything
+        start = position * self.batch_size
+        return epoch, self._order[1][start : start + self.batch_size][self.rank :: self.world].tolist()
+
+    def stream(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches number `start` to `stop`-1 of the training, across epochs. Starting late reads nothing of what came before."""
+        numbers = range(start, stop)
+        batches = self._from_workers(numbers) if self.workers else (self.reader.batch(*self.indices(n)) for n in numbers)
+        for batch in batches:
+            self._count_broken(batch)
+            yield batch
+
+    def _from_workers(self, numbers: range) -> Iterator[Batch]:
+        context = multiprocessing.get_context("forkserver")
+        pool = ProcessPoolExecutor(self.workers, context, initializer=_adopt, initargs=(self.reader,))
+        waiting: deque[Future] = deque()
+        try:
+            for number in numbers:
+                waiting.append(pool.submit(_read, *self.indices(number)))
+                if len(waiting) > self.ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError("a reading worker died (killed, or out of memory): try fewer workers, or train.workers=0 to see its error") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _count_broken(self, batch: Batch) -> None:
+        self.broken.update(batch.broken)
+        if len(self.broken) > self.broken_share * len(self.dataset):
+            listed = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
+            share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"
+            raise DataError(f"{len(self.broken)} sample(s) cannot be read, more than {share}:\n{listed}")
+
+
+_reader: Reader | None = None  # of a worker process
+
+
+def _adopt(reader: Reader) -> None:
+    """Makes this process a worker: one thread, and it ends when the training process does, however that ended."""
+    global _reader
+    _reader = reader
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _read(epoch: int, indices: list[int]) -> Batch:
+    assert _reader is not None
+    return _reader.batch(epoch, indices)

@@ -1,0 +1,165 @@
+"""Checkpoints: one directory each, written aside and renamed, with optimizer state under the parameters' own names."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ppface.core.errors import UserError, WeightsError
+from ppface.core.log import log
+
+WEIGHTS, OPTIMIZER, EMA, STATE, INDEX = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json", "index.json"
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: the newest `keep` and the best.
+
+    Args:
+        folder: made when the first checkpoint is saved.
+        keep: how many of the newest stay, >= 1.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        self.folder, self.keep = folder, keep
+
+    def save(self, arrays: dict[str, dict[str, np.ndarray]], state: dict[str, Any], best: bool) -> Path:
+        """Writes one checkpoint and forgets the oldest; a save that fails harms none that is there.
+
+        Args:
+            arrays: file name -> name -> array.
+            state: plain values; `step` names the checkpoint.
+            best: whether it becomes the best one.
+
+        Raises:
+            UserError: the disk is full or cannot be written.
+        """
+        name = f"step_{state['step']:08d}"
+        aside = self.folder / f".{name}"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            for file, content in arrays.items():
+                save_file({key: np.ascontiguousarray(value) for key, value in content.items()}, aside / file)
+            (aside / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+            for file in aside.iterdir():
+                _to_disk(file)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            aside.rename(self.folder / name)
+            index = self.index() | {"last": name} | ({"best": name} if best else {})
+            _replace(self.folder / INDEX, json.dumps(index))
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise UserError(f"{self.folder / name}: cannot save this checkpoint: {error}; earlier ones are untouched") from error
+        self._forget(index)
+        return self.folder / name
+
+    def index(self) -> dict[str, str]:
+        """{"last": directory name, "best": directory name}, as far as there are any."""
+        file = self.folder / INDEX
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def find(self, which: str) -> Path:
+        """The directory of the "last" or "best" checkpoint; without a best one, the last.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        index = self.index()
+        name = index.get(which) or index.get("last")
+        if name is None:
+            raise WeightsError(f"{self.folder}: expected a run with at least one checkpoint, found none")
+        return self.folder / name
+
+    def _forget(self, index: dict[str, str]) -> None:
+        saved = sorted(path for path in self.folder.glob("step_*") if path.is_dir())
+        for path in saved[: -self.keep]:
+            if path.name not in index.values():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def _replace(file: Path, text: str) -> None:
+    aside = file.with_name(f".{file.name}")
+    aside.write_text(text, encoding="utf-8")
+    _to_disk(aside)
+    aside.replace(file)
+
+
+def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+    """(arrays by file name, state) of one checkpoint directory.
+
+    Raises:
+        WeightsError: a file that is missing or broken.
+    """
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        return {file.name: load_file(file) for file in sorted(folder.glob("*.safetensors"))}, state
+    except (OSError, ValueError, SafetensorError) as error:
+        raise WeightsError(f"{folder}: cannot read this checkpoint: {error}") from error
+
+
+def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in values.items()}
+
+
+@paddle.no_grad()
+def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: str) -> None:
+    """Writes arrays into the tensors of the same names.
+
+    Raises:
+        WeightsError: another set of names, or another shape.
+    """
+    if values.keys() != arrays.keys():
+        odd = sorted(values.keys() ^ arrays.keys())
+        raise WeightsError(f"{where}: this checkpoint is of another network: {len(odd)} names differ, first {odd[0]}")
+    for name, value in values.items():
+        if list(value.shape) != list(arrays[name].shape):
+            raise WeightsError(f"{where}: {name}: expected shape {list(value.shape)}, received {list(arrays[name].shape)}")
+        value.set_value(arrays[name])
+
+
+def optimizer_tensors(optimizer: Any, model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """The optimizer's state as "parameter name in the model/accumulator" -> tensor.
+
+    Paddle keys this state by names that it counts up anew in every process and for every model, so they must not reach a file. The
+    accumulators are made here if the first step has not made them yet.
+    """
+    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    if not optimizer._accumulators:
+        optimizer._create_accumulators(paddle.static.default_main_program().global_block(), parameters)
+    ours = {value.name: name for name, value in model.named_parameters()}
+    tables = optimizer._accumulators | ({"master_weight": optimizer._master_weights} if getattr(optimizer, "_master_weights", None) else {})
+    return {f"{ours[name]}/{kind}": tensor for kind, table in tables.items() for name, tensor in table.items()}
+
+
+def remember(model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, dict[str, np.ndarray]]:
+    """All tensors of a training run as the files of a checkpoint."""
+    files = {WEIGHTS: to_arrays(model.state_dict()), OPTIMIZER: to_arrays(optimizer_tensors(optimizer, model))}
+    return files | ({EMA: to_arrays(average)} if average is not None else {})
+
+
+def restore(folder: Path, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
+    """Puts a checkpoint's tensors back and returns its state.
+
+    Raises:
+        WeightsError: a broken checkpoint, or one of another network or optimizer.
+    """
+    files, state = read(folder)
+    put(model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")
+    put(optimizer_tensors(optimizer, model), files[OPTIMIZER], f"{folder / OPTIMIZER}")
+    if average is not None:
+        if EMA not in files:
+            log.warning("%s has no running average: it starts from the weights", folder)
+        put(average, files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
+    return state

@@ -1,0 +1,150 @@
+"""Where a run computes: CPU or GPU, how many processes, and how those processes wait for one another."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ppface.core.cpu import cores
+from ppface.core.errors import UserError
+
+
+def pick(device: Literal["auto", "cpu", "gpu"]) -> str:
+    """The device meant: "auto" is the GPU where Paddle sees one.
+
+    Raises:
+        UserError: `gpu` on a machine, or with a Paddle, that has none.
+    """
+    import paddle
+
+    found = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    if device == "gpu" and not found:
+        raise UserError("device: expected a GPU, but this Paddle sees none (install paddlepaddle-gpu, or say device: cpu)")
+    return "gpu" if found and device != "cpu" else "cpu"
+
+
+def launched() -> bool:
+    """Whether a launcher (ours or paddle.distributed.launch) started this process as one of several."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1
+
+
+def processes(wanted: int | str, device: str) -> int:
+    """How many training processes the plain command starts: on a CPU one a core, on a GPU one."""
+    if launched():
+        return 1
+    if wanted == "auto":
+        return cores() if device == "cpu" else 1
+    return int(wanted)
+
+
+def launch(command: list[str], count: int) -> int:
+    """Runs `command` as `count` data-parallel processes of one thread each on this machine; returns the first failing exit code, else 0.
+
+    The first process keeps the terminal; the others write errors only. When one fails, the rest are stopped, so that none waits forever.
+    """
+    ports = [_free_port() for _ in range(count)]
+    endpoints = [f"127.0.0.1:{port}" for port in ports]
+    children = []
+    for rank, endpoint in enumerate(endpoints):
+        environment = os.environ | {
+            "PADDLE_TRAINER_ID": str(rank),
+            "PADDLE_TRAINERS_NUM": str(count),
+            "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
+            "PADDLE_CURRENT_ENDPOINT": endpoint,
+            "PADDLE_MASTER": endpoints[0],
+            "PADDLE_DISTRI_BACKEND": "gloo",
+            "OMP_NUM_THREADS": "1",
+        }
+        quiet = {} if rank == 0 else {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        children.append(subprocess.Popen(command, env=environment, **quiet))
+    return _wait(children)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait(children: list[subprocess.Popen]) -> int:
+    def forward(number: int, _frame: Any) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        while True:
+            codes = [child.poll() for child in children]
+            if failed := [code for code in codes if code]:
+                return failed[0] if failed[0] > 0 else 128 - failed[0]
+            if all(code == 0 for code in codes):
+                return 0
+            time.sleep(0.1)
+    finally:
+        _stop(children)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(children: list[subprocess.Popen], patience: float = 5.0) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    deadline = time.monotonic() + patience
+    for child in children:
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+class World:
+    """The processes of this run.
+
+    Attributes:
+        rank: this process, 0..size-1; 0 writes files and evaluates.
+        size: how many processes.
+        device: "cpu" or "gpu".
+    """
+
+    def __init__(self, device: str):
+        import paddle
+
+        self.device = device
+        own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
+        paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
+        if launched():
+            if device == "cpu":
+                os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
+            paddle.distributed.init_parallel_env()
+        self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
+        self._meetings = 0
+
+    def wrap(self, model: Any) -> Any:
+        """The model as the loop calls it: its gradients are averaged over all processes."""
+        import paddle
+
+        return paddle.DataParallel(model) if self.size > 1 else model
+
+    def first_does(self, work: Callable[[], Any]) -> Any:
+        """Process 0 does `work` and returns its result; the others wait and return None. All must call it, in the same order.
+
+        They wait by asking the store: gloo's own barrier gives up after 30 seconds, less than an evaluation takes.
+        """
+        if self.size == 1:
+            return work()
+        from paddle.base.core import create_or_get_global_tcp_store
+
+        store = create_or_get_global_tcp_store()
+        result = work() if self.rank == 0 else None
+        self._meetings += 1
+        place = f"ppface/{self._meetings}"
+        store.add(place, 1)
+        while store.add(place, 0) < self.size:
+            time.sleep(0.02)
+        return result

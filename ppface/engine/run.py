@@ -1,0 +1,145 @@
+"""A whole run: the schema of a config's sections, and how the sections become the objects of the training loop."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from ppface.core.errors import UserError
+from ppface.core.registry import Kind, register
+from ppface.core.spec import Spec
+from ppface.engine.devices import World
+
+CONFIG, ENVIRONMENT = "config.yml", "environment.json"
+PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
+
+
+@register("run")
+class Run:
+    """The sections of a config file. It is a schema first: `load_config` checks a file against this signature.
+
+    Source: DESIGN, "the YAML is the call tree".
+
+    Args:
+        model: what is trained and exported.
+        loss: (outputs, batch) -> weighted scalars; needed to train.
+        optimizer: how the weights follow the gradients; needed to train.
+        train: the data to train on; needed to train.
+        trainer: length and habits of the training; needed to train.
+        evaluators: what is measured, by tools/eval.py and during training.
+        device: "auto" takes the GPU where there is one.
+        processes: data-parallel processes of the plain command; "auto": one a core on a CPU, one on a GPU.
+        seed: of all randomness, >= 0.
+        output: where run folders are made.
+        weights: a weight file to start from.
+
+    Shape:
+        config -> model, loader and trainer, see `assemble`
+    """
+
+    def __init__(
+        self,
+        model: Annotated[Callable, Kind("model", "FaceModel")],
+        loss: Annotated[Callable, Kind("loss")] | None = None,
+        optimizer: Annotated[Callable, Kind("optimizer")] | None = None,
+        train: Annotated[Callable, Kind("loader", "Loader")] | None = None,
+        trainer: Annotated[Callable, Kind("trainer", "Trainer")] | None = None,
+        evaluators: list[Annotated[Callable, Kind("evaluator")]] | None = None,
+        device: Literal["auto", "cpu", "gpu"] = "auto",
+        processes: Literal["auto"] | int = "auto",
+        seed: int = 0,
+        output: str = "output",
+        weights: str | None = None,
+    ):
+        self.model, self.loss, self.optimizer, self.train, self.trainer = model, loss, optimizer, train, trainer
+        self.evaluators, self.device, self.processes, self.seed = evaluators or [], device, processes, seed
+        self.output, self.weights = output, weights
+
+
+def check_trainable(config: Spec) -> None:
+    """Raises UserError where a config lacks a section that training needs."""
+    missing = [name for name in ("loss", "optimizer", "train", "trainer") if config[name] is None]
+    if missing:
+        raise UserError(f"{config.origin.source}: expected {', '.join(missing)} in a config to train from")
+
+
+def assemble(config: Spec, world: World, folder: Path, model: Any) -> Any:
+    """The trainer with everything it needs; only the first process evaluates, so only it opens the evaluators' data.
+
+    Args:
+        config: checked, with all sections of training.
+        world: this process among the others.
+        folder: the run's.
+        model: built from the config, perhaps with weights loaded.
+    """
+    loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
+    return config["trainer"](
+        model=model,
+        loss=config["loss"](),
+        optimizer=config["optimizer"],
+        loader=loader,
+        evaluators=[evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else [],
+        world=world,
+        folder=folder,
+        seed=config["seed"],
+    )
+
+
+def new_folder(config: Spec, name: str) -> Path:
+    """A path `output/name/date-time` for a run; nothing is made yet."""
+    return Path(config["output"]) / name / time.strftime("%Y%m%d-%H%M%S")
+
+
+def open_folder(folder: Path, config: Spec) -> None:
+    """Makes the run's folder with the resolved config and the environment in it.
+
+    Raises:
+        UserError: a folder that cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / ENVIRONMENT).write_text(json.dumps(environment(text), indent=1), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the run's folder: {error.strerror}; choose another with -o output=DIR") from error
+
+
+def environment(config_text: str) -> dict[str, Any]:
+    """What else decides a run's numbers: versions, machine, threads, state of the sources, and a digest of the config."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    switches = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES") if name in os.environ}
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "processes": int(os.environ.get("PADDLE_TRAINERS_NUM", "1")),
+        "environment": switches,
+        "packages": packages,
+        "git": _git_state(),
+        "config_sha256": hashlib.sha256(config_text.encode()).hexdigest(),
+    }
+
+
+def _git_state() -> str | None:
+    """The commit these sources are at, with a mark where they were changed; None where they are not a checkout."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

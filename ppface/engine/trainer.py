@@ -1,0 +1,200 @@
+"""The training loop: one for every task, readable from top to bottom."""
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import paddle
+
+from ppface.core.errors import NumericError
+from ppface.core.log import log
+from ppface.core.registry import Supplied, register
+from ppface.engine import checkpoint
+from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.devices import World
+from ppface.engine.ema import EMA
+from ppface.engine.journal import Journal
+
+ByRun = Supplied("by the run")
+
+
+@register("trainer")
+class Trainer:
+    """Trains a model: forward, losses, backward, step; evaluates, saves and logs on the way.
+
+    Source: the loop is the usual one; linear structure after nanochat and detectron2's plain_train_net.
+
+    Args:
+        epochs: length in passes over the data; give this or `iterations`.
+        iterations: length in optimizer steps.
+        accumulate: batches whose gradients make one step, >= 1.
+        ema: decay of the running average of the weights that is evaluated and saved beside them, 0..1; 0: none.
+        amp: automatic mixed precision; CPUs have no such kernels, and the run says so.
+        eval_every: evaluate after so many epochs (with `iterations`: steps), and at the end; 0: only at the end.
+        save_every: likewise for checkpoints.
+        log_every: steps between two lines of the log.
+        metric: the evaluated value that tells the best checkpoint; none: the first one.
+        higher_is_better: whether more of it is better.
+        keep: how many of the newest checkpoints stay.
+
+    Shape:
+        batch -> `model(batch)` -> outputs; `loss(outputs, batch)` -> {"name": scalar}, already weighted, summed here.
+
+    Raises:
+        ValueError: no length or two, or numbers out of range.
+        NumericError: a loss that is not finite, before the weights are touched.
+    """
+
+    def __init__(
+        self,
+        model: Annotated[Any, ByRun],
+        loss: Annotated[Any, ByRun],
+        optimizer: Annotated[Any, ByRun],
+        loader: Annotated[Any, ByRun],
+        evaluators: Annotated[list, ByRun],
+        world: Annotated[World, ByRun],
+        folder: Annotated[Path, ByRun],
+        seed: Annotated[int, ByRun],
+        epochs: int | None = None,
+        iterations: int | None = None,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        amp: Literal["off", "bf16", "fp16"] = "off",
+        eval_every: int = 1,
+        save_every: int = 1,
+        log_every: int = 20,
+        metric: str | None = None,
+        higher_is_better: bool = True,
+        keep: int = 2,
+    ):
+        if (epochs is None) == (iterations is None) or (epochs or iterations or 0) < 1:
+            raise ValueError(f"Trainer: expected epochs or iterations, one of them, at least 1; received {epochs} and {iterations}")
+        if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every, save_every) < 0:
+            raise ValueError("Trainer: expected accumulate, log_every and keep of at least 1, eval_every and save_every of at least 0")
+        self.model, self.loss, self.loader, self.evaluators, self.world = model, loss, loader, evaluators, world
+        self.folder, self.seed, self.accumulate = folder, seed, accumulate
+        self.steps_per_epoch = len(loader) // accumulate
+        self.total = iterations or epochs * self.steps_per_epoch
+        self.optimizer = optimizer(
+            parameters=[p for p in model.parameters() if not p.stop_gradient], steps_per_epoch=self.steps_per_epoch, total_steps=self.total
+        )
+        unit = 1 if iterations else self.steps_per_epoch
+        self.eval_every, self.save_every, self.log_every = eval_every * unit, save_every * unit, log_every
+        self.metric, self.sign = metric, 1 if higher_is_better else -1
+        self.checkpoints = CheckpointFolder(folder / "checkpoints", keep)
+        self.average = EMA(model, ema) if ema else None
+        self.amp = amp if world.device == "gpu" else "off"
+        if amp != "off" and self.amp == "off":
+            log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training goes on in float32", amp, amp)
+        self.step, self.best, self.last_metrics = 0, None, {}
+
+    def train(self) -> dict[str, float]:
+        """Trains from the present step to the end; returns the last evaluation's metrics."""
+        network = self.world.wrap(self.model)
+        scaler = paddle.amp.GradScaler(enable=self.amp == "fp16")
+        journal = Journal(self.folder if self.world.rank == 0 else None, self.total, self.step, self.log_every, self._images_a_step())
+        stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
+        self.model.train()
+        with contextlib.closing(journal), contextlib.closing(stream):
+            while self.step < self.total:
+                waited, sums = 0.0, {}
+                for part in range(self.accumulate):
+                    before = time.perf_counter()
+                    loaded = next(stream)
+                    waited += time.perf_counter() - before
+                    batch = {key: paddle.to_tensor(array) for key, array in loaded.arrays.items()}
+                    paddle.seed(self._draw(part))
+                    last = part == self.accumulate - 1
+                    with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
+                        outputs = network(batch)
+                        losses = self.loss(outputs, batch)
+                        total = sum(losses.values()) / self.accumulate
+                        self._check(losses, sums, loaded.names)
+                        scaler.scale(total).backward()
+                rate = self.optimizer.get_lr()
+                scaler.step(self.optimizer)
+                scaler.update()
+                self.optimizer.clear_grad()
+                if hasattr(self.optimizer._learning_rate, "step"):
+                    self.optimizer._learning_rate.step()
+                if self.average:
+                    self.average.update()
+                self.step += 1
+                journal.step(self.step, sums, rate, waited)
+                self._evaluate_and_save(journal)
+        return self.last_metrics
+
+    def resume(self, folder: Path) -> None:
+        """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data.
+
+        Raises:
+            WeightsError: a broken checkpoint, or one of another network or optimizer.
+        """
+        state = checkpoint.restore(folder, self.model, self.optimizer, self.average.average if self.average else None)
+        self.step, self.best = state["step"], state["best"]
+        if self.average:
+            self.average.updates = state["ema_updates"]
+        if hasattr(self.optimizer._learning_rate, "step"):
+            self.optimizer._learning_rate.step(self.step)
+        log.info("resumed from %s at step %d of %d", folder, self.step, self.total)
+
+    def _images_a_step(self) -> int:
+        return self.loader.batch_size * self.accumulate
+
+    def _draw(self, part: int) -> int:
+        """The seed of one batch's randomness: a function of (seed, process, step) alone, so that a resumed run draws the same."""
+        return int(np.random.SeedSequence([self.seed, self.world.rank, self.step, part]).generate_state(1)[0])
+
+    def _autocast(self) -> Any:
+        if self.amp == "off":
+            return contextlib.nullcontext()
+        return paddle.amp.auto_cast(dtype="bfloat16" if self.amp == "bf16" else "float16")
+
+    def _check(self, losses: dict[str, paddle.Tensor], sums: dict[str, float], names: list[str]) -> None:
+        """Adds the losses to `sums` and refuses one that is not finite, before anything is changed."""
+        values = paddle.stack([value.astype("float32").reshape([]) for value in losses.values()]).numpy()
+        for name, value in zip(losses, values.tolist(), strict=True):
+            if not np.isfinite(value):
+                state = f"step {self.step + 1} of {self.total}: loss '{name}' is {value}: training stopped before the update"
+                raise NumericError(f"{state}. Its batch: {', '.join(names)}. Try a smaller learning rate or clip_norm")
+            sums[name] = sums.get(name, 0.0) + value / self.accumulate
+
+    def _evaluate_and_save(self, journal: Journal) -> None:
+        end = self.step == self.total
+        evaluates = bool(self.evaluators) and (end or (self.eval_every and self.step % self.eval_every == 0))
+        saves = end or (self.save_every and self.step % self.save_every == 0)
+        if not (evaluates or saves):
+            return
+        self.world.first_does(lambda: self._do_both(journal, evaluates))
+        journal.skip_time()
+
+    def _do_both(self, journal: Journal, evaluates: bool) -> None:
+        metrics = self.evaluate() if evaluates else {}
+        if metrics:
+            journal.write(self.step, metrics)
+            log.info("step %d: %s", self.step, " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+            self.last_metrics = metrics
+        best = self._is_best(metrics)
+        state = {"step": self.step, "total": self.total, "best": self.best, "metrics": metrics}
+        state["ema_updates"] = self.average.updates if self.average else 0
+        files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
+        self.checkpoints.save(files, state, best)
+
+    def evaluate(self) -> dict[str, float]:
+        """All evaluators' values by name, of the running average where there is one."""
+        with self.average.applied() if self.average else contextlib.nullcontext():
+            return {name: float(value) for evaluator in self.evaluators for name, value in evaluator(self.model.predictor())}
+
+    def _is_best(self, metrics: dict[str, float]) -> bool:
+        if not metrics:
+            return False
+        name = self.metric or next(iter(metrics))
+        if name not in metrics:
+            log.warning("trainer.metric=%s was not evaluated; there are %s", name, ", ".join(metrics))
+            return False
+        if self.best is not None and self.sign * metrics[name] <= self.sign * self.best:
+            return False
+        self.best = metrics[name]
+        return True

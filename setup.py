@@ -1,0 +1,37 @@
+"""Packaging: `pip install -e ".[cpu]"` or `".[gpu]"`, and `".[cpu,dev]"` to work on ppface itself."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "ppface" / "__init__.py").read_text(encoding="utf-8")).group(1)
+
+setup(
+    name="ppface",
+    version=VERSION,
+    description="Config-driven training of face detection, recognition and landmarks on PaddlePaddle",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ppface", "ppface.*"]),
+    install_requires=[
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8",  # opencv-python serves as well, where a window is wanted
+        "pillow>=10",
+        "pyyaml>=6",
+        "safetensors>=0.4",
+        "scipy>=1.11",  # reads the .mat files of WIDER FACE
+        "matplotlib>=3.8",
+        "tqdm>=4.60",
+        "visualdl>=2.5",
+    ],
+    extras_require={
+        "cpu": ["paddlepaddle>=3.1"],
+        "gpu": ["paddlepaddle-gpu>=2.6"],  # the newest ones come from Paddle's own index: see README
+        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3"],
+    },
+    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition"],
+)

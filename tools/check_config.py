@@ -1,0 +1,52 @@
+"""Prints a config as it resolves, with the origin of each value, or all of its mistakes (exit code 2).
+
+    python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
+    python tools/check_config.py --quiet configs/*/*.yml
+    python tools/check_config.py --schema schema.json      # then: # yaml-language-server: $schema=schema.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from ppface.core import cli, config
+from ppface.core.errors import ConfigError
+
+
+def arguments():
+    parser = cli.parser(__doc__, config=False)
+    parser.add_argument("files", nargs="*", metavar="FILE")
+    parser.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--quiet", action="store_true", help="only say which files are right")
+    parser.add_argument("--schema", metavar="FILE", help="write a JSON schema of the config language for editors")
+    args = parser.parse_args()
+    if not args.files and not args.schema:
+        parser.error("expected a config file or --schema")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    trees, mistakes = {}, []
+    for file in args.files:  # YAML first: it needs no paddle
+        try:
+            trees[file] = config.read(file, args.override)
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if trees or args.schema:
+        from ppface.core import render, schema, spec
+
+        for file, tree in trees.items():
+            try:
+                resolved = spec.resolve(tree)
+                print(f"{file}: right" if args.quiet else render.with_origins(resolved))
+            except ConfigError as error:
+                mistakes += error.mistakes
+        if args.schema:
+            Path(args.schema).write_text(json.dumps(schema.json_schema(), indent=1), encoding="utf-8")
+    print("\n".join(mistakes), end="\n" if mistakes else "", file=sys.stderr)
+    return 2 if mistakes else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,7 @@
+"""What judges a model: every component of the kinds "evaluator" and "augmented_test", one a line."""
+
+from ppface.evaluators.face_ap import FaceAP
+from ppface.evaluators.multi_scale import MultiScale
+from ppface.evaluators.wider_face_ap import WiderFaceAP
+
+__all__ = ["FaceAP", "MultiScale", "WiderFaceAP"]

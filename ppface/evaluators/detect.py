@@ -1,0 +1,80 @@
+"""Runs a detector over pictures of any size: resize, batch, predict, and map the boxes back to the pixels of the original."""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from ppface.ops.resize import TestSize
+
+Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def detect(
+    predict: Predict,
+    picture: Callable[[int], object],
+    count: int,
+    size: TestSize | None = None,
+    augmented: Callable | None = None,
+    batch_size: int = 1,
+) -> list[np.ndarray]:
+    """The faces of `count` pictures. Pictures that are tested at the same size share a batch, whatever their order.
+
+    Args:
+        predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4) in pixels of `image`, "scores": (M,), "count": (N,)}.
+        picture: i -> the `ppface.data.images.Picture` number i; asked again for each use, so that few are in memory.
+        size: at which size a picture is tested; None takes `predict.test_size`, or the original size where there is none.
+        augmented: a component of kind "augmented_test"; it looks at one picture at a time.
+        batch_size: how many pictures share one call of `predict`, > 0.
+
+    Shape:
+        for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, within it, and score
+    """
+    size = size or getattr(predict, "test_size", None) or TestSize()
+    found: list[np.ndarray] = [np.zeros((0, 5))] * count
+    for indices in _batches(picture, count, size, 1 if augmented else batch_size):
+        images = [picture(i).decode() for i in indices]
+        target = size.of(*images[0].shape[:2])
+        faces = [augmented(predict, images[0], target)] if augmented else run(predict, images, target)
+        for i, image, rows in zip(indices, images, faces, strict=True):
+            height, width = image.shape[:2]
+            found[i] = np.concatenate([np.clip(rows[:, :4], 0, [width, height, width, height]), rows[:, 4:]], axis=1)
+    return found
+
+
+def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    """One call of `predict` for images (H, W, 3) tested at one size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
+    batch = np.stack([resize(image, size).transpose(2, 0, 1) for image in images])
+    answer = predict({"image": batch})
+    boxes, scores, count = (np.asarray(answer[key]) for key in ("boxes", "scores", "count"))
+    assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
+        f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"
+    )
+    rows = np.concatenate([boxes.reshape(-1, 4), scores.reshape(-1, 1)], axis=1).astype("float64")
+    found = np.split(rows, np.cumsum(count)[:-1])
+    for image, faces in zip(images, found, strict=True):
+        height, width = image.shape[:2]
+        faces[:, :4] *= np.tile([width / size[1], height / size[0]], 2)
+    return found
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3) uint8, the same image where it has that size."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    # linear interpolation skips pixels when it shrinks to less than half
+    shrinks = height < image.shape[0] / 2 or width < image.shape[1] / 2
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _batches(picture: Callable[[int], object], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:
+    """Indices of pictures that are tested at one size, at most `batch_size` together."""
+    if batch_size == 1:
+        yield from ([i] for i in range(count))
+        return
+    together: dict[tuple[int, int], list[int]] = {}
+    for i in range(count):
+        together.setdefault(tuple(size.of(*picture(i).size)), []).append(i)
+    for indices in together.values():
+        yield from (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))

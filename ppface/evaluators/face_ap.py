@@ -1,0 +1,77 @@
+"""AP and recall of a detector on any data set with labelled faces."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.registry import Kind, register
+from ppface.evaluators.ap import checked, curves
+from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.multi_scale import MultiScale
+from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.ops.resize import TestSize
+
+
+@register("evaluator")
+class FaceAP:
+    """The protocol of WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, on the faces of a data set, all in one subset.
+
+    Different from WIDER FACE, predictions on a picture without any face are false ones. A broken picture is an error: a result over a
+    part of the set would be another result.
+
+    Args:
+        dataset: samples with "picture" and "gt_boxes".
+        min_size: faces of less height, in pixels of the original picture, count neither as missed nor as found; 0 counts every face.
+        size: at which size a picture is tested; none takes the model's own policy.
+        augmented: a way to look at a picture several times, as MultiScale; none looks once.
+        save_dir: folder for `ap.png` (the precision-recall curve) and `curves.json`; none writes nothing.
+        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+
+    Shape:
+        predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
+        the evaluator yields ("ap", AP) and ("recall", share of the faces that any prediction finds), each 0..1
+
+    Raises:
+        DataError: broken pictures, no face that counts, or `save_dir` cannot be written.
+        ValueError: batch_size under 1 or min_size under 0.
+    """
+
+    def __init__(
+        self,
+        dataset: Annotated[object, Kind("dataset")],
+        min_size: float = 0.0,
+        size: TestSize | None = None,
+        augmented: Annotated[MultiScale, Kind("augmented_test")] | None = None,
+        save_dir: str | None = None,
+        batch_size: int = 1,
+    ):
+        if batch_size < 1 or min_size < 0:
+            raise ValueError(f"FaceAP: expected batch_size of at least 1 and min_size of at least 0, received {batch_size} and {min_size}")
+        self.dataset, self.min_size = dataset, min_size
+        self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
+
+    def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
+        folder = make_folder(self.save_dir) if self.save_dir else None
+        faces = [_sides(self.dataset[i]["gt_boxes"]) for i in range(len(self.dataset))]
+        counted = np.concatenate([*(boxes[:, 3] >= self.min_size for boxes in faces), np.zeros(0, dtype=bool)])
+        if not counted.any():
+            raise DataError(
+                f"{type(self.dataset).__name__}: none of the {len(counted)} faces in {len(faces)} pictures counts; "
+                f"expected at least one of height {self.min_size:g} or more"
+            )
+        found = detect(predict, lambda i: self.dataset[i]["picture"], len(faces), self.size, self.augmented, self.batch_size)
+        predictions = [checked(_sides(rows), self.dataset.name(i)) for i, rows in enumerate(found)]
+        curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
+        if folder:
+            write_curves({"ap": curve}, folder / "curves.json")
+            draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
+        yield "ap", curve.ap
+        yield "recall", float(curve.recall[-1])
+
+
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4 or 5) x1, y1, x2, y2, ... -> x, y, w, h, ... in float64."""
+    boxes = np.asarray(boxes, dtype="float64")
+    return np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2], boxes[:, 4:]], axis=1)

@@ -1,0 +1,73 @@
+"""WIDER FACE's AP of a detector: it looks at the official validation pictures, and the official protocol judges."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.registry import Kind, register
+from ppface.data.images import Picture
+from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.multi_scale import MultiScale
+from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.evaluators.wider_face import evaluate_curves
+from ppface.evaluators.wider_files import read_ground_truth, write_predictions
+from ppface.ops.resize import TestSize
+
+
+@register("evaluator")
+class WiderFaceAP:
+    """AP on the easy, medium and hard subsets of WIDER FACE's validation set: Yang et al. 2016, https://arxiv.org/abs/1511.06523.
+
+    Args:
+        images: folder of the validation pictures, as `images/0--Parade/0_Parade_marchingband_1_465.jpg`.
+        ground_truth: folder of wider_face_val.mat and wider_{easy,medium,hard}_val.mat.
+        size: at which size a picture is tested; none takes the model's own policy.
+        augmented: a way to look at a picture several times, as MultiScale; none looks once.
+        save_dir: folder for `predictions/` (the official layout of result files), `easy.png`, `medium.png`, `hard.png` (precision-recall
+            curves) and `curves.json`; none writes nothing.
+        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+
+    Shape:
+        predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
+        the evaluator yields ("easy", AP), ("medium", AP), ("hard", AP), each 0..1
+
+    Raises:
+        DataError: ground truth or pictures are missing or broken, or `save_dir` cannot be written.
+        ValueError: batch_size under 1.
+    """
+
+    def __init__(
+        self,
+        images: str,
+        ground_truth: str,
+        size: TestSize | None = None,
+        augmented: Annotated[MultiScale, Kind("augmented_test")] | None = None,
+        save_dir: str | None = None,
+        batch_size: int = 1,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"WiderFaceAP: expected batch_size of at least 1, received {batch_size}")
+        self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
+        self.truth = read_ground_truth(ground_truth)
+        if not Path(images).is_dir():
+            raise DataError(f"{images}: no such folder; expected the validation pictures as 0--Parade/0_Parade_marchingband_1_465.jpg")
+        self.paths = [Path(images) / event / f"{image}.jpg" for event, image in self.truth.names]
+        missing = [path for path in self.paths if not path.is_file()]
+        if missing:
+            raise DataError(f"{missing[0]}: no such file; {len(missing)} of {len(self.paths)} validation pictures are missing in {images}")
+
+    def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
+        folder = make_folder(self.save_dir) if self.save_dir else None
+        found = detect(predict, lambda i: Picture.open(str(self.paths[i])), len(self.paths), self.size, self.augmented, self.batch_size)
+        rows = [np.concatenate([faces[:, :2], faces[:, 2:4] - faces[:, :2], faces[:, 4:]], axis=1) for faces in found]
+        predictions = dict(zip(self.truth.names, rows, strict=True))
+        curves = evaluate_curves(predictions, self.truth)
+        if folder:
+            write_predictions(folder / "predictions", predictions)
+            write_curves(curves, folder / "curves.json")
+            for subset, curve in curves.items():
+                draw_curves({subset: curve}, folder / f"{subset}.png", f"WIDER FACE validation, {subset}")
+        yield from ((subset, curve.ap) for subset, curve in curves.items())

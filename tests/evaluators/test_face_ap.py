@@ -1,0 +1,94 @@
+"""AP on any data set."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ppface.core.errors import DataError
+from ppface.evaluators import FaceAP
+from ppface.evaluators.plots import make_folder
+
+
+class Painted:
+    """A data set of painted pictures."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, i):
+        picture, boxes = self.samples[i]
+        return {"picture": picture, "gt_boxes": np.array(boxes, "float32").reshape(-1, 4)}
+
+    def name(self, i):
+        return f"painted {i}"
+
+
+@pytest.fixture
+def dataset(paint):
+    """Four labelled faces, of which one is not bright enough to be found; one false one; one picture of another size without faces."""
+    return Painted([
+        (paint((64, 64), [[8, 8, 24, 24, 250], [40, 40, 60, 60, 90]]), [[8, 8, 24, 24]]),
+        (paint((64, 64), [[8, 8, 28, 48, 240]]), [[8, 8, 28, 48], [40, 8, 60, 18]]),
+        (paint((32, 64), [[0, 0, 10, 10, 200]]), [[0, 0, 10, 10]]),
+        (paint((32, 64), []), []),
+    ])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_ap_and_recall(dataset, detector, batch_size):
+    # in the order of the scores: hit, hit, hit, false; one of four faces is never found
+    assert dict(FaceAP(dataset, batch_size=batch_size)(detector)) == {"ap": 0.75, "recall": 0.75}
+
+
+def test_small_faces_are_left_out_on_both_sides(dataset, detector):
+    # faces of height 10 neither count as missed nor as found: two are left, both found before the false one
+    assert dict(FaceAP(dataset, min_size=11)(detector)) == {"ap": 1.0, "recall": 1.0}
+
+
+def test_a_prediction_on_a_picture_without_faces_is_false(paint, detector):
+    dataset = Painted([(paint((32, 32), [[0, 0, 10, 10, 250]]), []), (paint((32, 32), [[0, 0, 10, 10, 200]]), [[0, 0, 10, 10]])])
+    assert dict(FaceAP(dataset)(detector)) == {"ap": 0.5, "recall": 1.0}
+
+
+def test_the_curve_is_written_as_picture_and_numbers(dataset, detector, tmp_path):
+    got = dict(FaceAP(dataset, save_dir=str(tmp_path / "new"))(detector))
+    curve = json.loads((tmp_path / "new" / "curves.json").read_text())["ap"]
+    assert (curve["ap"], curve["faces"], curve["recall"][-1]) == (got["ap"], 4, 0.75)
+    assert (curve["threshold"][0], curve["threshold"][-1], len(curve["precision"])) == (0.999, 0.0, 1000)
+    drawn = cv2.imread(str(tmp_path / "new" / "ap.png"))
+    assert drawn.shape == (600, 720, 3)
+    assert drawn.std() > 5
+
+
+def test_scores_that_are_no_numbers_are_reported_with_the_picture(dataset):
+    def broken(batch):
+        return {"boxes": np.array([[1.0, 2, 4, 8]]), "scores": np.array([np.nan]), "count": np.array([1])}
+
+    with pytest.raises(DataError) as caught:
+        list(FaceAP(dataset)(broken))
+    assert str(caught.value) == "painted 0: expected finite numbers x, y, w, h, score, received [1.0, 2.0, 3.0, 6.0, nan] in row 0"
+
+
+def test_a_set_without_faces_that_count(dataset, detector):
+    with pytest.raises(DataError) as caught:
+        list(FaceAP(dataset, min_size=50)(detector))
+    assert str(caught.value) == "Painted: none of the 4 faces in 4 pictures counts; expected at least one of height 50 or more"
+
+
+def test_wrong_arguments(dataset):
+    with pytest.raises(ValueError) as caught:
+        FaceAP(dataset, batch_size=0)
+    assert str(caught.value) == "FaceAP: expected batch_size of at least 1 and min_size of at least 0, received 0 and 0.0"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError) as caught:
+        make_folder(tmp_path / "file" / "below")
+    reason = "cannot write here (Not a directory); expected a folder for results, choose another save_dir"
+    assert str(caught.value) == f"{tmp_path / 'file' / 'below'}: {reason}"

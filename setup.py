@@ -33,5 +33,5 @@ setup(
         "gpu": ["paddlepaddle-gpu>=2.6"],  # the newest ones come from Paddle's own index: see README
         "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3"],
     },
-    classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition"],
+    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition"],
 )

@@ -44,12 +44,15 @@ class Kind:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Says in an annotation that the parent supplies this parameter, so that YAML need not write it.
+    """Says in an annotation that the parent supplies this parameter: `in_channels: Annotated[list[int], Supplied("by the model")]`.
 
-    `in_channels: Annotated[list[int], Supplied("by the model")]`; a value written in YAML must agree with the supplied one.
+    Args:
+        by: who supplies it, for messages.
+        writable: YAML may write it too, and must then agree with what is supplied.
     """
 
     by: str
+    writable: bool = False
 
 
 def register(kind: str) -> Callable:

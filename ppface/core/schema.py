@@ -30,6 +30,8 @@ def json_schema() -> dict[str, Any]:
 def _mapping(target: Callable, name: str | None) -> dict[str, Any]:
     properties: dict[str, Any] = {} if name is None else {"name": {"const": name}}
     for parameter in parameters(target).values():
+        if not parameter.writable:
+            continue
         described = {} if parameter.default in (None, inspect.Parameter.empty) else {"default": parameter.default}
         properties[parameter.name] = _value(parameter.annotation) | described
     about = (inspect.getdoc(target) or "").split("\n")[0]

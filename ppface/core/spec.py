@@ -25,6 +25,10 @@ class Parameter:
     supplied: Supplied | None
 
     @property
+    def writable(self) -> bool:
+        return self.supplied is None or self.supplied.writable
+
+    @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty and self.supplied is None
 
@@ -166,12 +170,16 @@ def call(target: Callable, node: Node, path: str, check: values.Check, named: bo
     before = len(check.mistakes)
     written = {key: child for key, child in node.value.items() if not (named and key == "name")}
     who = target.__name__ if path else "a config"
+    takes = [name for name, parameter in known.items() if parameter.writable]
     arguments: dict[str, Argument] = {}
     for key, child in written.items():
         if key not in known:
-            meant = registry.nearest(key, list(known))
-            advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(known) or 'no arguments'}."
+            meant = registry.nearest(key, takes)
+            advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(takes) or 'no arguments'}."
             check.wrong(child, values.join(path, key), f"{who} has no argument '{key}'. {advice}")
+            continue
+        if not known[key].writable:
+            check.wrong(child, values.join(path, key), f"'{key}' is supplied {known[key].supplied.by}: leave it out")
             continue
         value = check.value(known[key].annotation, child, values.join(path, key))
         arguments[key] = Argument(value, child.origin)

@@ -1,4 +1,4 @@
-"""The training loader: which samples stand in which batch, and who reads them. Depends on (seed, epoch, index) alone, never on the worker."""
+"""The training loader: which samples stand in which batch, and who reads them; a function of (seed, epoch, index), never of the worker."""
 
 import multiprocessing
 import os
@@ -67,8 +67,8 @@ class Reader:
 class Loader:
     """Batches of transformed samples, shuffled anew each epoch; the last, incomplete batch of an epoch is left out.
 
-    Source: the order of an epoch is `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes every R-th sample of a batch,
-    so that what stands in a batch does not depend on the number of processes or workers.
+    Source: the order of an epoch is `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes every R-th sample of
+    a batch, so that what stands in a batch does not depend on the number of processes or workers.
 
     Args:
         dataset: what to train on.
@@ -147,7 +147,8 @@ class Loader:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise DataError("a reading worker died (killed, or out of memory): try fewer workers, or train.workers=0 to see its error") from error
+            advice = "try fewer workers, or train.workers=0 to see its error"
+            raise DataError(f"a reading worker died (killed, or out of memory): {advice}") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

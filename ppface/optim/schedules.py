@@ -112,7 +112,7 @@ def Cosine(
 def Polynomial(
     base: float, total_steps: TotalSteps, power: float = 2.0, end: float = 0.0, warmup_steps: int = 0, warmup_factor: float = 0.0
 ) -> LRScheduler:
-    """(base - end) * (1 - step/total)^power + end, as Partial FC trains, An et al. 2022, https://arxiv.org/abs/2203.15565. Shape: see the module.
+    """(base - end) * (1 - step/total)^power + end, as in An et al. 2022, https://arxiv.org/abs/2203.15565. Shape: see the module.
 
     Args:
         base: learning rate, > 0.

@@ -60,8 +60,8 @@ def hand(center: tuple[float, float], size: float, angle: float) -> list[np.ndar
 
 def shade(color: Color, factor: float) -> Color:
     """A lighter (factor > 1) or darker colour."""
-    red, green, blue = (min(255, max(0, int(channel * factor))) for channel in color)
-    return red, green, blue
+    red, green, blue = color
+    return min(255, int(red * factor)), min(255, int(green * factor)), min(255, int(blue * factor))
 
 
 def mix(first: Color, second: Color, share: float) -> Color:

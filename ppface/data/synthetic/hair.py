@@ -12,12 +12,13 @@ SWELL = {"cropped": 1.03, "short": 1.09, "swept": 1.10, "fringe": 1.10, "long": 
 COVERS_EARS = ("long", "bob")
 
 
-def outlines(identity: Identity, surface: Surface, view: View) -> list[np.ndarray]:
-    """The hair's volume as polygons, to be painted before the skin; none for a bald head."""
+def volume(identity: Identity, surface: Surface, view: View) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """What is painted before the skin: the volume as polygons, and light and dark locks from the crown down; nothing for a bald head."""
     if identity.style == "bald":
-        return []
+        return [], [], []
     skull = surface.skull(SWELL[identity.style], low=0.2 if identity.style == "curly" else 0.55)
-    shapes = [brush.hull(view(skull))]
+    pixels = view(skull)
+    shapes = [brush.hull(pixels.reshape(-1, 2))]
     if identity.style in COVERS_EARS:
         low = 1.36 if identity.style == "long" else 0.80
         fall = ((0.80, -0.3), (0.87, 0.1), (0.88, 0.5 * low), (0.80, 0.9 * low), (0.62, low))
@@ -29,20 +30,9 @@ def outlines(identity: Identity, surface: Surface, view: View) -> list[np.ndarra
     if identity.style == "curly":
         rim = shapes[0][:: max(1, len(shapes[0]) // 14)]
         shapes += [brush.oval((x, y), (0.15 * view.scale, 0.15 * view.scale), count=10) for x, y in rim]
-    return shapes
-
-
-def locks(identity: Identity, surface: Surface, view: View) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Light and dark lines that run from the crown down over the hair, as many as are on the viewer's side."""
-    lines: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    if identity.style in ("bald", "curly"):
-        return lines
-    grid = surface.skull(SWELL[identity.style] * 0.99, low=0.3).reshape(30, -1, 3)[:, 1:]
-    pixels = view(grid.reshape(-1, 3)).reshape(30, -1, 2)
-    near = (grid @ view.matrix[2]).mean(axis=1) > 0.05
-    for number in np.flatnonzero(near):
-        lines[number % 2].append(pixels[number])
-    return lines
+        return shapes, [], []
+    near = np.flatnonzero(skull[:, 1:].mean(axis=1) @ view.matrix[2] > 0.05)
+    return shapes, [pixels[number, 1:] for number in near[::2]], [pixels[number, 1:] for number in near[1::2]]
 
 
 def over_forehead(sketch: Sketch, identity: Identity) -> None:

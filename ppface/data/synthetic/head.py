@@ -14,7 +14,8 @@ from ppface.data.synthetic.sketch import SOFT, Sketch, View
 from ppface.data.synthetic.surface import Surface
 
 REACH = 1.5  # half the side of the drawing, in half head heights
-FINE = 40.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
+FINEST = 0.2  # lines thinner than this many pixels would not be seen
+FINE = 36.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def draw_head(
     image = np.zeros((side * fine, side * fine, 3), np.uint8)
     cover, face, occlusion = (np.zeros(image.shape[:2], np.uint8) for _ in range(3))
     _paint_volume(image, cover, face, identity, surface, view)
-    sketch = Sketch()
+    sketch = Sketch(finest=FINEST / scale)
     features.draw(sketch, identity, expression)
     hair.over_forehead(sketch, identity)
     soft = sketch.paint(image, cover, surface, view)
@@ -92,11 +93,11 @@ def annotations(identity: Identity, expression: Expression, surface: Surface, vi
 
 def _paint_volume(image: np.ndarray, cover: np.ndarray, face: np.ndarray, identity: Identity, surface: Surface, view: View) -> None:
     """Hair, ears and bare skin, back to front."""
-    shapes = hair.outlines(identity, surface, view)
+    shapes, *locks = hair.volume(identity, surface, view)
     for shape in shapes:
         brush.fill(image, shape, identity.hair)
         brush.fill(cover, shape, 255)
-    for lines, factor in zip(hair.locks(identity, surface, view), (0.84, 1.16), strict=True):
+    for lines, factor in zip(locks, (0.84, 1.16), strict=True):
         thickness = max(1, round(0.025 * view.scale))
         cv2.polylines(image, [brush.fixed(x) for x in lines], False, brush.shade(identity.hair, factor), thickness, cv2.LINE_AA, brush.SHIFT)
     if identity.style not in hair.COVERS_EARS:

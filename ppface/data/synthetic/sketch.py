@@ -10,7 +10,7 @@ from ppface.data.synthetic.brush import Color
 from ppface.data.synthetic.surface import Surface
 
 MIRROR = np.array([-1.0, 1.0])
-SOFT = 48  # side of the map of soft shadows
+SOFT = 32  # side of the map of soft shadows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class View:
     center: float
 
     def __call__(self, solid: np.ndarray) -> np.ndarray:
-        """(n, 3) -> (n, 2) pixels."""
+        """(..., 3) -> (..., 2) pixels."""
         return solid @ (self.matrix[:2].T * self.scale) + self.center
 
 
@@ -36,16 +36,20 @@ class Sketch:
     """A list of strokes in x, y of the face (half head heights), each at some height over the skin.
 
     Skin that turns away from the viewer hides its strokes.
+
+    Args:
+        finest: lines thinner than this (half head heights) are left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, finest: float = 0.0) -> None:
+        self.finest = finest
         self._points: list[np.ndarray] = []
+        self._heights: list[float | np.ndarray] = []
         self._strokes: list[tuple[str, Color | float, float]] = []
 
     def _add(self, kind: str, points: np.ndarray, height: float | np.ndarray, paint: Color | float, width: float = 0.0) -> None:
-        flat = np.empty((len(points), 3))
-        flat[:, :2], flat[:, 2] = points, height
-        self._points.append(flat)
+        self._points.append(points)
+        self._heights.append(height)
         self._strokes.append((kind, paint, width))
 
     def fill(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0) -> None:
@@ -58,7 +62,8 @@ class Sketch:
 
     def line(self, points: np.ndarray, color: Color, width: float, height: float | np.ndarray = 0.0) -> None:
         """A line through the points, `width` in half head heights, at least a pixel."""
-        self._add("line", points, height, color, width)
+        if width >= self.finest:
+            self._add("line", points, height, color, width)
 
     def shadow(self, points: np.ndarray, strength: float, height: float | np.ndarray = 0.0) -> None:
         """A soft shadow (strength < 0) or light (> 0) in the polygon: what is added to the light there."""
@@ -70,11 +75,15 @@ class Sketch:
         Hulls may stand out of the head, so they are filled with 255 in `cover` as well.
         """
         soft = np.zeros((SOFT, SOFT), np.float32)
-        solid = surface.lift(np.concatenate(self._points))
+        counts = np.array([len(points) for points in self._points])
+        starts = np.cumsum(counts) - counts
+        flat = np.empty((counts.sum(), 3))
+        np.concatenate(self._points, out=flat[:, :2])
+        for start, count, height in zip(starts.tolist(), counts.tolist(), self._heights, strict=True):
+            flat[start : start + count, 2] = height
+        solid = surface.lift(flat)
         pixels = view(solid)
         sharp, coarse = brush.fixed(pixels), brush.fixed(pixels * (SOFT / len(image)))
-        counts = np.array([len(flat) for flat in self._points])
-        starts = np.cumsum(counts) - counts
         facing = np.add.reduceat(surface.outward(solid) @ view.matrix[2], starts) / counts
         for (kind, paint, width), start, count, seen in zip(self._strokes, starts.tolist(), counts.tolist(), facing.tolist(), strict=True):
             if seen < 0.08:

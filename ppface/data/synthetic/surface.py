@@ -8,8 +8,27 @@ LEVELS = np.array([-1.0, -0.94, -0.82, -0.6, -0.35, -0.1, 0.15, 0.4, 0.6, 0.78, 
 WIDTH = np.array([0.14, 0.34, 0.52, 0.65, 0.71, 0.72, 0.71, 0.67, 0.60, 0.48, 0.36, 0.25, 0.14])
 FRONT = np.array([0.10, 0.36, 0.56, 0.70, 0.77, 0.77, 0.77, 0.78, 0.78, 0.77, 0.75, 0.70, 0.62])
 BACK = np.array([0.10, 0.40, 0.64, 0.80, 0.88, 0.88, 0.80, 0.60, 0.35, 0.18, 0.02, -0.20, -0.35])
-TURNS = np.radians(np.linspace(-100, 100, 17))  # the visible side of each slice: 0 is straight ahead
-ROUND = 2.4  # exponent of the slices' front: 2 is an ellipse, larger is flatter
+ROUND = 2.4  # exponent of the slices' outline: 2 is an ellipse, larger is flatter in front
+
+
+class Fan:
+    """Directions around a slice, as columns: what to multiply its width and depth by.
+
+    Args:
+        degrees: 0 is straight ahead, 90 to the right of the picture.
+    """
+
+    def __init__(self, degrees: np.ndarray):
+        turns = np.radians(degrees)[:, None]
+        self.cos, sin = np.cos(turns), np.sin(turns)
+        bulge = (np.abs(self.cos) ** ROUND + np.abs(sin) ** ROUND) ** (-1 / ROUND)
+        self.across, self.ahead = sin * bulge, self.cos * bulge
+        self.before, self.behind = np.maximum(self.ahead, 0), np.minimum(self.ahead, 0)
+
+
+EAR_TO_EAR = Fan(np.linspace(-100, 100, 15))
+CHEEK_TO_CHEEK = Fan(np.linspace(-75, 75, 11))
+ALL_AROUND = Fan(np.arange(0, 360, 15))
 
 
 class Surface:
@@ -29,7 +48,9 @@ class Surface:
         """(n, 3) of x, y and height over the skin -> (n, 3) of x, y, z."""
         across = np.minimum(np.abs(points[:, 0]) / np.interp(points[:, 1], LEVELS, self.width), 1.0)
         depth = np.interp(points[:, 1], LEVELS, FRONT) * (1 - across**ROUND) ** (1 / ROUND)
-        return np.column_stack([points[:, :2], depth + points[:, 2]])
+        solid = points.copy()
+        solid[:, 2] += depth
+        return solid
 
     def outward(self, solid: np.ndarray) -> np.ndarray:
         """Directions out of the skin at points of `lift`, not of unit length; enough to see which side they are on."""
@@ -37,25 +58,21 @@ class Surface:
 
     def skin(self, hairline: float) -> np.ndarray:
         """(n, 3): the face's skin from the hairline (its y above the nose) to the chin and from ear to ear; -1 takes in the whole skull."""
-        edge = hairline + (1.0 + hairline) * (1 - np.cos(TURNS)) * 1.2 if hairline > -1 else np.full(len(TURNS), -1.0)
-        y = np.maximum(LEVELS[None], edge[:, None])
-        return self._slices(TURNS[:, None], y)
+        return self._slices(EAR_TO_EAR, np.maximum(LEVELS, hairline + (1.0 + hairline) * (1 - EAR_TO_EAR.cos) * 1.2))
 
     def face(self) -> np.ndarray:
         """(n, 3): what an annotator's box goes around: forehead to chin, cheek to cheek."""
-        return self._slices(TURNS[2:-2, None], np.maximum(LEVELS[None], self.forehead))
+        return self._slices(CHEEK_TO_CHEEK, np.maximum(LEVELS[3:], self.forehead))
 
     def skull(self, swell: float, low: float) -> np.ndarray:
-        """(n, 3): the hair's volume, `swell` times the skull, all around above the ears and behind them down to y = low."""
-        turns = np.radians(np.arange(0, 360, 12))[:, None]
-        front = np.cos(turns) > -0.1
-        y = np.minimum(LEVELS[None, :9], np.where(front, 0.1, low))
-        return self._slices(turns, y) * (swell, swell, swell) + (0, -0.03 * swell, 0)
+        """(24, 9, 3): the hair's volume, `swell` times the skull, all around above the ears and behind them down to y = low."""
+        lines = self._slices(ALL_AROUND, np.minimum(LEVELS[:9], np.where(ALL_AROUND.cos > -0.1, 0.1, low)))
+        return lines.reshape(24, 9, 3) * swell - (0, 0.03 * swell, 0)
 
-    def _slices(self, turns: np.ndarray, y: np.ndarray) -> np.ndarray:
-        turns, y = np.broadcast_arrays(turns, y)
-        cos, sin = np.cos(turns), np.sin(turns)
-        depth = np.where(cos > 0, np.interp(y, LEVELS, FRONT), np.interp(y, LEVELS, BACK))
-        bulge = (np.abs(cos) ** ROUND + np.abs(sin) ** ROUND) ** (-1 / ROUND)
-        x = np.interp(y, LEVELS, self.width) * sin * bulge
-        return np.stack([x, y, depth * cos * bulge], axis=-1).reshape(-1, 3)
+    def _slices(self, fan: Fan, y: np.ndarray) -> np.ndarray:
+        """(n, 3): points at heights y along the directions of a fan; y (rows, k) or (k,)."""
+        points = np.empty((len(fan.cos), y.shape[-1], 3))
+        points[..., 0] = np.interp(y, LEVELS, self.width) * fan.across
+        points[..., 1] = y
+        points[..., 2] = np.interp(y, LEVELS, FRONT) * fan.before + np.interp(y, LEVELS, BACK) * fan.behind
+        return points.reshape(-1, 3)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.ops.boxes import from_xywh
 from ppface.ops.pixel_iou import pixel_iou
 
 THRESHOLDS = 1 - np.arange(1, 1001) / 1000  # 0.999, 0.998, ..., 0; scores are compared with >=
@@ -93,7 +94,7 @@ def match(predictions: Sequence[np.ndarray], faces: Sequence[np.ndarray], facele
         if len(labels) == 0:
             found.append(np.full(len(boxes), MISS if faceless else OUTSIDE))
         elif len(boxes):
-            iou = pixel_iou(_corners(boxes), _corners(labels.astype("float64")))
+            iou = pixel_iou(from_xywh(boxes[:, :4]), from_xywh(labels.astype("float64")))
             best = iou.argmax(axis=1)
             found.append(np.where(iou[np.arange(len(best)), best] >= 0.5, start + best, MISS))
         start += len(labels)
@@ -124,7 +125,3 @@ def _curve(face: np.ndarray, first: np.ndarray, step: np.ndarray, counted: np.nd
     proposals, hits = (np.cumsum(np.bincount(step[mask], minlength=len(THRESHOLDS))) for mask in (proposal, hit))
     face_num = int(np.count_nonzero(counted))
     return Curve(hits / np.maximum(proposals, 1), hits / max(face_num, 1), face_num)
-
-
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:4]], axis=1)

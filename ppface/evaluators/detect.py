@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
+from ppface.data.images import Picture
+from ppface.ops.boxes import clip
 from ppface.ops.resize import TestSize
 
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -12,7 +14,7 @@ Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 def detect(
     predict: Predict,
-    picture: Callable[[int], object],
+    picture: Callable[[int], Picture],
     count: int,
     size: TestSize | None = None,
     augmented: Callable | None = None,
@@ -22,7 +24,7 @@ def detect(
 
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4) in pixels of `image`, "scores": (M,), "count": (N,)}.
-        picture: i -> the `ppface.data.images.Picture` number i; asked again for each use, so that few are in memory.
+        picture: i -> the picture number i; asked again for each use, so that few are in memory.
         size: at which size a picture is tested; None takes `predict.test_size`, or the original size where there is none.
         augmented: a component of kind "augmented_test"; it looks at one picture at a time.
         batch_size: how many pictures share one call of `predict`, > 0.
@@ -37,8 +39,7 @@ def detect(
         target = size.of(*images[0].shape[:2])
         faces = [augmented(predict, images[0], target)] if augmented else run(predict, images, target)
         for i, image, rows in zip(indices, images, faces, strict=True):
-            height, width = image.shape[:2]
-            found[i] = np.concatenate([np.clip(rows[:, :4], 0, [width, height, width, height]), rows[:, 4:]], axis=1)
+            found[i] = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
     return found
 
 
@@ -63,18 +64,18 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    # linear interpolation skips pixels when it shrinks to less than half
-    shrinks = height < image.shape[0] / 2 or width < image.shape[1] / 2
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: linear interpolation looks at four pixels only
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
 
 
-def _batches(picture: Callable[[int], object], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:
+def _batches(picture: Callable[[int], Picture], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:
     """Indices of pictures that are tested at one size, at most `batch_size` together."""
     if batch_size == 1:
         yield from ([i] for i in range(count))
         return
     together: dict[tuple[int, int], list[int]] = {}
     for i in range(count):
-        together.setdefault(tuple(size.of(*picture(i).size)), []).append(i)
+        height, width = size.of(*picture(i).size)
+        together.setdefault((height, width), []).append(i)
     for indices in together.values():
         yield from (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))

@@ -1,7 +1,7 @@
 """AP and recall of a detector on any data set with labelled faces."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ppface.evaluators.ap import checked, curves
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
 
@@ -40,7 +41,7 @@ class FaceAP:
 
     def __init__(
         self,
-        dataset: Annotated[object, Kind("dataset")],
+        dataset: Annotated[Any, Kind("dataset")],
         min_size: float = 0.0,
         size: TestSize | None = None,
         augmented: Annotated[MultiScale, Kind("augmented_test")] | None = None,
@@ -54,7 +55,7 @@ class FaceAP:
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        faces = [_sides(self.dataset[i]["gt_boxes"]) for i in range(len(self.dataset))]
+        faces = [to_xywh(self.dataset[i]["gt_boxes"].astype("float64")) for i in range(len(self.dataset))]
         counted = np.concatenate([*(boxes[:, 3] >= self.min_size for boxes in faces), np.zeros(0, dtype=bool)])
         if not counted.any():
             raise DataError(
@@ -62,16 +63,11 @@ class FaceAP:
                 f"expected at least one of height {self.min_size:g} or more"
             )
         found = detect(predict, lambda i: self.dataset[i]["picture"], len(faces), self.size, self.augmented, self.batch_size)
-        predictions = [checked(_sides(rows), self.dataset.name(i)) for i, rows in enumerate(found)]
+        rows = [np.concatenate([to_xywh(boxes[:, :4]), boxes[:, 4:]], axis=1) for boxes in found]
+        predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
         curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
         if folder:
             write_curves({"ap": curve}, folder / "curves.json")
             draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
-
-
-def _sides(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4 or 5) x1, y1, x2, y2, ... -> x, y, w, h, ... in float64."""
-    boxes = np.asarray(boxes, dtype="float64")
-    return np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2], boxes[:, 4:]], axis=1)

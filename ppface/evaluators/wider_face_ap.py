@@ -14,6 +14,7 @@ from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
 from ppface.evaluators.wider_face import evaluate_curves
 from ppface.evaluators.wider_files import read_ground_truth, write_predictions
+from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
 
@@ -62,7 +63,7 @@ class WiderFaceAP:
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
         found = detect(predict, lambda i: Picture.open(str(self.paths[i])), len(self.paths), self.size, self.augmented, self.batch_size)
-        rows = [np.concatenate([faces[:, :2], faces[:, 2:4] - faces[:, :2], faces[:, 4:]], axis=1) for faces in found]
+        rows = [np.concatenate([to_xywh(faces[:, :4]), faces[:, 4:]], axis=1) for faces in found]
         predictions = dict(zip(self.truth.names, rows, strict=True))
         curves = evaluate_curves(predictions, self.truth)
         if folder:

@@ -25,7 +25,9 @@ def vote(
     """
     best_first = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[best_first].astype("float64"), scores[best_first].astype("float64")
-    left, voted, best = np.arange(len(boxes)), [], []
+    left = np.arange(len(boxes))
+    voted: list[np.ndarray] = []
+    best: list[float] = []
     while len(left) and len(voted) < max_faces:
         together = pixel_iou(boxes[left[:1]], boxes[left])[0] >= iou
         together[0] = True  # a box whose end lies before its start does not even overlap itself

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ppface.core.config import parse
 from ppface.core.errors import DataError
+from ppface.core.spec import resolve
 from ppface.evaluators import MultiScale, WiderFaceAP
 from ppface.evaluators.wider_face import evaluate
 from ppface.ops.resize import TestSize
@@ -53,6 +55,20 @@ def test_several_views_may_be_taken(official, images, detector):
     got = dict(WiderFaceAP(str(images), str(official.folder), augmented=MultiScale([2.0]))(predict))
     assert got["easy"] == 1.0
     assert looks == [(80, 96), (80, 96), (160, 192)] * 3
+
+
+def test_it_is_written_in_yaml(official, images):
+    text = f"""
+        name: WiderFaceAP
+        images: {images}
+        ground_truth: {official.folder}
+        size: {{mode: long_side, size: [640, 640]}}
+        augmented: {{name: MultiScale, scales: [0.5, 1.5], vote_iou: 0.4}}
+    """
+    evaluator = resolve(parse(text, "run.yml"), kind="evaluator", default="FaceAP")()
+    assert isinstance(evaluator, WiderFaceAP)
+    assert evaluator.size.of(100, 200) == (320, 640)
+    assert (evaluator.augmented.scales, evaluator.augmented.vote_iou) == ([0.5, 1.5], 0.4)
 
 
 def test_pictures_that_are_missing(official, images):

@@ -1,0 +1,164 @@
+"""Pictures that know their size before they are decoded, and that decode whole or not at all."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from ppface.core.errors import DataError
+
+MAX_PIXELS = 100_000_000  # a header that claims more is taken for a bomb
+FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # what is not read: formats whose decoder starts other programs
+JPEG_START = b"\xff\xd8\xff"
+HARMLESS = ("Invalid SOS parameters", "Unknown Adobe", "version number")  # what libjpeg says of sound files of careless writers
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 to 8 swap height and width
+
+
+class Picture:
+    """One picture of a data set: its name and size now, its pixels when they are asked for.
+
+    Attributes:
+        name: for messages; the path where there is one.
+        size: (height, width) in pixels, upright (EXIF orientation applied).
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], pixels: np.ndarray | None = None, orientation: int = 1):
+        self.name, self.size = name, size
+        self._pixels, self._orientation = pixels, orientation
+
+    @classmethod
+    def of(cls, array: np.ndarray, name: str = "array") -> "Picture":
+        """A picture that is already decoded: HxWx3 uint8 RGB."""
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+            raise DataError(f"{name}: expected HxWx3 uint8 RGB pixels, received shape {array.shape} of {array.dtype}")
+        return cls(name, array.shape[:2], pixels=array)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "Picture":
+        """A picture file: reads its header only.
+
+        Raises:
+            DataError: no such file, not a picture, or a picture too large to be meant.
+        """
+        name = os.fspath(path)
+        with _refusals(name), Path(name).open("rb") as file, Image.open(_not_empty(file, name), formats=FORMATS) as header:
+            width, height = header.size
+            if height * width > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            orientation = _orientation(header)
+        return cls(name, (width, height) if orientation > 4 else (height, width), orientation=orientation)
+
+    def decode(self, reduce: int = 1) -> np.ndarray:
+        """All pixels as uint8 RGB, `reduce` (1, 2, 4 or 8) times smaller in each direction (rounded up); small JPEGs cost less to decode.
+
+        Shape:
+            (ceil(height / reduce), ceil(width / reduce), 3)
+
+        Raises:
+            DataError: the file is damaged; never is a part of a picture returned.
+        """
+        assert reduce in (1, 2, 4, 8), reduce
+        if self._pixels is not None:
+            return shrink(self._pixels, reduce)
+        in_decoder = reduce if self._orientation == 1 else 1  # a turned picture would begin with its partial pixels
+        with _refusals(self.name):
+            data = Path(self.name).read_bytes()
+            pixels = _jpeg(data, in_decoder) if data.startswith(JPEG_START) else shrink(_pillow(data), in_decoder)
+        pixels = shrink(_upright(pixels, self._orientation), reduce // in_decoder)
+        expected = tuple(-(-side // reduce) for side in self.size)
+        if pixels.shape[:2] != expected:
+            raise DataError(f"{self.name}: expected {expected} pixels as its header said, received {pixels.shape[:2]}: did it change?")
+        return pixels
+
+
+def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Means over squares of `factor` x `factor` pixels; the last row and column are repeated where a square is not full."""
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    pixels = cv2.copyMakeBorder(pixels, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    return cv2.resize(pixels, (pixels.shape[1] // factor, pixels.shape[0] // factor), interpolation=cv2.INTER_AREA)
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Whatever a decoder raises on a broken file becomes one line that names the file and the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and large pictures; what matters is raised below
+            yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such picture file") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{name}: its header claims more than {MAX_PIXELS // 10**6} million pixels: damaged, or a bomb") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{name}: not a picture, or a damaged header; expected one of {', '.join(FORMATS)}") from None
+    except Exception as error:  # decoders meet hostile bytes here: any exception of theirs means a broken picture
+        raise DataError(f"{name}: broken picture: {error or type(error).__name__}") from None
+
+
+def _not_empty(file: io.BufferedReader, name: str) -> io.BufferedReader:
+    if not file.peek(1):
+        raise DataError(f"{name}: an empty file, expected a picture")
+    return file
+
+
+def _orientation(header: Image.Image) -> int:
+    """EXIF orientation 1..8; a file without one, or with a damaged one, is upright. Pillow turns TIFF itself."""
+    if header.format == "TIFF":
+        return 1
+    try:
+        value = header.getexif().get(ORIENTATION, 1)
+    except Exception:  # EXIF is an appendix: its damage does not touch the pixels
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _jpeg(data: bytes, reduce: int) -> np.ndarray:
+    """libjpeg-turbo with its warnings as errors: they are all it says where data is missing and it would fill with grey."""
+    height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+    smaller = {"min_height": -(-height // reduce), "min_width": -(-width // reduce), "min_factor": 1.0}
+    space = "CMYK" if colorspace in ("CMYK", "YCCK") else "RGB"
+    try:
+        pixels = simplejpeg.decode_jpeg(data, space, **smaller)
+    except ValueError as error:
+        if not str(error).startswith(HARMLESS):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, space, strict=False, **smaller)
+    if space == "RGB":
+        return pixels
+    return shrink(_pillow(data), reduce)  # found whole above; Pillow knows which way round the writer meant the inks
+
+
+def _pillow(data: bytes) -> np.ndarray:
+    """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        if image.mode == "F":
+            raise ValueError("floating-point pixels, expected 8 or 16 bits a channel")
+        if not image.mode.startswith("I"):
+            return np.array(image.convert("RGB"))
+        grey = np.asarray(image, dtype=np.int64)
+    grey = (np.clip(grey, 0, 65535) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undoes an EXIF orientation: 2 mirrored, 3 upside down, 4 both, 5 to 8 the same with rows and columns swapped."""
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,36 @@
+"""Finding and reading what a data set consists of, with an answer a user can act on where something is missing."""
+
+import gzip
+from pathlib import Path
+
+from ppface.core.errors import DataError
+
+
+def folder(path: Path, owner: str, advice: str) -> Path:
+    """The folder, if it exists; `owner` and `advice` go into the message otherwise."""
+    if not path.is_dir():
+        found = "is a file" if path.exists() else "does not exist"
+        raise DataError(f"{owner}: expected a folder, but {path} {found}: {advice}")
+    return path
+
+
+def lines(path: Path, owner: str, advice: str) -> list[str]:
+    """The lines of a text file, or of one compressed as `.gz`."""
+    if not path.is_file():
+        raise DataError(f"{owner}: no label file {path}: {advice}")
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected a label file in UTF-8 text: {error}") from None
+    if not text.strip():
+        raise DataError(f"{path}: an empty label file")
+    return text.splitlines()
+
+
+def numbers(text: str) -> list[float] | None:
+    """The numbers of a line, or None where some word is not a number."""
+    try:
+        return [float(word) for word in text.split()]
+    except ValueError:
+        return None

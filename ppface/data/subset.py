@@ -1,0 +1,53 @@
+"""A slice of a data set, to hold some of it out."""
+
+from typing import Annotated, Any
+
+from ppface.core.errors import DataError
+from ppface.core.registry import Kind, register
+
+
+@register("dataset")
+class Subset:
+    """Every `every`-th sample from `start` up to `stop`, or all the others: two Subsets that differ in `rest` alone share no sample.
+
+    Source: Python's slices.
+
+    Args:
+        dataset: the data set that is cut.
+        start: first sample, >= 0; a negative number counts from the end.
+        stop: first sample after the slice; None: the end.
+        every: step, >= 1.
+        rest: take the samples that are not in the slice.
+
+    Shape:
+        samples as of `dataset`
+
+    Raises:
+        ValueError: every under 1.
+        DataError: nothing is left.
+    """
+
+    def __init__(
+        self,
+        dataset: Annotated[Any, Kind("dataset")],
+        start: int = 0,
+        stop: int | None = None,
+        every: int = 1,
+        rest: bool = False,
+    ):
+        if every < 1:
+            raise ValueError(f"Subset: expected every >= 1, received {every}")
+        chosen = range(len(dataset))[start:stop:every]
+        self.dataset = dataset
+        self.indices = [index for index in range(len(dataset)) if index not in chosen] if rest else list(chosen)
+        if not self.indices:
+            raise DataError(f"Subset: nothing is left of {len(dataset)} samples by start={start}, stop={stop}, every={every}, rest={rest}")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, index: int) -> str:
+        return self.dataset.name(self.indices[index])
+
+    def __getitem__(self, index: int) -> dict:
+        return self.dataset[self.indices[index]]

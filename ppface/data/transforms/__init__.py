@@ -1,0 +1,10 @@
+"""Transforms: what is done to a training sample. Each moves boxes and landmarks; the pixels follow once (render.py)."""
+
+from ppface.data.transforms.color_distort import ColorDistort
+from ppface.data.transforms.data_anchor_sampling import DataAnchorSampling
+from ppface.data.transforms.expand import Expand
+from ppface.data.transforms.flip import Flip
+from ppface.data.transforms.resize import Resize
+from ppface.data.transforms.ssd_crop import SsdCrop
+
+__all__ = ["ColorDistort", "DataAnchorSampling", "Expand", "Flip", "Resize", "SsdCrop"]

@@ -1,0 +1,57 @@
+"""Left and right exchanged, landmarks and head pose included."""
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.registry import register
+from ppface.data.transforms import geometry
+
+SIDES = {  # number of landmarks -> which old landmark each new one is
+    5: [1, 0, 2, 4, 3],  # eye, eye, nose, mouth corner, mouth corner
+    6: [1, 0, 2, 3, 5, 4],  # eye, eye, nose, mouth, ear, ear
+}
+
+
+@register("transform")
+class Flip:
+    """Mirrors the view left to right. Landmarks change sides: the left eye of a mirrored face is its old right eye.
+
+    Source: PaddleDetection's RandomFlip, which mirrors landmarks without exchanging them; here they are exchanged.
+
+    Args:
+        p: probability of flipping, 0..1.
+        sides: for each landmark, the number of the one across the face (itself on the midline); None knows 5 and 6 landmarks.
+
+    Shape:
+        sample -> sample of the same size
+
+    Raises:
+        ValueError: p outside 0..1, or `sides` that do not pair up.
+        DataError: landmarks of a number that it does not know how to exchange.
+    """
+
+    def __init__(self, p: float = 0.5, sides: list[int] | None = None):
+        if not 0 <= p <= 1:
+            raise ValueError(f"Flip: expected p in 0..1, received {p}")
+        if sides is not None and any(not 0 <= one < len(sides) or sides[one] != at for at, one in enumerate(sides)):
+            raise ValueError(f"Flip: expected sides that pair the landmarks 0..{len(sides) - 1}, received {sides}")
+        self.p, self.sides = p, sides
+
+    def __call__(self, sample: dict, rng: np.random.Generator) -> dict:
+        if rng.random() >= self.p:
+            return sample
+        height, width = geometry.size(sample)
+        geometry.move(sample, np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]]), (height, width))
+        if "gt_landmarks" in sample:
+            sample["gt_landmarks"] = sample["gt_landmarks"][:, self._sides(sample)]
+        if "pose" in sample:
+            sample["pose"] = np.asarray(sample["pose"]) * np.array([-1, 1, -1], np.float32)  # yaw and roll turn the other way
+        return sample
+
+    def _sides(self, sample: dict) -> list[int]:
+        number = sample["gt_landmarks"].shape[1]
+        sides = SIDES.get(number) if self.sides is None else self.sides
+        if sides is None or len(sides) != number:
+            known = "5 or 6" if self.sides is None else len(self.sides)
+            raise DataError(f"{sample['picture'].name}: Flip: expected {known} landmarks a face, received {number}: give their `sides`")
+        return sides

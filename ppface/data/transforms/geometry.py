@@ -1,0 +1,74 @@
+"""Moves a sample without touching its pixels: matrices and faces change now, the picture is warped once, at the end.
+
+Coordinates are continuous: the picture covers [0, width] x [0, height], the centre of its first pixel is (0.5, 0.5).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ppface.data.batch import KEYS, ragged
+
+
+def size(sample: dict) -> tuple[int, int]:
+    """(height, width) of the view that the sample has been moved to so far."""
+    return sample.get("_size", sample["picture"].size)
+
+
+def boxes(sample: dict) -> np.ndarray:
+    """The faces in the view: (G, 4), with no row where the sample has no boxes."""
+    return sample.get("gt_boxes", np.zeros((0, 4), np.float32))
+
+
+def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
+    """Applies a 3x3 affine matrix, present coordinates to new ones, to the sample, whose view becomes [0, width] x [0, height].
+
+    A box becomes the upright box around its four moved corners.
+    """
+    matrix = np.asarray(matrix, dtype=np.float64)
+    sample["_matrix"] = matrix @ sample.get("_matrix", np.eye(3))
+    sample["_size"] = (int(size[0]), int(size[1]))
+    if "gt_boxes" in sample:
+        old = sample["gt_boxes"].astype(np.float64)
+        corners = points(matrix, old[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+        sample["gt_boxes"] = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    if "gt_landmarks" in sample:
+        moved = points(matrix, sample["gt_landmarks"].astype(np.float64))
+        labelled = sample.get("gt_has_landmarks", np.ones(len(moved), bool))
+        sample["gt_landmarks"] = np.where(labelled[:, None, None], moved, 0).astype(np.float32)
+
+
+def points(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(..., 2) points through a 3x3 affine matrix."""
+    return xy @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def keep(sample: dict, mask: np.ndarray) -> None:
+    """Keeps the faces where `mask` (G,) is true: their rows in every array that has one row a face."""
+    for key in sample:
+        if key in KEYS and ragged(key):
+            sample[key] = sample[key][mask]
+
+
+def view(box: Sequence[float] | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The matrix that makes the rectangle x1, y1, x2, y2 a view of `size` (height, width)."""
+    x1, y1, x2, y2 = (float(side) for side in box)
+    across, down = size[1] / (x2 - x1), size[0] / (y2 - y1)
+    return np.array([[across, 0, -x1 * across], [0, down, -y1 * down], [0, 0, 1]])
+
+
+def centre_inside(faces: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Which of (G, 4) boxes have their centre in the rectangle x1, y1, x2, y2."""
+    centre = (faces[:, :2] + faces[:, 2:]) / 2
+    return ((centre >= box[:2]) & (centre <= box[2:])).all(axis=1)
+
+
+def clip(sample: dict, min_side: float = 0.0) -> None:
+    """Cuts the boxes at the borders of the view and drops those whose shorter side is then 0, or less than `min_side` pixels."""
+    if "gt_boxes" not in sample:
+        return
+    height, width = size(sample)
+    cut = np.clip(sample["gt_boxes"], 0, np.array([width, height, width, height], np.float32))
+    sides = (cut[:, 2:] - cut[:, :2]).min(axis=1)
+    sample["gt_boxes"] = cut
+    keep(sample, (sides > 0) & (sides >= min_side))

@@ -68,9 +68,10 @@ class SSDLoss(nn.Layer):
         image, anchor = np.nonzero(matched >= 0)
         face, anchors = matched[image, anchor], anchors[anchor]
         scale = np.array([width, height], dtype="float32")
+        target = encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)
         losses = {
-            "loc": self._loc(outputs["boxes"], (image, anchor), encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)),
-            "conf": self._conf(outputs["logits"], matched >= 0),
+            "loc": self.loc_weight * _mean_smooth_l1(outputs["boxes"], (image, anchor), target),
+            "conf": self.conf_weight * self._conf(outputs["logits"], matched >= 0),
         }
         if "landmarks" in outputs:
             points, known = self._landmarks(outputs, batch)
@@ -80,14 +81,11 @@ class SSDLoss(nn.Layer):
             losses["landmarks"] = self.landmark_weight * _mean_smooth_l1(outputs["landmarks"], where, target)
         return losses
 
-    def _loc(self, offsets: paddle.Tensor, where: tuple, target: np.ndarray) -> paddle.Tensor:
-        return self.loc_weight * _mean_smooth_l1(offsets, where, target)
-
     def _conf(self, logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
         label = paddle.to_tensor(np.where(positive, FACE, BACKGROUND))
-        loss = F.cross_entropy(logits, label, reduction="none").squeeze(-1)
+        loss = F.cross_entropy(logits.astype("float32"), label, reduction="none").squeeze(-1)
         chosen = positive | self._hardest(loss.detach().numpy(), positive)
-        return self.conf_weight * (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
+        return (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
 
     def _hardest(self, loss: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(N, A) bool: the mined negatives of every image."""
@@ -103,7 +101,9 @@ class SSDLoss(nn.Layer):
         count = outputs["landmarks"].shape[2]
         if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
             received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
-            raise ValueError(f"SSDLoss: the head learns {count} landmarks: expected as many in gt_landmarks of the data, received {received}")
+            raise ValueError(
+                f"SSDLoss: the head learns {count} landmarks: expected as many in gt_landmarks of the data, received {received}"
+            )
         return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
 
 
@@ -117,5 +117,5 @@ def _mean_smooth_l1(offsets: paddle.Tensor, where: tuple[np.ndarray, np.ndarray]
     mask = np.zeros(offsets.shape[:2], dtype="float32")
     full[where], mask[where] = target, 1
     mask = paddle.to_tensor(mask.reshape(mask.shape + (1,) * (len(full.shape) - 2)))
-    loss = F.smooth_l1_loss(offsets, paddle.to_tensor(full), reduction="none")
+    loss = F.smooth_l1_loss(offsets.astype("float32"), paddle.to_tensor(full), reduction="none")
     return (loss * mask).sum() / max(1, len(target))

@@ -1,0 +1,83 @@
+"""Which of many overlapping boxes remain: greedy non-maximum suppression, and BlazeFace's blending. For dynamic and static graphs.
+
+Candidates of an image come as rows sorted by falling score, `real` tells them from padding at the end:
+`rows` (N, P, 4 + 2K) holds x1, y1, x2, y2 and K landmarks, `scores` (N, P), `real` (N, P) bool.
+"""
+
+import paddle
+from paddle.vision.ops import nms as _nms
+
+
+def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, keep_top: int) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Greedy suppression: a row remains if its IoU with every row that remained before it is at most `iou_threshold`.
+
+    Args:
+        rows: candidates as above, at least one row an image.
+        real: which of them are not padding.
+        iou_threshold: 0..1.
+        keep_top: at most as many rows of an image remain.
+
+    Shape:
+        -> kept (N, Q) int64 positions in `rows` by falling score, present (N, Q) bool: the others are padding; Q >= 1
+    """
+    batch, length = paddle.shape(rows)[0], paddle.shape(rows)[1]
+    # One call for the whole batch: images lie apart from each other. Doubles, so that the distance does not change the overlaps.
+    boxes = rows[:, :, :4].astype("float64")
+    distance = boxes.max() - boxes.min() + 1
+    boxes = boxes + (paddle.arange(batch).astype("float64") * distance).reshape([-1, 1, 1])
+    first = paddle.arange(length).unsqueeze(0) == 0
+    where = paddle.nonzero(paddle.logical_or(real, first))  # never empty, which nms could not take in a static graph
+    remain = paddle.gather_nd(where, _nms(paddle.gather_nd(boxes, where), iou_threshold).unsqueeze(1))
+    keep = paddle.scatter_nd(remain, paddle.ones_like(remain[:, 0]), paddle.stack([batch, length])) > 0
+    keep = paddle.logical_and(keep, real)
+    keep = paddle.logical_and(keep, keep.astype("int64").cumsum(axis=1) <= keep_top)
+
+    longest = paddle.clip(keep.astype("int64").sum(axis=1).max(), min=1)
+    position = paddle.where(keep, paddle.arange(length).unsqueeze(0), length)
+    kept = paddle.sort(position, axis=1)[:, :longest]
+    present = kept < length
+    return paddle.where(present, kept, paddle.zeros_like(kept)), present
+
+
+def blend(
+    rows: paddle.Tensor,
+    scores: paddle.Tensor,
+    real: paddle.Tensor,
+    kept: paddle.Tensor,
+    present: paddle.Tensor,
+    iou_threshold: float,
+) -> paddle.Tensor:
+    """BlazeFace, https://arxiv.org/abs/1907.05047, section 3.3: every kept row becomes the mean, weighted by score, of itself and of the rows that
+    fall to it. A row falls to the first kept row, by falling score, whose IoU with it is above `iou_threshold`.
+
+    Args:
+        rows, scores, real: candidates as above.
+        kept, present: what `suppress` returned for them with the same threshold.
+        iou_threshold: 0..1.
+
+    Shape:
+        -> (N, Q, 4 + 2K)
+    """
+    leaders = paddle.take_along_axis(rows, kept.unsqueeze(-1), axis=1, broadcast=True)
+    near = paddle.logical_and(_iou(leaders, rows) > iou_threshold, present.unsqueeze(-1))
+    leader = paddle.arange(paddle.shape(kept)[1]).reshape([1, -1, 1])
+    nobody = paddle.shape(kept)[1]
+    falls_to = paddle.where(near, leader, nobody).min(axis=1, keepdim=True)  # (N, 1, P)
+    weight = paddle.logical_and(falls_to == leader, real.unsqueeze(1)).astype(rows.dtype) * scores.unsqueeze(1)
+    # a box without area overlaps nothing, itself included, and stays as it is
+    total = weight.sum(axis=-1, keepdim=True)
+    return paddle.where(total > 0, paddle.matmul(weight, rows) / paddle.clip(total, min=1e-12), leaders)
+
+
+def _iou(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:
+    """(N, Q, 4...), (N, P, 4...) -> (N, Q, P)."""
+    a, b = a.unsqueeze(2), b.unsqueeze(1)
+    width = paddle.minimum(a[..., 2], b[..., 2]) - paddle.maximum(a[..., 0], b[..., 0])
+    height = paddle.minimum(a[..., 3], b[..., 3]) - paddle.maximum(a[..., 1], b[..., 1])
+    common = paddle.clip(width, min=0) * paddle.clip(height, min=0)
+    union = _area(a) + _area(b) - common
+    return common / paddle.clip(union, min=1e-12)
+
+
+def _area(boxes: paddle.Tensor) -> paddle.Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

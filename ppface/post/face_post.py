@@ -1,0 +1,77 @@
+"""FacePost: raw outputs of a face head to boxes, scores and landmarks in pixels."""
+
+from typing import Annotated
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppface.core.registry import Kind, register
+from ppface.ops.codec import decode_boxes, decode_landmarks
+
+
+@register("post")
+class FacePost(nn.Layer):
+    """Detection as in SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2, with a choice of what overlap means.
+
+    Softmax, score threshold, the best `pre_top` of an image, decoding, `overlap`, the best `keep_top`. Boxes may reach beyond the image.
+
+    Args:
+        score_threshold: faces score more than this, 0..1.
+        pre_top: candidates of an image that are decoded, >= 1.
+        keep_top: faces of an image that remain, >= 1.
+        overlap: what happens to overlapping boxes.
+
+    Shape:
+        boxes (N, A, 4), logits (N, A, 2), anchors (A, 4), size (2,), landmarks (N, A, K, 2) if any
+        -> {"boxes": (M, 4) x1, y1, x2, y2 in pixels of the input, "scores": (M,), "count": (N,) int32 rows of every image,
+        "landmarks": (M, K, 2) pixels if any}, image by image, by falling score
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        overlap: Annotated[nn.Layer, Kind("overlap")],
+        score_threshold: float = 0.01,
+        pre_top: int = 5000,
+        keep_top: int = 750,
+    ):
+        super().__init__()
+        if not 0 <= score_threshold <= 1 or pre_top < 1 or keep_top < 1:
+            raise ValueError(
+                "FacePost: expected score_threshold in 0..1, pre_top and keep_top of at least 1, "
+                f"received {score_threshold=}, {pre_top=}, {keep_top=}"
+            )
+        self.overlap, self.score_threshold, self.pre_top, self.keep_top = overlap, score_threshold, pre_top, keep_top
+
+    def forward(self, outputs: dict) -> dict[str, paddle.Tensor]:
+        scores = F.softmax(outputs["logits"].astype("float32"), axis=-1)[:, :, 0]
+        limit = paddle.clip(paddle.shape(scores)[1], max=self.pre_top)
+        scores, index = paddle.topk(scores, limit, axis=1)
+        real = scores > self.score_threshold
+        longest = paddle.clip(real.astype("int64").sum(axis=1).max(), min=1)
+        scores, index, real = scores[:, :longest], index[:, :longest], real[:, :longest]
+
+        rows, scores, real = self.overlap(self._decode(outputs, index), scores, real, self.keep_top)
+        where = paddle.nonzero(real)
+        rows = paddle.gather_nd(rows, where)
+        faces = {"boxes": rows[:, :4], "scores": paddle.gather_nd(scores, where), "count": real.astype("int32").sum(axis=1, dtype="int32")}
+        if "landmarks" in outputs:
+            faces["landmarks"] = rows[:, 4:].reshape([-1, outputs["landmarks"].shape[2], 2])
+        return faces
+
+    def _decode(self, outputs: dict, index: paddle.Tensor) -> paddle.Tensor:
+        """(N, P) anchors -> (N, P, 4 + 2K) boxes and landmarks in pixels."""
+        anchors = paddle.gather(outputs["anchors"], index.flatten()).reshape([-1, paddle.shape(index)[1], 4])
+        scale = outputs["size"].astype("float32").flip(0)
+        offsets = paddle.take_along_axis(outputs["boxes"], index.unsqueeze(-1), axis=1, broadcast=True)
+        rows = decode_boxes(offsets.astype("float32"), anchors) * paddle.concat([scale, scale])
+        if "landmarks" in outputs:
+            count = outputs["landmarks"].shape[2]
+            flat = outputs["landmarks"].reshape([0, 0, 2 * count])
+            flat = paddle.take_along_axis(flat, index.unsqueeze(-1), axis=1, broadcast=True)
+            points = decode_landmarks(flat.reshape([0, 0, count, 2]).astype("float32"), anchors) * scale
+            rows = paddle.concat([rows, points.reshape([0, 0, 2 * count])], axis=-1)
+        return rows

@@ -160,7 +160,10 @@ def component(kind: Kind, node: Node, path: str, check: values.Check) -> Spec | 
         choices = registry.names(kind.kind)
         meant = registry.nearest(name, choices)
         advice = f"Did you mean '{meant}'?" if meant else f"Expected one of {', '.join(choices)}."
-        return check.wrong(name_node, values.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
+        check.wrong(name_node, values.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
+        target = registry.find(kind.kind, meant) if meant else None
+        if target is None:
+            return None  # else its arguments are checked too, as those of the component that was meant
     return call(target, node, path, check, named=True)
 
 

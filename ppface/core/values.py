@@ -110,7 +110,8 @@ class Check:
             if not trial.mistakes:
                 return value
             trials.append(trial)
-        if len(trials) == 1:
+        scalar = not isinstance(node.value, dict | list) and get_origin(candidates[0] if candidates else None) is not Literal
+        if len(trials) == 1 and not scalar:
             self.mistakes += trials[0].mistakes
             return FAILED
         return self._expected(annotation, node, path)

@@ -135,6 +135,15 @@ def environment(config_text: str) -> dict[str, Any]:
     }
 
 
+def provenance(weights: Path) -> dict[str, Any]:
+    """What an export tells of its making: version, weight file and digest, and the checkpoint's step and metrics where known."""
+    trained: dict[str, Any] = {"weights": weights.name, "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    state = weights.parent / "state.json"
+    if state.is_file():
+        trained |= {key: value for key, value in json.loads(state.read_text(encoding="utf-8")).items() if key in ("step", "metrics")}
+    return {"version": metadata.version("ppface"), "git": _git_state(), "trained": trained}
+
+
 def _git_state() -> str | None:
     """The commit these sources are at, with a mark where they were changed; None where they are not a checkout."""
     try:

@@ -20,6 +20,15 @@ from ppface.engine.journal import Journal
 ByRun = Supplied("by the run")
 
 
+def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
+    """All values of all evaluators by name; a name that an earlier evaluator took gets the evaluator's place: "ap", then "ap.1"."""
+    metrics: dict[str, float] = {}
+    for place, evaluator in enumerate(evaluators):
+        for name, value in evaluator(predict):
+            metrics[f"{name}.{place}" if name in metrics else name] = float(value)
+    return metrics
+
+
 @register("trainer")
 class Trainer:
     """Trains a model: forward, losses, backward, step; evaluates, saves and logs on the way.
@@ -185,7 +194,7 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """All evaluators' values by name, of the running average where there is one."""
         with self.average.applied() if self.average else contextlib.nullcontext():
-            return {name: float(value) for evaluator in self.evaluators for name, value in evaluator(self.model.predictor())}
+            return measure(self.evaluators, self.model.predictor())
 
     def _is_best(self, metrics: dict[str, float]) -> bool:
         if not metrics:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import cv2
 import numpy as np
 
 from ppface.data.images import Picture
 from ppface.ops.boxes import clip
-from ppface.ops.resize import TestSize
+from ppface.ops.resize import TestSize, resize
 
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -57,15 +56,6 @@ def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> li
         height, width = image.shape[:2]
         faces[:, :4] *= np.tile([width / size[1], height / size[0]], 2)
     return found
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (height, width, 3) uint8, the same image where it has that size."""
-    height, width = size
-    if image.shape[:2] == (height, width):
-        return image
-    averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: linear interpolation looks at four pixels only
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
 
 
 def _batches(picture: Callable[[int], Picture], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:

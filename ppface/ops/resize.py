@@ -1,6 +1,9 @@
-"""At which size a picture of any size enters the network when it is tested."""
+"""At which size a picture of any size enters the network when it is tested, and how it gets that size."""
 
 from typing import Literal
+
+import cv2
+import numpy as np
 
 
 class TestSize:
@@ -37,3 +40,12 @@ class TestSize:
         if self.max_side:
             scale = min(scale, self.max_side / max(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3) uint8, the same image where it has that size."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: linear interpolation looks at four pixels only
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)

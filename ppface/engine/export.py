@@ -1,0 +1,122 @@
+"""Writes a model as a static Paddle inference model that runs without ppface, and compares what it answers with the live one."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import yaml
+from paddle import nn
+from paddle.static import InputSpec
+
+from ppface.core.errors import UserError
+
+MODEL, DESCRIPTION = "model", "inference.yml"
+
+
+class _Inference(nn.Layer):
+    """From pixels to named outputs, in the order of their names: Paddle returns the outputs of a static model as a list."""
+
+    def __init__(self, model: nn.Layer):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: paddle.Tensor) -> list[paddle.Tensor]:
+        outputs = self.model.infer(image)
+        return [outputs[name] for name in sorted(outputs)]
+
+
+def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
+    """Writes `model.json`, `model.pdiparams` and `inference.yml`.
+
+    Args:
+        model: put in evaluation mode; normalisation, decoding and NMS go into the file with it.
+        folder: must exist.
+        about: what `inference.yml` tells beside the inputs and outputs: classes, version, how it was trained.
+
+    Shape:
+        the static model takes `image` (N, 3, H, W) uint8 RGB with any N, H and W
+    """
+    model.eval()
+    height, width = model.input.size
+    with paddle.no_grad():
+        names = sorted(model.infer(paddle.zeros([1, 3, height, width], "uint8")))
+    static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, None, None], "uint8", "image")], full_graph=True)
+    paddle.jit.save(static, str(folder / MODEL))
+    test = model.input.test
+    described = {
+        "format": 1,
+        "input": {
+            "name": "image",
+            "layout": "NCHW",
+            "color": "RGB",
+            "dtype": "uint8",
+            "size": [height, width],
+            "test": {"mode": test.mode, "size": None if test.size is None else list(test.size), "max_side": test.max_side},
+        },
+        "outputs": names,
+        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))},
+        **about,
+    }
+    (folder / DESCRIPTION).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
+
+
+def verify(live: Any, exported: Any, tolerance: float) -> float:
+    """Asks both for the same pictures, at the training size, at an odd size and in a batch; returns the largest difference.
+
+    Args:
+        live: the model's predictor.
+        exported: the exported model's.
+        tolerance: see `compare`.
+
+    Raises:
+        UserError: they answer differently.
+    """
+    height, width = live.model.input.size
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for count, size in ((1, (height, width)), (1, (height + 33, width - width // 5 - 1)), (2, (height, width))):
+        coarse = rng.integers(0, 256, (count, 3, 1 + size[0] // 16, 1 + size[1] // 16))
+        image = np.kron(coarse, np.ones((16, 16)))[:, :, : size[0], : size[1]] + rng.integers(-8, 9, (count, 3, *size))
+        batch = {"image": image.clip(0, 255).astype("uint8")}
+        worst = max(worst, compare(live(batch), exported(batch), tolerance))
+    return worst
+
+
+def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolerance: float) -> float:
+    """The largest difference between two answers, relative to 1 + |value|.
+
+    Where a threshold inside (a score, an overlap) lets another number of rows through, the rows are compared as sets, and one row in a
+    hundred may be without a partner: rounding decides on either side of a threshold.
+
+    Raises:
+        UserError: another set of outputs, or a difference beyond the tolerance.
+    """
+    if live.keys() != exported.keys():
+        raise UserError(f"the exported model has the outputs {sorted(exported)}, expected {sorted(live)}")
+    if all(live[name].shape == exported[name].shape for name in live):
+        worst = max((_difference(live[name], exported[name]).max(initial=0.0) for name in live), default=0.0)
+        if worst <= tolerance:
+            return float(worst)
+    ours, theirs = _rows(live), _rows(exported)
+    if min(len(ours), len(theirs)) == 0:
+        nearest = np.full(max(len(ours), len(theirs)), np.inf)
+    else:
+        apart = _difference(ours[:, None], theirs[None]).max(axis=2)
+        nearest = np.concatenate([apart.min(axis=0), apart.min(axis=1)])
+    alone = int((nearest > tolerance).sum())
+    if alone > 0.01 * len(nearest):
+        told = f"{alone} of {len(nearest)} rows differ by more than {tolerance} (median difference {np.median(nearest):.3g})"
+        raise UserError(f"the exported model does not answer as the live one does: {told}; nothing was exported")
+    return float(nearest[nearest <= tolerance].max(initial=0.0))
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype("float64") - b) / (1 + np.abs(a))
+
+
+def _rows(answer: dict[str, np.ndarray]) -> np.ndarray:
+    """All outputs with the longest first axis side by side, one row each."""
+    count = max(len(value) for value in answer.values() if value.ndim)
+    return np.concatenate([value.reshape(count, -1) for _, value in sorted(answer.items()) if value.ndim and len(value) == count], axis=1)

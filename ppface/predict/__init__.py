@@ -1,0 +1,72 @@
+"""The library face of ppface: load a run, an export or a config, give it a picture, get its faces."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ppface.core.errors import WeightsError
+from ppface.predict.face import Face
+from ppface.predict.finder import FaceFinder
+
+__all__ = ["Face", "FaceFinder", "load", "load_predictor", "weights_file"]
+
+
+def load(source: str | os.PathLike, weights: str | os.PathLike | None = None) -> FaceFinder:
+    """A callable from pictures to faces.
+
+    Args:
+        source: the folder of an export, the folder of a run, or a config file.
+        weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
+
+    Raises:
+        UserError: none of these, or weights that do not fit.
+    """
+    return FaceFinder(load_predictor(source, weights))
+
+
+def load_predictor(source: str | os.PathLike, weights: str | os.PathLike | None = None) -> Any:
+    """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`."""
+    source = Path(source)
+    if (source / "inference.yml").is_file():
+        from ppface.predict.exported import Exported
+
+        return Exported(source)
+    return load_model(source, weights).predictor()
+
+
+def load_model(source: Path, weights: str | os.PathLike | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Any:
+    """The live model of a run's folder or a config, with its weights; arguments and errors as `load`."""
+    from ppface.core.spec import build_model, load_config
+    from ppface.nets.weights import load_weights
+
+    is_run = (source / "config.yml").is_file()
+    if source.is_dir() and not is_run:
+        raise WeightsError(f"{source}: expected the folder of a run (config.yml) or of an export (inference.yml)")
+    config = load_config(source / "config.yml" if is_run else source, overrides)
+    found = weights or (source if is_run else config["weights"])
+    if found is None:
+        raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
+    model = build_model(config)
+    load_weights(model, weights_file(found))
+    model.eval()
+    return model
+
+
+def weights_file(path: str | os.PathLike) -> Path:
+    """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
+
+    Raises:
+        WeightsError: a folder that is neither.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    index = path / "checkpoints" / "index.json"
+    if index.is_file():
+        names = json.loads(index.read_text(encoding="utf-8"))
+        path = path / "checkpoints" / names.get("best", names["last"])
+    for name in ("ema.safetensors", "weights.safetensors"):
+        if (path / name).is_file():
+            return path / name
+    raise WeightsError(f"{path}: expected a weight file, a checkpoint or a run with a checkpoint")

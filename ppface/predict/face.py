@@ -1,0 +1,22 @@
+"""What a prediction gives back: one face of a picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+        box: (x1, y1, x2, y2) in pixels of the original picture.
+        score: 0..1.
+        landmarks: (K, 2) x, y in pixels of the original picture, or None where the model finds none.
+        embedding: (D,), or None where the model makes none.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray | None = None
+    embedding: np.ndarray | None = None

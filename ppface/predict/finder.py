@@ -1,0 +1,53 @@
+"""From a picture of any size to its faces, whatever runs the model."""
+
+import os
+from typing import Any, Literal
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.images import Picture
+from ppface.ops.resize import resize
+from ppface.predict.face import Face
+
+
+class FaceFinder:
+    """Finds the faces of pictures.
+
+    Args:
+        predict: {"image": (N, 3, H, W) uint8} -> arrays by name; its `test_size` is the model's own policy.
+    """
+
+    def __init__(self, predict: Any):
+        self.predict = predict
+
+    def __call__(self, image: np.ndarray | str | os.PathLike, size: Literal["native"] | tuple[int, int] | None = None) -> list[Face]:
+        """The faces of one picture, best first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of a picture.
+            size: None follows the model's test policy, "native" runs the picture unresized, (height, width) resizes it.
+
+        Raises:
+            DataError: not such an array, or a picture that cannot be read.
+        """
+        pixels = Picture.of(image).decode() if isinstance(image, np.ndarray) else Picture.open(image).decode()
+        height, width = pixels.shape[:2]
+        answer = self.predict({"image": resize(pixels, self._size(size, height, width)).transpose(2, 0, 1)[None]})
+        return self._faces(answer, self._size(size, height, width), height, width)
+
+    def _size(self, size: Any, height: int, width: int) -> tuple[int, int]:
+        if size is None:
+            return self.predict.test_size.of(height, width)
+        if size == "native":
+            return height, width
+        if not (isinstance(size, tuple | list) and len(size) == 2 and min(size) >= 1):
+            raise DataError(f"size: expected None, 'native' or (height, width), received {size!r}")
+        return int(size[0]), int(size[1])
+
+    def _faces(self, answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
+        scale = np.array([width / size[1], height / size[0]])
+        boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
+        landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
+        order = np.argsort(-answer["scores"], kind="stable")
+        return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]

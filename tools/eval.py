@@ -1,0 +1,52 @@
+"""Evaluates a run, an export or a config with weights, prints one table and writes it as JSON.
+
+    python tools/eval.py output/blazeface/20260101-120000
+    python tools/eval.py export/blazeface
+    python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
+"""
+
+import json
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.core.errors import UserError
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
+    args = parser.parse_args()
+    if not (args.model or args.config):
+        parser.error("expected the folder of a run or an export, or -c CONFIG --weights FILE")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface import predict
+    from ppface.core.spec import load_config
+    from ppface.engine.trainer import measure
+
+    source = Path(args.model or args.config)
+    file = args.config or source / "config.yml"
+    config = load_config(file, args.override)
+    if not config["evaluators"]:
+        raise UserError(f"{file}: expected evaluators in the config, found none")
+    if (source / "inference.yml").is_file():
+        model = predict.load_predictor(source)
+    else:
+        model = predict.load_model(Path(file), args.weights or args.model, args.override).predictor()
+    metrics = measure([evaluator() for evaluator in config["evaluators"]], model)
+    width = max(len(name) for name in metrics)
+    print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()))
+    target = Path(args.json) if args.json else (source / "evaluation.json" if source.is_dir() else None)
+    if target:
+        record = {"model": str(source), "config": str(file), "overrides": args.override, "metrics": metrics}
+        target.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,52 @@
+"""Writes a run's model as a static Paddle model that runs without ppface, after checking that it answers as the live one.
+
+    python tools/export_model.py output/blazeface/20260101-120000 --out export/blazeface
+    python tools/export_model.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --out export/blazeface
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.core.errors import UserError
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("run", nargs="?", help="the folder of a run")
+    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--out", required=True, help="the folder to make; it must not exist")
+    parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference to the live model, relative to 1 + |value|")
+    args = parser.parse_args()
+    if not (args.run or args.config):
+        parser.error("expected the folder of a run, or -c CONFIG --weights FILE")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface import predict
+    from ppface.core.spec import load_config
+    from ppface.engine import export, run
+
+    out, source = Path(args.out), Path(args.run or args.config)
+    if out.exists():
+        raise UserError(f"{out}: exists already; expected a folder that is yet to be made")
+    file = Path(args.config or source / run.CONFIG)
+    weights = args.weights or args.run
+    model = predict.load_model(file, weights, args.override)
+    config = load_config(file, args.override)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+        folder = Path(aside) / out.name
+        run.open_folder(folder, config)
+        export.write(model, folder, run.provenance(predict.weights_file(weights or config["weights"])))
+        worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
+        shutil.move(folder, out)
+    print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -8,16 +8,19 @@ import numpy as np
 from ppface.data.synthetic import brush
 from ppface.data.synthetic.identity import HAIR, SKIN
 
-Size = tuple[int, int]
+def muted(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """(*shape, 3) uint8 RGB: colours of any lightness, seldom vivid."""
+    level, tint = rng.integers(10, 246, (*shape, 1)), rng.standard_normal((*shape, 3)) * 26
+    return (level + tint).clip(0, 255).astype(np.uint8)
 
 
-def backdrop(size: Size, rng: np.random.Generator) -> np.ndarray:
+def backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """(height, width, 3) uint8 RGB: a soft gradient, a texture of blobs, and plain shapes in any colour."""
     height, width = size
     across = int(rng.integers(2, 6))
-    image = cv2.resize(rng.integers(20, 236, (across, across, 3), np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    image = cv2.resize(muted(rng, across, across), (width, height), interpolation=cv2.INTER_LINEAR)
     grain = int(rng.integers(6, 40))
-    blobs = cv2.resize(rng.integers(0, 256, (grain, grain, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    blobs = cv2.resize(muted(rng, grain, grain), (width, height), interpolation=cv2.INTER_CUBIC)
     image = cv2.addWeighted(image, 1.0, blobs, share := float(rng.uniform(0, 0.3)), -127 * share)
     for _ in range(rng.integers(3, 12)):
         _shape(image, rng)
@@ -28,7 +31,7 @@ def _shape(image: np.ndarray, rng: np.random.Generator) -> None:
     height, width = image.shape[:2]
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     a, b = rng.uniform(0.02, 0.35, 2) * min(height, width)
-    color, turn, kind = tuple(rng.integers(0, 256, 3).tolist()), rng.uniform(0, np.pi), rng.integers(4)
+    color, turn, kind = tuple(muted(rng).tolist()), rng.uniform(0, np.pi), rng.integers(4)
     if kind == 0:
         brush.fill(image, brush.oval((x, y), (a, b), turn), color)
     elif kind == 1:

@@ -14,8 +14,9 @@ from ppface.data.synthetic.sketch import SOFT, Sketch, View
 from ppface.data.synthetic.surface import Surface
 
 REACH = 1.5  # half the side of the drawing, in half head heights
+EAR = np.array([(0.035 + 0.035 * math.cos(t), math.sin(t), -0.12 - 0.10 * math.cos(t)) for t in np.linspace(0, 2 * math.pi, 16)])
 FINEST = 0.2  # lines thinner than this many pixels would not be seen
-FINE = 36.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
+FINE = 28.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def draw_head(
         occluder.paint(image, occlusion, surface, view)
         cv2.max(cover, occlusion, cover)
     if fine > 1:
-        image, cover, face, occlusion = (cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA) for x in (image, cover, face, occlusion))
+        image, cover, face = (cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA) for x in (image, cover, face))
+        occlusion = cv2.resize(occlusion, (side, side), interpolation=cv2.INTER_AREA) if occluder else np.zeros((side, side), np.uint8)
     return Head(image, cover, face, occlusion, *annotations(identity, expression, surface, View(turn, scale, side / 2)))
 
 
@@ -103,19 +105,17 @@ def _paint_volume(image: np.ndarray, cover: np.ndarray, face: np.ndarray, identi
     if identity.style not in hair.COVERS_EARS:
         for side in features.SIDES:
             _paint_ear(image, cover, identity, surface, view, side)
-    skin = brush.hull(view(surface.skin(identity.forehead if shapes else -1.0)))
-    bald = brush.hull(view(surface.skin(identity.forehead)))
+    below_hairline = brush.hull(view(surface.skin))
+    skin = below_hairline if shapes else brush.hull(view(surface.bald()))
     brush.fill(image, skin, identity.skin)
     brush.fill(cover, skin, 255)
-    brush.fill(face, bald, 255)
+    brush.fill(face, below_hairline, 255)
 
 
 def _paint_ear(image: np.ndarray, cover: np.ndarray, identity: Identity, surface: Surface, view: View, side: float) -> None:
     if view.matrix[2, 0] * side < -0.2:  # on the far side
         return
-    rim = brush.oval((0.0, 0.06), (0.10, identity.ear), 0.12)
-    x = side * (surface.width[6] + 0.02 + (rim[:, 0] + 0.1) * 0.35)
-    solid = np.column_stack([x, rim[:, 1], -0.02 - (rim[:, 0] + 0.1)])
+    solid = EAR * (side, identity.ear, 1) + (side * (surface.width[6] + 0.02), 0.06, 0)
     outer = view(solid)
     brush.fill(image, outer, identity.skin)
     brush.fill(cover, outer, 255)

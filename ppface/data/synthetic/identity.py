@@ -116,12 +116,14 @@ class Identity:
         sizes = mean + deviation * rng.standard_normal(len(SIZES)).clip(-2, 2)
         tone = rng.integers(len(SKIN))
         hairs = HAIR if tone < 4 else HAIR[[0, 0, 1, 2, 7]]
+        iris = IRIS[rng.integers(len(IRIS) if tone < 4 else 2)]
+        skin, hair, iris = _near(np.stack([SKIN[tone], hairs[rng.integers(len(hairs))], iris]), rng)
         beards = BEARDS if rng.random() < 0.4 else BEARDS[:1]
         return cls(
             **dict(zip(SIZES, sizes.tolist(), strict=True)),
-            skin=_near(SKIN[tone], rng),
-            hair=_near(hairs[rng.integers(len(hairs))], rng),
-            iris=_near(IRIS[rng.integers(len(IRIS)) if tone < 4 else rng.integers(2)], rng),
+            skin=skin,
+            hair=hair,
+            iris=iris,
             lips=float(rng.uniform(0.25, 0.8)),
             style=STYLES[rng.integers(len(STYLES))],
             beard=beards[rng.integers(len(beards))],
@@ -130,9 +132,10 @@ class Identity:
         )
 
 
-def _near(color: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
-    red, green, blue = (color * rng.uniform(0.94, 1.06) + rng.uniform(-4, 4, 3)).clip(0, 255).astype(int).tolist()
-    return red, green, blue
+def _near(colors: np.ndarray, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Each colour a little lighter or darker, and a little off."""
+    near = colors * rng.uniform(0.94, 1.06, (len(colors), 1)) + rng.uniform(-4, 4, colors.shape)
+    return list(map(tuple, near.clip(0, 255).astype(int).tolist()))
 
 
 def _moles(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:

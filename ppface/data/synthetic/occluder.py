@@ -6,7 +6,7 @@ import numpy as np
 
 from ppface.data.synthetic import brush
 from ppface.data.synthetic.identity import SKIN
-from ppface.data.synthetic.sketch import MIRROR, Sketch, View
+from ppface.data.synthetic.sketch import BOTH, Sketch, View
 from ppface.data.synthetic.surface import Surface
 
 KINDS = ("sunglasses", "mask", "scarf", "hand", "bar")
@@ -59,11 +59,10 @@ class Occluder:
 
     def _worn(self, sketch: Sketch) -> None:
         if self.kind == "sunglasses":
-            for side in (-1, 1):
-                lens = np.array([(0.07, -0.12), (0.30, -0.15), (0.54, -0.12), (0.52, 0.08), (0.36, 0.17), (0.16, 0.14), (0.08, 0.03)])
-                sketch.hull(lens * (side, 1), self.color, 0.09)
-                temple = np.array([(0.52, -0.10), (0.70, -0.06), (0.70, 0.0), (0.52, -0.03)])
-                sketch.hull(temple * (side, 1), self.color, 0.04)
+            lens = np.array([(0.07, -0.12), (0.30, -0.15), (0.54, -0.12), (0.52, 0.08), (0.36, 0.17), (0.16, 0.14), (0.08, 0.03)])
+            sketch.hull(lens, self.color, 0.09, BOTH)
+            temple = np.array([(0.52, -0.10), (0.70, -0.06), (0.70, 0.0), (0.52, -0.03)])
+            sketch.hull(temple, self.color, 0.04, BOTH)
             sketch.hull(np.array([(-0.09, -0.10), (0.09, -0.10), (0.09, -0.04), (-0.09, -0.04)]), self.color, 0.1)
             return
         if self.kind == "mask":
@@ -71,4 +70,4 @@ class Occluder:
         else:
             right = np.array([(0.0, 0.44), (0.35, 0.40), (0.68, 0.24), (0.67, 0.45), (0.59, 0.66), (0.45, 0.86), (0.2, 1.0), (0, 1.0)])
         high = np.where(np.abs(right[:, 0]) < 0.3, 0.16, 0.05)
-        sketch.hull(np.concatenate([right, right * MIRROR]), self.color, np.concatenate([high, high]))
+        sketch.hull(np.concatenate([right, right * (-1, 1)]), self.color, np.concatenate([high, high]))

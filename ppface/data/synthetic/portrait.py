@@ -54,7 +54,7 @@ def draw_portrait(
         occluder: what hides part of the face.
     """
     image = background.backdrop((size, size), rng)
-    shirt = tuple(rng.integers(10, 246, 3).tolist())
+    shirt = tuple(background.muted(rng).tolist())
     head = draw_head(identity, pose, light, expression, FILL * size, occluder)
     corner = (size - len(head.image)) // 2
     person = Person(head, (corner, corner), FILL * size, identity.skin, shirt)

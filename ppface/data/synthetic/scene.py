@@ -1,5 +1,6 @@
 """A whole picture: cluttered background, people of all sizes, and what is known about them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,9 +73,9 @@ def draw_scene(
         occluder = Occluder.draw(rng) if rng.random() < 0.3 * difficulty else None
         identity, scale = Identity.draw(seed, number), share * min(size) / FACE
         head = draw_head(identity, pose, light, Expression.draw(rng), scale, occluder)
-        corner = _place(head, scale, size, [other for other, _, _ in placed], rng)
+        corner = _place(head, size, [other for other, _, _ in placed], rng)
         if corner is not None:
-            shirt = tuple(rng.integers(10, 246, 3).tolist())
+            shirt = tuple(background.muted(rng).tolist())
             placed.append((Person(head, corner, scale, identity.skin, shirt), number, pose))
     placed.reverse()  # the small ones are far away
     owner = np.zeros(size, np.uint8)
@@ -83,25 +84,25 @@ def draw_scene(
     return _annotate(camera.expose(image, rng, difficulty), owner, placed)
 
 
-def _place(head: Head, scale: float, size: tuple[int, int], others: list[Person], rng: np.random.Generator) -> tuple[int, int] | None:
+def _place(head: Head, size: tuple[int, int], others: list[Person], rng: np.random.Generator) -> tuple[int, int] | None:
     """A corner for the drawing that keeps the face in the picture and mostly clear of larger people, or None where there is no room."""
-    low = np.ceil(-head.box[:2])
-    room = np.maximum(np.floor(np.array(size[::-1]) - head.box[2:]) - low, 0)
-    for _ in range(TRIES):
-        corner = low + np.floor(rng.random(2) * (room + 1))
-        box = head.box + np.tile(corner, 2)
-        if all(_covered(box, other) < 0.2 for other in others):
-            return int(corner[0]), int(corner[1])
+    x1, y1, x2, y2 = head.box.tolist()
+    left, top = math.ceil(-x1), math.ceil(-y1)
+    wide, high = max(size[1] - math.ceil(x2) - left, 0), max(size[0] - math.ceil(y2) - top, 0)
+    for along, down in rng.random((TRIES, 2)).tolist():
+        x, y = left + int(along * (wide + 1)), top + int(down * (high + 1))
+        if all(_covered((x1 + x, y1 + y, x2 + x, y2 + y), other) < 0.2 for other in others):
+            return x, y
     return None
 
 
-def _covered(box: np.ndarray, other: Person) -> float:
+def _covered(box: tuple, other: Person) -> float:
     """The share of a box behind another's head and shoulders, taken as two rectangles."""
-    x1, y1, x2, y2 = other.box
-    return max(_overlap(box, (x1, y1 - 0.4 * other.scale, x2, y2)), _overlap(box, (x1 - 0.7 * other.scale, y2, x2 + 0.7 * other.scale, np.inf)))
+    x1, y1, x2, y2 = other.box.tolist()
+    return max(_overlap(box, (x1, y1 - 0.4 * other.scale, x2, y2)), _overlap(box, (x1 - 0.7 * other.scale, y2, x2 + 0.7 * other.scale, math.inf)))
 
 
-def _overlap(box: np.ndarray, other: tuple) -> float:
+def _overlap(box: tuple, other: tuple) -> float:
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
     return max(width, 0.0) * max(height, 0.0) / ((box[2] - box[0]) * (box[3] - box[1]))

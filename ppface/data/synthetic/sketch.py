@@ -9,7 +9,7 @@ from ppface.data.synthetic import brush
 from ppface.data.synthetic.brush import Color
 from ppface.data.synthetic.surface import Surface
 
-MIRROR = np.array([-1.0, 1.0])
+RIGHT, BOTH = (1,), (1, -1)  # sides a stroke is made on: as given, or mirrored as well; right as seen in the picture
 SOFT = 32  # side of the map of soft shadows
 
 
@@ -35,39 +35,48 @@ class View:
 class Sketch:
     """A list of strokes in x, y of the face (half head heights), each at some height over the skin.
 
-    Skin that turns away from the viewer hides its strokes.
+    Skin that turns away from the viewer hides its strokes. `sides` is RIGHT (as given) or BOTH (and mirrored).
 
     Args:
         finest: lines thinner than this (half head heights) are left out.
     """
 
-    def __init__(self, finest: float = 0.0) -> None:
+    def __init__(self, finest: float = 0.0):
         self.finest = finest
-        self._points: list[np.ndarray] = []
-        self._heights: list[float | np.ndarray] = []
-        self._strokes: list[tuple[str, Color | float, float]] = []
+        self._strokes: list[tuple] = []  # kind, points, height, sides, paint, width
 
-    def _add(self, kind: str, points: np.ndarray, height: float | np.ndarray, paint: Color | float, width: float = 0.0) -> None:
-        self._points.append(points)
-        self._heights.append(height)
-        self._strokes.append((kind, paint, width))
-
-    def fill(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0) -> None:
+    def fill(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
         """A polygon."""
-        self._add("fill", points, height, color)
+        self._strokes.append(("fill", points, height, sides, color, 0.0))
 
-    def hull(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0) -> None:
+    def hull(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
         """Whatever the convex outline of the points is, seen from where the viewer stands."""
-        self._add("hull", points, height, color)
+        self._strokes.append(("hull", points, height, sides, color, 0.0))
 
-    def line(self, points: np.ndarray, color: Color, width: float, height: float | np.ndarray = 0.0) -> None:
+    def line(self, points: np.ndarray, color: Color, width: float, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
         """A line through the points, `width` in half head heights, at least a pixel."""
         if width >= self.finest:
-            self._add("line", points, height, color, width)
+            self._strokes.append(("line", points, height, sides, color, width))
 
-    def shadow(self, points: np.ndarray, strength: float, height: float | np.ndarray = 0.0) -> None:
+    def shadow(self, points: np.ndarray, strength: float, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
         """A soft shadow (strength < 0) or light (> 0) in the polygon: what is added to the light there."""
-        self._add("shadow", points, height, strength)
+        self._strokes.append(("shadow", points, height, sides, strength, 0.0))
+
+    def _flat(self) -> tuple[np.ndarray, list[tuple]]:
+        """All points (n, 3) of x, y and height, and (kind, paint, width, start, stop) of each stroke on each side."""
+        points = [points for _, points, _, sides, _, _ in self._strokes for _ in sides]
+        flat = np.empty((sum(map(len, points)), 3))
+        np.concatenate(points, out=flat[:, :2])
+        spans, start = [], 0
+        for kind, outline, height, sides, paint, width in self._strokes:
+            for side in sides:
+                stop = start + len(outline)
+                flat[start:stop, 2] = height
+                if side < 0:
+                    flat[start:stop, 0] *= -1
+                spans.append((kind, paint, width, start, stop))
+                start = stop
+        return flat, spans
 
     def paint(self, image: np.ndarray, cover: np.ndarray, surface: Surface, view: View) -> np.ndarray:
         """Paints all strokes in order; returns the soft shadows of the whole picture as a (SOFT, SOFT) map.
@@ -75,22 +84,18 @@ class Sketch:
         Hulls may stand out of the head, so they are filled with 255 in `cover` as well.
         """
         soft = np.zeros((SOFT, SOFT), np.float32)
-        counts = np.array([len(points) for points in self._points])
-        starts = np.cumsum(counts) - counts
-        flat = np.empty((counts.sum(), 3))
-        np.concatenate(self._points, out=flat[:, :2])
-        for start, count, height in zip(starts.tolist(), counts.tolist(), self._heights, strict=True):
-            flat[start : start + count, 2] = height
+        flat, spans = self._flat()
         solid = surface.lift(flat)
         pixels = view(solid)
         sharp, coarse = brush.fixed(pixels), brush.fixed(pixels * (SOFT / len(image)))
-        facing = np.add.reduceat(surface.outward(solid) @ view.matrix[2], starts) / counts
-        for (kind, paint, width), start, count, seen in zip(self._strokes, starts.tolist(), counts.tolist(), facing.tolist(), strict=True):
-            if seen < 0.08:
+        starts = [start for _, _, _, start, _ in spans]
+        facing = np.add.reduceat(surface.outward(solid) @ view.matrix[2], starts)
+        for (kind, paint, width, start, stop), toward in zip(spans, facing.tolist(), strict=True):
+            if toward < 0.08 * (stop - start):
                 continue
-            outline = sharp[start : start + count]
+            outline = sharp[start:stop]
             if kind == "shadow":
-                cv2.fillPoly(soft, [coarse[start : start + count]], paint, cv2.LINE_8, brush.SHIFT)
+                cv2.fillPoly(soft, [coarse[start:stop]], paint, cv2.LINE_8, brush.SHIFT)
             elif kind == "line":
                 cv2.polylines(image, [outline], False, paint, max(1, round(width * view.scale)), cv2.LINE_AA, brush.SHIFT)
             elif kind == "fill":

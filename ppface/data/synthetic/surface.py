@@ -27,12 +27,16 @@ class Fan:
 
 
 EAR_TO_EAR = Fan(np.linspace(-100, 100, 15))
-CHEEK_TO_CHEEK = Fan(np.linspace(-75, 75, 11))
 ALL_AROUND = Fan(np.arange(0, 360, 15))
 
 
 class Surface:
     """One person's head without its features: depth of any point of the face, and the points that bound it.
+
+    Attributes:
+        width: (13,) half width of the slice at each of LEVELS.
+        skin: (n, 3) points of the face's skin, hairline to chin and ear to ear.
+
 
     Lengths are in half head heights; x right, y down, z towards the viewer, the origin inside the head between the eyes.
     """
@@ -42,7 +46,7 @@ class Surface:
         jaw = 1 + (identity.jaw - 1) * np.exp(-(((LEVELS - 0.7) / 0.2) ** 2))
         chin = 1 + (identity.chin - 1) * np.exp(-(((LEVELS - 1.0) / 0.15) ** 2))
         self.width = WIDTH * identity.width * cheek * jaw * chin
-        self.forehead = identity.forehead
+        self.skin = self._below(identity.forehead)
 
     def lift(self, points: np.ndarray) -> np.ndarray:
         """(n, 3) of x, y and height over the skin -> (n, 3) of x, y, z."""
@@ -56,13 +60,17 @@ class Surface:
         """Directions out of the skin at points of `lift`, not of unit length; enough to see which side they are on."""
         return solid * (1.0, 0.3, 0.9)
 
-    def skin(self, hairline: float) -> np.ndarray:
-        """(n, 3): the face's skin from the hairline (its y above the nose) to the chin and from ear to ear; -1 takes in the whole skull."""
-        return self._slices(EAR_TO_EAR, np.maximum(LEVELS, hairline + (1.0 + hairline) * (1 - EAR_TO_EAR.cos) * 1.2))
-
     def face(self) -> np.ndarray:
-        """(n, 3): what an annotator's box goes around: forehead to chin, cheek to cheek."""
-        return self._slices(CHEEK_TO_CHEEK, np.maximum(LEVELS[3:], self.forehead))
+        """(n, 3): what an annotator's box goes around: the skin without what is near the ears."""
+        return self.skin.reshape(len(EAR_TO_EAR.cos), -1, 3)[2:-2].reshape(-1, 3)
+
+    def bald(self) -> np.ndarray:
+        """(n, 3): the skin of a head without hair."""
+        return self._below(-1.0)
+
+    def _below(self, hairline: float) -> np.ndarray:
+        """(n, 3): from the hairline (its y above the nose; it falls towards the temples) to the chin, from ear to ear."""
+        return self._slices(EAR_TO_EAR, np.maximum(LEVELS, hairline + (1.0 + hairline) * (1 - EAR_TO_EAR.cos) * 1.2))
 
     def skull(self, swell: float, low: float) -> np.ndarray:
         """(24, 9, 3): the hair's volume, `swell` times the skull, all around above the ears and behind them down to y = low."""

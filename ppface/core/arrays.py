@@ -16,7 +16,8 @@ PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]")
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Every array of a `.safetensors` or `.pdparams` file by name.
 
-    A `.pdparams` file is a pickle. It may name NumPy's array and type, for which plain records stand in here, OrderedDict, and nothing else.
+    A `.pdparams` file is a pickle. It may name OrderedDict and NumPy's array and type, for which plain records stand in here;
+    nothing else.
 
     Raises:
         WeightsError: a file that is missing, cut, of another kind, or that wants anything but arrays.

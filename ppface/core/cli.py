@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable
 
 from ppface.core.errors import UserError
@@ -23,6 +24,8 @@ def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
 def run(main: Callable[[], int | None]) -> None:
     """Runs a tool: a UserError becomes its message and exit code, Ctrl-C becomes 130, anything else keeps its traceback."""
     show_log()
+    for chatter in ("No ccache found", "When training, we now always track global mean and variance"):
+        warnings.filterwarnings("ignore", message=chatter)  # Paddle says so on every import and of every batch norm
     code: int | None = 1
     try:
         code = main()

@@ -47,8 +47,10 @@ def blend(
     present: paddle.Tensor,
     iou_threshold: float,
 ) -> paddle.Tensor:
-    """BlazeFace, https://arxiv.org/abs/1907.05047, section 3.3: every kept row becomes the mean, weighted by score, of itself and of the rows that
-    fall to it. A row falls to the first kept row, by falling score, whose IoU with it is above `iou_threshold`.
+    """Blending, BlazeFace, https://arxiv.org/abs/1907.05047, section 3.3.
+
+    Every kept row becomes the mean, weighted by score, of itself and of the rows that fall to it. A row falls to the first kept row,
+    by falling score, whose IoU with it is above `iou_threshold`.
 
     Args:
         rows, scores, real: candidates as above.

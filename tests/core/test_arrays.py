@@ -1,0 +1,155 @@
+"""Weight files: what is read, and what is refused with one clear line."""
+
+import os
+import pickle
+import pickletools
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from ppface.core.arrays import read_arrays
+from ppface.core.errors import WeightsError
+
+
+@pytest.fixture
+def arrays(rng):
+    return OrderedDict(
+        matrix=rng.normal(size=(3, 4)).astype("float32"),
+        columns=np.asfortranarray(rng.normal(size=(5, 2))),
+        scalar=np.array(7, "int64"),
+        empty=np.zeros((0, 2), "float16"),
+        bytes=rng.integers(0, 255, 6, dtype=np.uint8),
+        flags=np.array([True, False]),
+    )
+
+
+def write(path, content, protocol=4):
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("spelling", ["numpy.core", "numpy._core"])
+def test_pickled_arrays_come_back_equal(tmp_path, arrays, protocol, spelling):
+    if protocol == 2:
+        del arrays["empty"]  # written there with one more global, and no network has such an array
+    names = {"StructuredToParameterName@@": {"matrix": "linear_0.w_0"}}
+    path = write(tmp_path / "w.pdparams", OrderedDict(arrays, **names), protocol)
+    if protocol < 4:  # text opcodes: the module's name can be exchanged as it stands
+        path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", f"c{spelling}.multiarray\n".encode()))
+        assert f"{spelling}.multiarray".encode() in path.read_bytes()
+    got = read_arrays(path)
+    assert list(got) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array)
+        assert got[name].dtype == array.dtype and got[name].flags.writeable
+
+
+def test_other_byte_orders_are_turned(tmp_path):
+    got = read_arrays(write(tmp_path / "w.pdparams", {"a": np.arange(4, dtype=">f4")}))["a"]
+    assert got.dtype == np.dtype("float32") and got.tolist() == [0, 1, 2, 3]
+
+
+def test_safetensors_come_back_equal(tmp_path, arrays):
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, tmp_path / "w.safetensors")
+    got = read_arrays(tmp_path / "w.safetensors")
+    assert set(got) == set(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array)
+
+
+class Command:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [(os.system, "posix.system"), (eval, "builtins.eval"), (tuple, "builtins.tuple"), (np.load, "numpy.load")],
+)
+def test_no_other_global_is_ever_called(tmp_path, function, wanted):
+    witness = tmp_path / "witness"
+    path = write(tmp_path / "w.pdparams", {"a": Command(function, f"touch {witness}")})
+    with pytest.raises(WeightsError) as error:
+        read_arrays(path)
+    assert str(error.value) == f"{path}: expected arrays alone, but the file wants {wanted}; it was not loaded"
+    assert not witness.exists()
+
+
+def test_persistent_references_are_refused(tmp_path):
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(b"\x80\x04\x8c\x03abcQ.")
+    with pytest.raises(WeightsError, match=r"^.*w\.pdparams: expected arrays alone, but the file refers to something outside itself"):
+        read_arrays(path)
+
+
+def test_arrays_of_objects_are_refused(tmp_path):
+    path = write(tmp_path / "w.pdparams", {"a": np.array([1, "x"], dtype=object)})
+    with pytest.raises(WeightsError) as error:
+        read_arrays(path)
+    assert str(error.value) == f"{path}: a: expected numbers, received the type 'O8'"
+
+
+def test_every_cut_of_a_pickle_is_one_clear_error(tmp_path, arrays):
+    whole = pickle.dumps(dict(arrays), protocol=4)
+    assert pickletools.optimize(whole)
+    path = tmp_path / "w.pdparams"
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError, match=r"w\.pdparams: not a whole Paddle weight file \(.*\); copy or download it again$"):
+            read_arrays(path)
+
+
+def test_an_array_with_too_few_bytes_is_named(tmp_path, arrays):
+    whole = pickle.dumps({"a": np.zeros(16, "uint8")}, protocol=4)
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(whole.replace(b"K\x10\x85", b"K\x11\x85"))  # says 17 elements
+    with pytest.raises(WeightsError, match=r"w\.pdparams: a: damaged array \(.*\); copy or download the file again$"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "expected a mapping of names to arrays, received list"),
+        ({"epoch": 3}, "expected an array for every name, received int for 'epoch'"),
+        ({"model": {"a": np.zeros(2)}}, "expected an array for every name, received dict for 'model'"),
+        ({3: np.zeros(2)}, "expected an array for every name, received _Array for 3"),
+    ],
+)
+def test_other_content_is_named(tmp_path, content, message):
+    path = write(tmp_path / "w.pdparams", content)
+    with pytest.raises(WeightsError) as error:
+        read_arrays(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize("name", ["w.pdparams", "w.safetensors"])
+def test_pictures_and_text_are_not_weights(tmp_path, name):
+    for content in (b"", b"\xff\xd8\xff\xe0" + bytes(100), b"model:\n  name: FaceModel\n"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=rf"{name}: not a whole .*; copy or download it again$"):
+            read_arrays(tmp_path / name)
+
+
+def test_cut_safetensors_are_named(tmp_path, arrays):
+    save_file({"matrix": arrays["matrix"]}, tmp_path / "w.safetensors")
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(whole[:-5])
+    with pytest.raises(WeightsError, match=r"not a whole safetensors file of NumPy types"):
+        read_arrays(tmp_path / "w.safetensors")
+
+
+def test_missing_files_and_other_endings_are_named(tmp_path):
+    with pytest.raises(WeightsError) as error:
+        read_arrays(tmp_path / "no.pdparams")
+    assert str(error.value) == f"{tmp_path / 'no.pdparams'}: expected a weight file (.safetensors or .pdparams), but there is none"
+    path = write(tmp_path / "w.pth", {})
+    with pytest.raises(WeightsError) as error:
+        read_arrays(path)
+    assert str(error.value) == f"{path}: expected a file that ends in .safetensors or .pdparams, received '.pth'"

@@ -66,13 +66,13 @@ def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]
 
 def _span(scale: float, shift: float, source: int, output: int) -> tuple[int, int, int, int]:
     """Along one axis: which whole pixels of the picture, from..to, fill which whole pixels of the view, from..to."""
-    edges = sorted((shift, scale * source + shift))
-    x1, x2 = (int(np.clip(round(edge), 0, output)) for edge in edges)
+    start, stop = (min(max(edge, 0.0), output) for edge in sorted((shift, scale * source + shift)))
+    x1, x2 = round(start), round(stop)
     if x1 == x2:
         return 0, 0, x1, x2
-    low, high = sorted(((x1 - shift) / scale, (x2 - shift) / scale))
-    u1 = int(np.clip(round(low), 0, source - 1))
-    return u1, int(np.clip(round(high), u1 + 1, source)), x1, x2
+    low, high = sorted(((start - shift) / scale, (stop - shift) / scale))
+    u1 = min(max(round(low), 0), source - 1)
+    return u1, min(max(round(high), u1 + 1), source), x1, x2
 
 
 def _drawn(matrix: np.ndarray, *spans: tuple[int, int, int, int]) -> np.ndarray:

@@ -79,9 +79,7 @@ def main() -> None:
 
         rate = PICTURES / best(prepare, 10)
         floor = PICTURES / best(lambda: [Picture.open(path).decode() for path in paths] and None, 10)
-    print(
-        f"{PICTURES} JPEGs of {WIDTH}x{HEIGHT}, {size:.0f} KB each, {FACES} faces -> {SIZE[1]}x{SIZE[0]} uint8, batches of {BATCH}, one core"
-    )
+    print(f"{PICTURES} JPEGs of {WIDTH}x{HEIGHT}, {size:.0f} KB each, {FACES} faces -> {SIZE[1]}x{SIZE[0]}, batches of {BATCH}, one core")
     print(f"full recipe       {rate:7.1f} images/s   {rate / PUBLISHED:5.1f} times the published {PUBLISHED} (aim: 10)")
     print(f"JPEG decode alone {floor:7.1f} images/s   the recipe costs {floor / rate:.2f} times the decode")
 

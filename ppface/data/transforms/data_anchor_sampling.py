@@ -1,8 +1,7 @@
 """A crop that brings one face to the size of a random anchor."""
 
-from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -42,7 +41,7 @@ class DataAnchorSampling:
         size: tuple[int, int],
         scales: list[float] = [16, 32, 64, 128],  # noqa: B006 (never changed)
         p: float = 0.5,
-        otherwise: Annotated[Callable, Kind("transform")] | None = None,
+        otherwise: Annotated[Any, Kind("transform")] | None = None,
         min_size: float = 8.0,
         trials: int = 10,
     ):

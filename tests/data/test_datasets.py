@@ -217,7 +217,7 @@ def test_voc_faces(root):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (XML[:-13], ": expected Pascal VOC XML: no element found: line 3, column 110"),
+        (XML[:-13], ": expected Pascal VOC XML: no element found: line 3, column 111"),
         (XML.replace("a.jpg", ""), ": expected the name of the picture as 'filename'"),
         (XML.replace("<xmin>10</xmin>", ""), ": expected numbers as xmin, ymin, xmax and ymax in the bndbox of every object"),
         (XML.replace("<xmax>40", "<xmax>4"), ": face 1: expected a box x y w h of finite numbers with w, h >= 0, received 10 20 -6 40"),

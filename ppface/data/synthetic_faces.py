@@ -45,21 +45,22 @@ class SyntheticFaces:
         landmarks: Literal[0, 5, 6] = 5,
         difficulty: float = 0.5,
     ):
+        few_to_many = len(faces) == 2 and 0 <= faces[0] <= faces[1] <= 100
+        small_to_large = len(face_size) == 2 and 0 < face_size[0] <= face_size[1] <= 0.9
         checks = {
             f"length of at least 1, received length={length}": length >= 1,
             f"height and width of at least 32, received size={size}": len(size) == 2 and min(size) >= 32,
             f"a seed of at least 0, received seed={seed}": seed >= 0,
-            f"faces as fewest, most with 0 <= fewest <= most <= 100, received faces={faces}": len(faces) == 2 and 0 <= faces[0] <= faces[1] <= 100,
-            f"face_size as smallest, largest with 0 < smallest <= largest <= 0.9, received face_size={face_size}": len(face_size) == 2
-            and 0 < face_size[0] <= face_size[1] <= 0.9,
+            f"faces as fewest, most with 0 <= fewest <= most <= 100, received faces={faces}": few_to_many,
+            f"face_size as smallest, largest with 0 < smallest <= largest <= 0.9, received face_size={face_size}": small_to_large,
             f"landmarks 0, 5 or 6, received landmarks={landmarks}": landmarks in (0, 5, 6),
             f"difficulty in 0..1, received difficulty={difficulty}": 0 <= difficulty <= 1,
         }
         for expected, holds in checks.items():
             if not holds:
                 raise ValueError(f"SyntheticFaces: expected {expected}")
-        self.length, self.size, self.seed, self.faces = length, tuple(size), seed, tuple(faces)
-        self.face_size, self.landmarks, self.difficulty = tuple(face_size), landmarks, difficulty
+        self.length, self.size, self.seed, self.faces = length, size, seed, faces
+        self.face_size, self.landmarks, self.difficulty = face_size, landmarks, difficulty
 
     def __len__(self) -> int:
         return self.length

@@ -1,5 +1,6 @@
 """What stands behind the faces: colour, texture, shapes, and things that nearly look like faces."""
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 
 from ppface.data.synthetic import brush
 from ppface.data.synthetic.identity import HAIR, SKIN
+
 
 def muted(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """(*shape, 3) uint8 RGB: colours of any lightness, seldom vivid."""
@@ -47,7 +49,7 @@ def distract(image: np.ndarray, count: int, face_size: tuple[float, float], rng:
     """Paints `count` things of the colours and sizes of faces that are none; `face_size` as in `draw_scene`."""
     height, width = image.shape[:2]
     for _ in range(count):
-        radius = 0.5 * min(height, width) * float(np.exp(rng.uniform(*np.log(face_size))))
+        radius = 0.5 * min(height, width) * math.exp(rng.uniform(*np.log(face_size).tolist()))
         center = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
         skin, hair = (tuple(colors[rng.integers(len(colors))].tolist()) for colors in (SKIN, HAIR))
         thing: Callable = DISTRACTORS[rng.integers(len(DISTRACTORS))]
@@ -75,14 +77,15 @@ def _blank(image: np.ndarray, center: tuple, radius: float, skin: brush.Color, h
     turn = float(rng.uniform(-0.4, 0.4))
     brush.fill(image, brush.oval((x, y - 0.35 * radius), (0.92 * radius, 1.05 * radius), turn), hair)
     for step in range(3):
-        brush.fill(image, brush.oval((x - 0.04 * step * radius, y), (radius * (0.76 - 0.1 * step), radius * (1 - 0.15 * step)), turn), brush.shade(skin, 0.85 + 0.08 * step))
+        axes = (radius * (0.76 - 0.1 * step), radius * (1 - 0.15 * step))
+        brush.fill(image, brush.oval((x - 0.04 * step * radius, y), axes, turn), brush.shade(skin, 0.85 + 0.08 * step))
 
 
 def _back(image: np.ndarray, center: tuple, radius: float, skin: brush.Color, hair: brush.Color, rng: np.random.Generator) -> None:
     """Someone seen from behind: neck, ears and hair."""
     x, y = center
-    neck = np.array([(x - 0.4 * radius, y), (x + 0.4 * radius, y), (x + 0.5 * radius, y + 1.8 * radius), (x - 0.5 * radius, y + 1.8 * radius)])
-    brush.fill(image, neck, brush.shade(skin, 0.85))
+    neck = np.array([(-0.4, 0.0), (0.4, 0.0), (0.5, 1.8), (-0.5, 1.8)])
+    brush.fill(image, neck * radius + center, brush.shade(skin, 0.85))
     for side in (-0.95, 0.95):
         brush.fill(image, brush.oval((x + side * radius, y), (0.15 * radius, 0.28 * radius)), skin)
     brush.fill(image, brush.oval((x, y - 0.25 * radius), (radius, 1.2 * radius)), hair)

@@ -28,7 +28,8 @@ def expose(image: np.ndarray, rng: np.random.Generator, difficulty: float) -> np
         image = cv2.addWeighted(image, 1.0, grain, share, -127.5 * share)
     if rng.random() < 0.5 * difficulty:
         quality = int(rng.integers(round(90 - 65 * difficulty), 96))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     return image
 
 

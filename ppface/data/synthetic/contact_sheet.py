@@ -8,7 +8,7 @@ from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.portrait import Portrait, draw_portrait
 from ppface.data.synthetic.scene import Scene, draw_scene
 
-YAWS = (-70, -45, -20, 0, 20, 45, 70)
+YAWS, PITCHES = (-70, -45, -20, 0, 20, 45, 70), (0, 0, 18, -18)
 BOX, SEEN, UNSEEN = (40, 230, 60), (255, 40, 40), (60, 90, 255)
 
 
@@ -20,13 +20,14 @@ def people(rows: int = 4, columns: int = 8, size: int = 160, seed: int = 0) -> n
 
 def poses(rows: int = 4, size: int = 160, seed: int = 0) -> np.ndarray:
     """One person a row, turned from left to right, with box and landmarks."""
-    return _grid([[_marked(_portrait(seed, row, Pose(yaw=yaw, pitch=(0, 0, 18, -18)[row % 4]), size)) for yaw in YAWS] for row in range(rows)])
+    views = [[Pose(yaw=yaw, pitch=PITCHES[row % len(PITCHES)]) for yaw in YAWS] for row in range(rows)]
+    return _grid([[_marked(_portrait(seed, person, pose, size)) for pose in row] for person, row in enumerate(views)])
 
 
 def scenes(rows: int = 3, columns: int = 5, size: int = 256, seed: int = 0, difficulty: float = 0.5) -> np.ndarray:
     """Whole pictures with boxes and landmarks; landmarks behind something are blue."""
-    drawn = [[draw_scene(seed, row * columns + column, (size, size), difficulty=difficulty) for column in range(columns)] for row in range(rows)]
-    return _grid([[annotated(scene) for scene in row] for row in drawn])
+    numbers = np.arange(rows * columns).reshape(rows, columns).tolist()
+    return _grid([[annotated(draw_scene(seed, index, (size, size), difficulty=difficulty)) for index in row] for row in numbers])
 
 
 def annotated(scene: Scene) -> np.ndarray:

@@ -87,8 +87,8 @@ def _iris(sketch: Sketch, identity: Identity, expression: Expression, upper: np.
 
 def _brows(sketch: Sketch, identity: Identity, expression: Expression) -> None:
     x = 0.11 + (identity.eye_spacing + 0.07) * ALONG
-    y = identity.eye_height - identity.brow_height - 0.07 * expression.surprise
-    y = y - identity.brow_arch * BEND - identity.brow_slant * ALONG
+    inner = identity.eye_height - identity.brow_height - 0.07 * expression.surprise
+    y = inner - identity.brow_arch * BEND - identity.brow_slant * ALONG
     thick = identity.brow_thickness * TAPER
     outline = np.concatenate([curve(x, y - thick), curve(x, y + thick)[::-1]])
     gray = min(identity.hair) > 130
@@ -149,8 +149,8 @@ def _beard(sketch: Sketch, identity: Identity) -> None:
     if identity.beard == "goatee":
         sketch.fill(oval((0, 0.87), (0.2, 0.15)), color, 0.01)
     if identity.beard in ("moustache", "goatee", "full"):
-        half = np.array([(0, mouth - 0.15), (width * 0.6, mouth - 0.13), (width * 1.15, mouth + 0.02), (width * 0.7, mouth - 0.04), (0, mouth - 0.03)])
-        sketch.fill(half, color, 0.04, BOTH)
+        half = np.array([(0, -0.15), (0.6 * width, -0.13), (1.15 * width, 0.02), (0.7 * width, -0.04), (0, -0.03)])
+        sketch.fill(half + (0, mouth), color, 0.04, BOTH)
 
 
 def _glasses(sketch: Sketch, identity: Identity) -> None:

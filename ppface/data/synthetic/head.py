@@ -30,7 +30,7 @@ class Head:
         occlusion: (n, n) uint8, how much of each pixel an occluder covers, 0..255.
         box: (4,) x1, y1, x2, y2 from forehead to chin, from cheek to cheek.
         landmarks: (5, 2) left eye, right eye, nose tip, left and right corner of the mouth, left as seen in the picture.
-        points: (6, 2) BlazeFace's: right eye, left eye, nose tip, mouth, right and left ear, right as the person's own (left in the picture).
+        points: (6, 2) BlazeFace's: right eye, left eye, nose tip, mouth, right and left ear; the person's right, left in the picture.
     """
 
     image: np.ndarray
@@ -43,7 +43,12 @@ class Head:
 
 
 def draw_head(
-    identity: Identity, pose: Pose, light: Light, expression: Expression, scale: float, occluder: Occluder | None = None
+    identity: Identity,
+    pose: Pose,
+    light: Light,
+    expression: Expression,
+    scale: float,
+    occluder: Occluder | None = None,
 ) -> Head:
     """Draws one head, its origin (between the eyes) in the middle of a square picture; a function of its arguments alone.
 
@@ -60,8 +65,11 @@ def draw_head(
     side = 2 * math.ceil(REACH * scale)
     surface, turn = Surface(identity), pose.matrix()
     view = View(turn, scale * fine, side * fine / 2 - 0.5)
-    image = np.zeros((side * fine, side * fine, 3), np.uint8)
-    cover, face, occlusion = (np.zeros(image.shape[:2], np.uint8) for _ in range(3))
+    square = (side * fine, side * fine)
+    image: np.ndarray = np.zeros((*square, 3), np.uint8)
+    cover: np.ndarray = np.zeros(square, np.uint8)
+    face: np.ndarray = np.zeros(square, np.uint8)
+    occlusion: np.ndarray = np.zeros(square, np.uint8)
     _paint_volume(image, cover, face, identity, surface, view)
     sketch = Sketch(finest=FINEST / scale)
     features.draw(sketch, identity, expression)
@@ -73,8 +81,8 @@ def draw_head(
         occluder.paint(image, occlusion, surface, view)
         cv2.max(cover, occlusion, cover)
     if fine > 1:
-        image, cover, face = (cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA) for x in (image, cover, face))
-        occlusion = cv2.resize(occlusion, (side, side), interpolation=cv2.INTER_AREA) if occluder else np.zeros((side, side), np.uint8)
+        drawn = (image, cover, face, occlusion)
+        image, cover, face, occlusion = (cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA) for layer in drawn)
     return Head(image, cover, face, occlusion, *annotations(identity, expression, surface, View(turn, scale, side / 2)))
 
 
@@ -100,8 +108,8 @@ def _paint_volume(image: np.ndarray, cover: np.ndarray, face: np.ndarray, identi
         brush.fill(image, shape, identity.hair)
         brush.fill(cover, shape, 255)
     for lines, factor in zip(locks, (0.84, 1.16), strict=True):
-        thickness = max(1, round(0.025 * view.scale))
-        cv2.polylines(image, [brush.fixed(x) for x in lines], False, brush.shade(identity.hair, factor), thickness, cv2.LINE_AA, brush.SHIFT)
+        color, thickness = brush.shade(identity.hair, factor), max(1, round(0.025 * view.scale))
+        cv2.polylines(image, [brush.fixed(lock) for lock in lines], False, color, thickness, cv2.LINE_AA, brush.SHIFT)
     if identity.style not in hair.COVERS_EARS:
         for side in features.SIDES:
             _paint_ear(image, cover, identity, surface, view, side)

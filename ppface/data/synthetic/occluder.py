@@ -11,6 +11,12 @@ from ppface.data.synthetic.surface import Surface
 
 KINDS = ("sunglasses", "mask", "scarf", "hand", "bar")
 CLOTH = ((236, 238, 240), (120, 170, 205), (38, 40, 46), (150, 40, 48), (70, 96, 62), (196, 160, 60), (92, 74, 120))
+# right halves of what is worn, in half head heights
+LENS = np.array([(0.07, -0.12), (0.30, -0.15), (0.54, -0.12), (0.52, 0.08), (0.36, 0.17), (0.16, 0.14), (0.08, 0.03)])
+TEMPLE = np.array([(0.52, -0.10), (0.70, -0.06), (0.70, 0.0), (0.52, -0.03)])
+JAW = [(0.66, 0.42), (0.58, 0.65), (0.43, 0.86), (0.2, 1.0), (0.0, 1.0)]
+MASK = np.array([(0.0, 0.14), (0.0, 0.37), (0.22, 0.20), (0.50, 0.28), (0.67, 0.22), *JAW])
+SCARF = np.array([(0.0, 0.45), (0.35, 0.44), *JAW])
 
 
 @dataclass(frozen=True)
@@ -59,15 +65,10 @@ class Occluder:
 
     def _worn(self, sketch: Sketch) -> None:
         if self.kind == "sunglasses":
-            lens = np.array([(0.07, -0.12), (0.30, -0.15), (0.54, -0.12), (0.52, 0.08), (0.36, 0.17), (0.16, 0.14), (0.08, 0.03)])
-            sketch.hull(lens, self.color, 0.09, BOTH)
-            temple = np.array([(0.52, -0.10), (0.70, -0.06), (0.70, 0.0), (0.52, -0.03)])
-            sketch.hull(temple, self.color, 0.04, BOTH)
+            sketch.hull(LENS, self.color, 0.09, BOTH)
+            sketch.hull(TEMPLE, self.color, 0.04, BOTH)
             sketch.hull(np.array([(-0.09, -0.10), (0.09, -0.10), (0.09, -0.04), (-0.09, -0.04)]), self.color, 0.1)
             return
-        if self.kind == "mask":
-            right = np.array([(0.0, 0.14), (0.22, 0.20), (0.50, 0.28), (0.67, 0.22), (0.66, 0.42), (0.57, 0.64), (0.42, 0.86), (0.2, 0.99), (0, 1.0)])
-        else:
-            right = np.array([(0.0, 0.44), (0.35, 0.40), (0.68, 0.24), (0.67, 0.45), (0.59, 0.66), (0.45, 0.86), (0.2, 1.0), (0, 1.0)])
-        high = np.where(np.abs(right[:, 0]) < 0.3, 0.16, 0.05)
+        right = MASK if self.kind == "mask" else SCARF
+        high = np.where(right[:, 0] > 0.3, 0.05, np.where(np.abs(right[:, 1] - 0.4) < 0.1, 0.27, 0.12))  # over the nose
         sketch.hull(np.concatenate([right, right * (-1, 1)]), self.color, np.concatenate([high, high]))

@@ -8,9 +8,19 @@ import numpy as np
 from ppface.data.synthetic import brush
 from ppface.data.synthetic.head import Head
 
-NECK = np.array([(-0.30, 0.35), (0.30, 0.35), (0.33, 1.2), (0.6, 1.45), (-0.6, 1.45), (-0.33, 1.2)])
-SHIRT = np.array([(-0.36, 1.17), (-0.95, 1.42), (-1.38, 1.75), (-1.55, 2.4), (-1.6, 9.0), (1.6, 9.0), (1.55, 2.4), (1.38, 1.75), (0.95, 1.42), (0.36, 1.17)])
-COLLAR = np.array([(-0.36, 1.17), (0.36, 1.17), (0.0, 1.60)])
+# right halves in half head heights, from the top of the middle line outwards and down
+NECK = [(0.30, 0.35), (0.33, 1.2)]
+SHIRT = [(0.36, 1.17), (0.95, 1.42), (1.38, 1.75), (1.55, 2.4), (1.6, 9.0)]
+COLLAR = [(0.36, 1.17), (0.0, 1.60)]
+
+
+def _whole(half: list[tuple[float, float]]) -> np.ndarray:
+    """The half and its mirror image as one polygon."""
+    right = np.array(half)
+    return np.concatenate([right, (right * (-1, 1))[::-1]])
+
+
+BODY = tuple(map(_whole, (SHIRT, COLLAR, NECK)))
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Person:
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Points of the head's drawing (..., 2) -> of the picture."""
-        return points + np.float32(self.corner)
+        return points + np.array(self.corner, np.float32)
 
     @property
     def box(self) -> np.ndarray:
@@ -45,9 +55,8 @@ class Person:
         middle = len(self.head.image) / 2
         lean = 0.3 * (self.head.landmarks[3:, 0].mean() - middle)
         at = np.array([middle + lean, middle]) + self.corner
-        shadow = brush.shade(self.skin, 0.66)
-        shapes = ((SHIRT, self.shirt), (COLLAR, brush.shade(self.skin, 0.8)), (NECK[[0, 1, 2, 5]], shadow))
-        return [(shape * self.scale + at, color) for shape, color in shapes]
+        colors = (self.shirt, brush.shade(self.skin, 0.8), brush.shade(self.skin, 0.66))
+        return [(shape * self.scale + at, color) for shape, color in zip(BODY, colors, strict=True)]
 
     def paint(self, image: np.ndarray, owner: np.ndarray, number: int) -> None:
         """Lays body and head over the picture.
@@ -57,7 +66,7 @@ class Person:
         """
         for shape, color in self.body():
             brush.fill(image, shape, color)
-            brush.fill(owner, shape, 0)
+            cv2.fillPoly(owner, [brush.fixed(shape)], 0, cv2.LINE_8, brush.SHIFT)  # numbers cannot be blended
         here, there = self.shared(image.shape)
         head, target, mine = self.head, image[here], owner[here]
         rest = cv2.merge([cv2.bitwise_not(head.cover[there])] * 3)

@@ -15,6 +15,7 @@ from ppface.data.synthetic.person import Person
 FACE = 1.6  # half head heights from forehead to chin
 PEOPLE = 100_000  # identities that one seed's scenes are peopled with
 TRIES = 8  # places looked at before a face is left out
+# types and shapes of what an annotated face has, in the order of Scene
 SHAPES = (("float32", (4,)), ("float32", (5, 2)), ("float32", (6, 2)), ("bool", (5,)), ("float32", ()), ("int64", ()), ("float32", (3,)))
 LOST = 0.75  # a face hidden by more than this share is not annotated
 
@@ -66,7 +67,8 @@ def draw_scene(
     image = background.backdrop(size, rng)
     background.distract(image, rng.binomial(6, 0.6 * difficulty), face_size, rng)
     light = Light.draw(rng, difficulty)
-    shares = np.exp(rng.uniform(*np.log(face_size), rng.integers(faces[0], faces[1] + 1)))
+    smallest, largest = np.log(face_size).tolist()
+    shares = np.exp(rng.uniform(smallest, largest, rng.integers(faces[0], faces[1] + 1)))
     placed: list[tuple[Person, int, Pose]] = []
     for share in sorted(shares.tolist(), reverse=True):
         number, pose = int(rng.integers(PEOPLE)), Pose.draw(rng, 0.5 + difficulty)
@@ -99,7 +101,8 @@ def _place(head: Head, size: tuple[int, int], others: list[Person], rng: np.rand
 def _covered(box: tuple, other: Person) -> float:
     """The share of a box behind another's head and shoulders, taken as two rectangles."""
     x1, y1, x2, y2 = other.box.tolist()
-    return max(_overlap(box, (x1, y1 - 0.4 * other.scale, x2, y2)), _overlap(box, (x1 - 0.7 * other.scale, y2, x2 + 0.7 * other.scale, math.inf)))
+    hair, shoulder = 0.4 * other.scale, 0.7 * other.scale
+    return max(_overlap(box, (x1, y1 - hair, x2, y2)), _overlap(box, (x1 - shoulder, y2, x2 + shoulder, math.inf)))
 
 
 def _overlap(box: tuple, other: tuple) -> float:
@@ -122,4 +125,5 @@ def _annotate(image: np.ndarray, owner: np.ndarray, placed: list[tuple[Person, i
         x, y = landmarks.astype(int).clip(0, (width - 1, height - 1)).T
         rows.append((box, landmarks, points, owner[y, x] // 2 == order, hidden, number, (pose.yaw, pose.pitch, pose.roll)))
     columns = list(zip(*rows, strict=True)) or [()] * len(SHAPES)
-    return Scene(image, *(np.array(column, dtype).reshape(len(rows), *shape) for column, (dtype, shape) in zip(columns, SHAPES, strict=True)))
+    arrays = [np.array(column, dtype).reshape(len(rows), *shape) for column, (dtype, shape) in zip(columns, SHAPES, strict=True)]
+    return Scene(image, *arrays)

@@ -46,7 +46,8 @@ def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]
     image = np.empty((3, *size), np.uint8)
     whole = (x2 - x1, y2 - y1) == (size[1], size[0])
     if not whole:
-        image[...] = fill[:, None, None]
+        for plane, value in zip(image, fill, strict=True):
+            plane.fill(value)
     if x1 == x2 or y1 == y2:
         return image, matrix
     part = pixels[v1:v2, u1:u2]
@@ -59,8 +60,7 @@ def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]
     mirrored = [axis for axis in (0, 1) if matrix[axis, axis] < 0]
     if mirrored:
         part = cv2.flip(part, {(0,): 1, (1,): 0, (0, 1): -1}[tuple(mirrored)])
-    for plane, channel in zip(image[:, y1:y2, x1:x2], cv2.split(part), strict=True):
-        plane[...] = channel
+    cv2.split(part, list(image[:, y1:y2, x1:x2]))  # writes the planes where they belong
     return image, _drawn(matrix, (u1, u2, x1, x2), (v1, v2, y1, y2))
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/pipeline.py
 
-Prints the rate, its ratio to the published pipeline's, and the floor: what the same core needs to decode the JPEGs alone.
+Prints the rate by CPU time, its ratio to the published pipeline's, and the floor: what the same core needs to decode the JPEGs alone.
 """
 
 import os
@@ -51,13 +51,13 @@ def faces(rng: np.random.Generator) -> np.ndarray:
 
 
 def best(works: list[Callable[[], object]], times: int) -> list[float]:
-    """Seconds of the fastest of several runs of each, taken by turns: the machine is shared, and only ever slows us down."""
+    """CPU seconds of the fastest of several runs of each, taken by turns: what else the machine does only ever slows us down."""
     fastest = [float("inf")] * len(works)
     for _ in range(times):
         for i, work in enumerate(works):
-            start = time.perf_counter()
+            start = time.process_time()
             work()
-            fastest[i] = min(fastest[i], time.perf_counter() - start)
+            fastest[i] = min(fastest[i], time.process_time() - start)
     return fastest
 
 

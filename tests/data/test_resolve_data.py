@@ -1,5 +1,9 @@
 """The published recipe and the data sets as they stand in YAML."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from ppface.core import config, spec
@@ -38,3 +42,9 @@ def test_defaults_need_no_arguments(name, tmp_path):
 def test_a_mistake_in_a_range_is_a_mistake_of_the_config(tmp_path):
     with pytest.raises(ConfigError, match=r"part.yml:1: .*Expand: expected max_ratio >= 1, received 0.5"):
         built("{name: Expand, max_ratio: 0.5}", "transform", tmp_path)
+
+
+def test_data_workers_stay_light():
+    """Importing the data sets, transforms and pipeline does not import paddle, which takes seconds and 300 MB a worker."""
+    code = "import sys, ppface.data, ppface.data.transforms, ppface.data.pipeline; sys.exit('paddle' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

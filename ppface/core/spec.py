@@ -217,6 +217,8 @@ def build_model(config: Spec) -> Any:
     """The `nn.Layer` that a checked config describes, with fresh weights.
 
     Raises:
-        ConfigError: an argument that its constructor refuses, or channels that do not fit.
+        ConfigError: no model in the config, an argument that its constructor refuses, or channels that do not fit.
     """
+    if config["model"] is None:
+        raise ConfigError([f"{config.origin}: model: expected a model in this config, found none"])
     return config["model"]()

@@ -30,7 +30,7 @@ class Run:
     Source: DESIGN, "the YAML is the call tree".
 
     Args:
-        model: what is trained and exported.
+        model: what is trained and exported; a file may leave it, as anything else, to the file whose `_BASE_` it is.
         loss: (outputs, batch) -> weighted scalars; needed to train.
         optimizer: how the weights follow the gradients; needed to train.
         train: the data to train on; needed to train.
@@ -48,7 +48,7 @@ class Run:
 
     def __init__(
         self,
-        model: Annotated[Callable, Kind("model", "FaceModel")],
+        model: Annotated[Callable, Kind("model", "FaceModel")] | None = None,
         loss: Annotated[Callable, Kind("loss")] | None = None,
         optimizer: Annotated[Callable, Kind("optimizer")] | None = None,
         train: Annotated[Callable, Kind("loader", "Loader")] | None = None,
@@ -67,7 +67,7 @@ class Run:
 
 def check_trainable(config: Spec) -> None:
     """Raises UserError where a config lacks a section that training needs."""
-    missing = [name for name in ("loss", "optimizer", "train", "trainer") if config[name] is None]
+    missing = [name for name in ("model", "loss", "optimizer", "train", "trainer") if config[name] is None]
     if missing:
         raise UserError(f"{config.origin.source}: expected {', '.join(missing)} in a config to train from")
 

@@ -1,0 +1,319 @@
+"""The loop with toys: a model, a data set and a loss small enough to follow, and real runs through the tools."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppface.core.errors import NumericError, UserError
+from ppface.core.spec import load_config
+from ppface.data.loader import Loader
+from ppface.engine import checkpoint, devices, run
+from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.trainer import Trainer, measure
+from ppface.optim import Adam, AdamW, Momentum, RMSProp
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Line(paddle.nn.Layer):
+    """One linear layer with dropout: enough for weights, buffers and randomness."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = paddle.nn.Linear(12, 2)
+        self.norm = paddle.nn.BatchNorm1D(2)
+        self.drop = paddle.nn.Dropout(0.5)
+
+    def forward(self, batch):
+        x = batch["image"].astype("float32").reshape([-1, 12]) / 255
+        return {"logits": self.norm(self.linear(self.drop(x)))}
+
+    def predictor(self):
+        return self
+
+
+class Pixels:
+    """Sixteen pictures of four pixels; number `broken` cannot be read."""
+
+    def __init__(self, broken=()):
+        self.broken = broken
+
+    def __len__(self):
+        return 16
+
+    def name(self, i):
+        return f"pixel-{i}"
+
+    def __getitem__(self, i):
+        from ppface.core.errors import DataError
+        from ppface.data.images import Picture
+
+        if i in self.broken:
+            raise DataError(f"pixel-{i}: broken picture: torn")
+        return {"picture": Picture.of(np.full((2, 2, 3), i * 15, "uint8"), self.name(i)), "label": i % 2}
+
+
+def cross_entropy(outputs, batch):
+    return {"ce": paddle.nn.functional.cross_entropy(outputs["logits"], batch["label"])}
+
+
+def trainer(folder, optimizer=None, loss=cross_entropy, evaluators=(), dataset=None, **options) -> Trainer:
+    paddle.seed(0)
+    loader = Loader(dataset or Pixels(), [], batch_size=4, seed=3, rank=0, world=1)
+    options = {"iterations": 8, "log_every": 2, "eval_every": 0, "save_every": 0} | options
+    make = optimizer or (lambda **supplied: Momentum(learning_rate=0.1, **supplied))
+    return Trainer(
+        Line(), loss, make, loader, list(evaluators), devices.World("cpu"), Path(folder), 0, **{"epochs": None} | options
+    )
+
+
+def files(folder) -> dict:
+    return checkpoint.read(CheckpointFolder(Path(folder) / "checkpoints").find("last"))[0]
+
+
+OPTIMIZERS = {
+    "momentum": lambda **supplied: Momentum(learning_rate=0.1, weight_decay=1e-3, **supplied),
+    "rmsprop": lambda **supplied: RMSProp(learning_rate=0.01, clip_norm=1.0, **supplied),
+    "adam": lambda **supplied: Adam(learning_rate=0.01, **supplied),
+    "adamw": lambda **supplied: AdamW(learning_rate=0.01, **supplied),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_stopped_and_resumed_gives_the_bytes_of_one_never_stopped(tmp_path, name, accumulate):
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    options = {"optimizer": OPTIMIZERS[name], "ema": 0.9, "accumulate": accumulate}
+    trainer(tmp_path / "whole", **options).train()
+    trainer(tmp_path / "parts", **options, iterations=3).train()
+    resumed = trainer(tmp_path / "parts", **options)
+    resumed.resume(CheckpointFolder(tmp_path / "parts" / "checkpoints").find("last"))
+    assert resumed.step == 3
+    resumed.train()
+    whole, parts = files(tmp_path / "whole"), files(tmp_path / "parts")
+    assert whole.keys() == parts.keys() == {"weights.safetensors", "optimizer.safetensors", "ema.safetensors"}
+    for file, arrays in whole.items():
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(array, parts[file][key], err_msg=f"{file} {key}")
+
+
+def test_optimizer_state_is_keyed_by_the_models_own_names(tmp_path):
+    trainer(tmp_path, optimizer=OPTIMIZERS["adam"]).train()
+    names = set(files(tmp_path)["optimizer.safetensors"])
+    assert {"linear.weight/moment1", "linear.bias/moment2", "norm.weight/beta1_pow_acc"} <= names
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path):
+    class Plain(Line):
+        def forward(self, batch):
+            return {"logits": self.linear(batch["image"].astype("float32").reshape([-1, 12]) / 255)}
+
+    weights = []
+    for size, accumulate in ((4, 2), (8, 1)):
+        one = trainer(tmp_path, iterations=2, accumulate=accumulate)
+        paddle.seed(0)
+        one.model = Plain()
+        one.optimizer = Momentum(one.model.parameters(), 1, 1, 0.1)
+        one.loader = Loader(Pixels(), [], batch_size=size, seed=3, rank=0, world=1)
+        one.train()
+        weights.append(one.model.linear.weight.numpy())
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
+    def loss(outputs, batch):
+        bad = float("nan") if calls == [1] else 0.0
+        calls.append(1)
+        return {"ce": cross_entropy(outputs, batch)["ce"], "extra": outputs["logits"].mean() * bad}
+
+    calls = []
+    one = trainer(tmp_path, loss=loss)
+    with pytest.raises(NumericError) as caught:
+        one.train()
+    message = str(caught.value)
+    assert message.startswith("step 2 of 8: loss 'extra' is nan: training stopped before the update. Its batch: pixel-")
+    assert message.endswith("Try a smaller learning rate or clip_norm")
+    fresh = trainer(tmp_path, iterations=1)
+    fresh.train()
+    np.testing.assert_array_equal(one.model.linear.weight.numpy(), fresh.model.linear.weight.numpy())
+
+
+def test_the_best_checkpoint_is_kept_and_named_by_the_metric(tmp_path):
+    values = iter([0.1, 0.9, 0.3, 0.2])
+    one = trainer(tmp_path, evaluators=[lambda predict: [("other", 1.0), ("ap", next(values))]], eval_every=2, metric="ap", keep=1)
+    assert one.train() == {"other": 1.0, "ap": 0.2}
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert folder.index() == {"last": "step_00000008", "best": "step_00000004"}
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["index.json", "step_00000004", "step_00000008"]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["ap"] for line in lines if "ap" in line] == [0.1, 0.9, 0.3, 0.2]
+    assert all(0 <= line["data_wait"] <= 1 and line["images_per_s"] > 0 and "loss/ce" in line for line in lines if "ap" not in line)
+
+
+def test_equal_names_of_two_evaluators_are_told_apart():
+    assert measure([lambda p: [("ap", 1.0)], lambda p: [("ap", 2.0), ("x", 3.0)]], None) == {"ap": 1.0, "ap.1": 2.0, "x": 3.0}
+
+
+def test_the_running_average_is_what_is_evaluated(tmp_path):
+    seen = []
+    one = trainer(tmp_path, ema=0.5, evaluators=[lambda model: [("ap", float(seen.append(model.linear.weight.numpy().copy()) or 0))]])
+    one.train()
+    np.testing.assert_array_equal(seen[0], files(tmp_path)["ema.safetensors"]["linear.weight"])
+    assert not np.array_equal(seen[0], one.model.linear.weight.numpy())
+
+
+def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(tmp_path):
+    from ppface.core.errors import DataError
+
+    loader = Loader(Pixels(broken=(3,)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
+    batches = list(loader.stream(0, 4))
+    assert loader.broken == {"pixel-3": "pixel-3: broken picture: torn"}
+    assert all(len(batch.names) == 4 for batch in batches)
+    loader = Loader(Pixels(broken=(3, 5)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
+    with pytest.raises(DataError) as caught:
+        list(loader.stream(0, 4))
+    text = "2 sample(s) cannot be read, more than train.broken_share allows 10.000% of 16:"
+    assert str(caught.value).splitlines()[0] == text
+    assert "  pixel-3: broken picture: torn" in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_depend_on_seed_epoch_and_index_alone(workers):
+    def batches(workers, start=0, world=1):
+        ranks = [Loader(Pixels(), [], batch_size=4, seed=5, rank=r, world=world, workers=workers) for r in range(world)]
+        streams = [list(loader.stream(start, 6)) for loader in ranks]
+        return [sorted(name for stream in streams for name in stream[i].names) for i in range(6 - start)]
+
+    whole = batches(0)
+    assert len({tuple(names) for names in whole}) > 4
+    assert batches(workers) == whole
+    assert batches(workers, start=4) == whole[4:]
+    assert batches(0, world=2) == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 3, "world": 2}, "Loader: expected a batch_size that 2 processes can share equally, received 3"),
+        ({"batch_size": 17, "world": 1}, "Loader: expected a batch_size of at most the 16 samples of the data set, received 17"),
+        ({"batch_size": 4, "world": 1, "workers": -1}, "Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received -1, 2 and 0.001"),
+    ],
+)
+def test_a_loader_says_what_it_expected(options, message):
+    with pytest.raises(ValueError, match="Loader") as caught:
+        Loader(Pixels(), [], seed=0, rank=0, **options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("options", [{"iterations": None}, {"epochs": 1}, {"iterations": 0}])
+def test_a_trainer_wants_one_length(tmp_path, options):
+    with pytest.raises(ValueError, match="expected epochs or iterations, one of them, at least 1"):
+        trainer(tmp_path, **options)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    from ppface.core.errors import WeightsError
+
+    trainer(tmp_path).train()
+    other = trainer(tmp_path)
+    other.model.extra = paddle.nn.Linear(1, 1)
+    with pytest.raises(WeightsError, match=r"weights.safetensors: this checkpoint is of another network: 2 names differ, first extra.bias"):
+        other.resume(CheckpointFolder(tmp_path / "checkpoints").find("last"))
+
+
+def test_a_failed_save_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path / "c")
+    folder.save({"weights.safetensors": {"a": np.ones(3, "float32")}}, {"step": 1}, best=True)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match=r"step_00000002: cannot save this checkpoint: .*No space left.*; earlier ones are untouched"):
+        folder.save({"weights.safetensors": {"a": np.zeros(3, "float32")}}, {"step": 2}, best=True)
+    assert folder.find("best").name == "step_00000001"
+    np.testing.assert_array_equal(checkpoint.read(folder.find("last"))[0]["weights.safetensors"]["a"], np.ones(3))
+    assert sorted(path.name for path in folder.folder.iterdir()) == ["index.json", "step_00000001"]
+
+
+TINY = [
+    "train.dataset.length=16", "train.batch_size=8", "trainer.epochs=null", "trainer.iterations=2", "trainer.log_every=1",
+    "evaluators.0.dataset.length=4", "model.post.pre_top=50", "model.post.keep_top=10",
+]  # fmt: skip
+
+
+def train(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_the_plain_command_trains_in_two_processes_and_resumes(tmp_path):
+    config, folder = str(ROOT / "configs" / "quickstart" / "detection.yml"), tmp_path / "run"
+    done = train("-c", config, "--folder", str(folder), "-o", *TINY, "processes=2")
+    assert done.returncode == 0, done.stderr
+    assert "step 2: ap " in done.stderr
+    assert {"config.yml", "environment.json", "log.jsonl", "vdl", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    assert json.loads((folder / "environment.json").read_text())["processes"] == 2
+    resolved = load_config(folder / "config.yml")
+    assert resolved["train"]["batch_size"] == 8
+    done = train("--resume", str(folder), "-o", "trainer.iterations=3", "processes=1")
+    assert done.returncode == 0, done.stderr
+    assert "at step 2 of 3" in done.stderr
+    assert CheckpointFolder(folder / "checkpoints").index()["last"] == "step_00000003"
+
+
+def test_two_processes_average_to_the_gradients_of_one(tmp_path):
+    """Without batch norm statistics and with a loss that is a plain mean, two processes take the step that one takes."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport paddle\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_training as t\nfrom ppface.engine import devices\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
+        "class Plain(t.Line):\n"
+        "    def forward(self, batch):\n"
+        "        return {'logits': self.linear(batch['image'].astype('float32').reshape([-1, 12]) / 255)}\n"
+        "world = devices.World('cpu')\npaddle.seed(0)\nmodel = Plain()\nmake = lambda **s: Momentum(learning_rate=0.1, **s)\n"
+        "loader = Loader(t.Pixels(), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
+        "folder = Path(sys.argv[1]); folder.mkdir(exist_ok=True)\n"
+        "t.Trainer(model, t.cross_entropy, make, loader, [], world, folder, 0, iterations=4).train()\n"
+    )
+    assert subprocess.run([sys.executable, str(script), str(tmp_path / "one")], timeout=120).returncode == 0
+    assert devices.launch([sys.executable, str(script), str(tmp_path / "two")], 2) == 0
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    for key, array in one["weights.safetensors"].items():
+        if key.startswith("linear"):
+            np.testing.assert_allclose(array, two["weights.safetensors"][key], atol=1e-6, err_msg=key)
+
+
+def test_a_process_that_fails_ends_the_others(tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text("import os, sys, time\nsys.exit(7) if os.environ['PADDLE_TRAINER_ID'] == '1' else time.sleep(60)\n")
+    assert devices.launch([sys.executable, str(script)], 2) == 7
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    config = str(ROOT / "configs" / "quickstart" / "detection.yml")
+    done = train("-c", config, "-o", *TINY, f"output={tmp_path / 'file'}", "processes=1")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}/file/detection/")
+    assert done.stderr.strip().endswith("cannot write the run's folder: Not a directory; choose another with -o output=DIR")
+
+
+def test_a_config_without_training_sections_says_which(tmp_path):
+    config = load_config(ROOT / "configs" / "_base_" / "blazeface.yml")
+    with pytest.raises(UserError, match=r"blazeface.yml: expected optimizer, train, trainer in a config to train from"):
+        run.check_trainable(config)
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="this Paddle may see a GPU")
+def test_a_gpu_that_is_not_there_is_one_line():
+    with pytest.raises(UserError, match=r"device: expected a GPU, but this Paddle sees none"):
+        devices.pick("gpu")
+    assert devices.pick("auto") == devices.pick("cpu") == "cpu"

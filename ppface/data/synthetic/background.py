@@ -24,16 +24,16 @@ def backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     grain = int(rng.integers(6, 40))
     blobs = cv2.resize(muted(rng, grain, grain), (width, height), interpolation=cv2.INTER_CUBIC)
     image = cv2.addWeighted(image, 1.0, blobs, share := float(rng.uniform(0, 0.3)), -127 * share)
-    for _ in range(rng.integers(3, 12)):
-        _shape(image, rng)
+    for color in muted(rng, int(rng.integers(3, 12))).tolist():
+        _shape(image, tuple(color), rng)
     return image
 
 
-def _shape(image: np.ndarray, rng: np.random.Generator) -> None:
+def _shape(image: np.ndarray, color: brush.Color, rng: np.random.Generator) -> None:
     height, width = image.shape[:2]
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     a, b = rng.uniform(0.02, 0.35, 2) * min(height, width)
-    color, turn, kind = tuple(muted(rng).tolist()), rng.uniform(0, np.pi), rng.integers(4)
+    turn, kind = rng.uniform(0, np.pi), rng.integers(4)
     if kind == 0:
         brush.fill(image, brush.oval((x, y), (a, b), turn), color)
     elif kind == 1:

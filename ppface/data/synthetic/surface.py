@@ -8,6 +8,7 @@ LEVELS = np.array([-1.0, -0.94, -0.82, -0.6, -0.35, -0.1, 0.15, 0.4, 0.6, 0.78, 
 WIDTH = np.array([0.14, 0.34, 0.52, 0.65, 0.71, 0.72, 0.71, 0.67, 0.60, 0.48, 0.36, 0.25, 0.14])
 FRONT = np.array([0.10, 0.36, 0.56, 0.70, 0.77, 0.77, 0.77, 0.78, 0.78, 0.77, 0.75, 0.70, 0.62])
 BACK = np.array([0.10, 0.40, 0.64, 0.80, 0.88, 0.88, 0.80, 0.60, 0.35, 0.18, 0.02, -0.20, -0.35])
+BUMPS = np.exp(-(((LEVELS - [[0.2], [0.7], [1.0]]) / [[0.3], [0.2], [0.15]]) ** 2))  # where cheek, jaw and chin are
 ROUND = 2.4  # exponent of the slices' outline: 2 is an ellipse, larger is flatter in front
 
 
@@ -42,10 +43,8 @@ class Surface:
     """
 
     def __init__(self, identity: Identity):
-        cheek = 1 + (identity.cheek - 1) * np.exp(-(((LEVELS - 0.2) / 0.3) ** 2))
-        jaw = 1 + (identity.jaw - 1) * np.exp(-(((LEVELS - 0.7) / 0.2) ** 2))
-        chin = 1 + (identity.chin - 1) * np.exp(-(((LEVELS - 1.0) / 0.15) ** 2))
-        self.width = WIDTH * identity.width * cheek * jaw * chin
+        factors = np.array([identity.cheek, identity.jaw, identity.chin])[:, None]
+        self.width = WIDTH * identity.width * (1 + (factors - 1) * BUMPS).prod(axis=0)
         self.skin = self._below(identity.forehead)
 
     def lift(self, points: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 Candidates of an image come as rows sorted by falling score, `real` tells them from padding at the end:
 `rows` (N, P, 4 + 2K) holds x1, y1, x2, y2 and K landmarks, `scores` (N, P), `real` (N, P) bool.
+Written without paddle.where and paddle.ones_like, which warn in a static graph.
 """
 
 import paddle
@@ -28,15 +29,16 @@ def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, kee
     first = paddle.arange(length).unsqueeze(0) == 0
     where = paddle.nonzero(paddle.logical_or(real, first))  # never empty, which nms could not take in a static graph
     remain = paddle.gather_nd(where, _nms(paddle.gather_nd(boxes, where), iou_threshold).unsqueeze(1))
-    keep = paddle.scatter_nd(remain, paddle.ones_like(remain[:, 0]), paddle.stack([batch, length])) > 0
+    ones = (remain[:, 0] >= 0).astype("int64")
+    keep = paddle.scatter_nd(remain, ones, paddle.stack([batch, length])) > 0
     keep = paddle.logical_and(keep, real)
     keep = paddle.logical_and(keep, keep.astype("int64").cumsum(axis=1) <= keep_top)
 
     longest = paddle.clip(keep.astype("int64").sum(axis=1).max(), min=1)
-    position = paddle.where(keep, paddle.arange(length).unsqueeze(0), length)
+    position = paddle.arange(length).unsqueeze(0) + length * paddle.logical_not(keep).astype("int64")
     kept = paddle.sort(position, axis=1)[:, :longest]
-    present = kept < length
-    return paddle.where(present, kept, paddle.zeros_like(kept)), present
+    present = kept < length  # the others were moved behind the end
+    return kept * present.astype("int64"), present
 
 
 def blend(
@@ -64,11 +66,11 @@ def blend(
     near = paddle.logical_and(_iou(leaders, rows) > iou_threshold, present.unsqueeze(-1))
     leader = paddle.arange(paddle.shape(kept)[1]).reshape([1, -1, 1])
     nobody = paddle.shape(kept)[1]
-    falls_to = paddle.where(near, leader, nobody).min(axis=1, keepdim=True)  # (N, 1, P)
+    falls_to = (leader + nobody * paddle.logical_not(near).astype("int64")).min(axis=1, keepdim=True)  # (N, 1, P)
     weight = paddle.logical_and(falls_to == leader, real.unsqueeze(1)).astype(rows.dtype) * scores.unsqueeze(1)
-    # a box without area overlaps nothing, itself included, and stays as it is
     total = weight.sum(axis=-1, keepdim=True)
-    return paddle.where(total > 0, paddle.matmul(weight, rows) / paddle.clip(total, min=1e-12), leaders)
+    alone = (total <= 0).astype(rows.dtype)  # a box without area overlaps nothing, itself included: it stays as it is
+    return (paddle.matmul(weight, rows) + alone * leaders) / (total + alone)
 
 
 def _iou(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:

@@ -31,6 +31,12 @@ def test_small_faces_come_from_enlarged_views_and_large_ones_from_shrunk_views()
         assert len(double(Views(part), IMAGE, (200, 400))) == in_double
 
 
+def test_the_size_of_a_face_is_that_at_the_test_size():
+    # the picture is stretched to twice its width: a face 60 pixels wide and as high as the picture is 120 x 100 there, not small
+    rows = MultiScale([2.0], flip=False, min_votes=2)(Views([0.1, 0.0, 0.4, 1.0]), IMAGE, (100, 400))
+    assert len(rows) == 0
+
+
 def test_views_larger_than_the_limit_are_left_out_and_the_base_is_scaled_down():
     views = Views([0.4, 0.4, 0.6, 0.6])
     MultiScale([0.5, 1.5, 2.0], flip=False, max_pixels=45_000)(views, IMAGE, (100, 200))

@@ -22,6 +22,7 @@ setup(
         "opencv-python-headless>=4.8",  # opencv-python serves as well, where a window is wanted
         "pillow>=10",
         "pyyaml>=6",
+        "simplejpeg>=1.7",  # libjpeg-turbo with its warnings as errors: a truncated picture is never half decoded
         "safetensors>=0.4",
         "scipy>=1.11",  # reads the .mat files of WIDER FACE
         "matplotlib>=3.8",

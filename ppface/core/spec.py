@@ -83,11 +83,12 @@ class Spec:
         known = parameters(self.target)
         values_ = {name: _built(argument.value) for name, argument in self.arguments.items()}
         for name, value in supplied.items():
-            if name not in known or known[name].supplied is None:
+            mark = known[name].supplied if name in known else None
+            if mark is None:
                 continue
             if name in values_ and values_[name] != value:
                 written = f"{self.arguments[name].origin}: {self._at(name)}"
-                raise ConfigError([f"{written}: expected {value!r} (supplied {known[name].supplied.by}), received {values_[name]!r}"])
+                raise ConfigError([f"{written}: expected {value!r} (supplied {mark.by}), received {values_[name]!r}"])
             values_[name] = value
         for name, parameter in known.items():
             if name not in values_ and parameter.default is inspect.Parameter.empty:
@@ -149,12 +150,14 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 def component(kind: Kind, node: Node, path: str, check: values.Check) -> Spec | None:
     """The mapping of one component as a Spec, or None after noting its mistakes."""
     if not isinstance(node.value, dict):
-        return check.wrong(node, path, f"expected a {kind.kind}, a mapping with 'name', received {values.shown(node)}")
+        check.wrong(node, path, f"expected a {kind.kind}, a mapping with 'name', received {values.shown(node)}")
+        return None
     name_node = node.value.get("name", Node(kind.default, node.origin))
     name = name_node.value
     if not isinstance(name, str):
-        choices = ", ".join(registry.names(kind.kind))
-        return check.wrong(name_node, path, f"expected 'name: ...', one of {choices}, received {values.shown(name_node)}")
+        expected = f"expected 'name: ...', one of {', '.join(registry.names(kind.kind))}"
+        check.wrong(name_node, path, f"{expected}, received {values.shown(name_node)}")
+        return None
     target = registry.find(kind.kind, name)
     if target is None:
         choices = registry.names(kind.kind)
@@ -181,8 +184,9 @@ def call(target: Callable, node: Node, path: str, check: values.Check, named: bo
             advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(takes) or 'no arguments'}."
             check.wrong(child, values.join(path, key), f"{who} has no argument '{key}'. {advice}")
             continue
-        if not known[key].writable:
-            check.wrong(child, values.join(path, key), f"'{key}' is supplied {known[key].supplied.by}: leave it out")
+        supplied = known[key].supplied
+        if supplied and not supplied.writable:
+            check.wrong(child, values.join(path, key), f"'{key}' is supplied {supplied.by}: leave it out")
             continue
         value = check.value(known[key].annotation, child, values.join(path, key))
         arguments[key] = Argument(value, child.origin)

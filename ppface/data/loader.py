@@ -170,7 +170,12 @@ def _adopt(reader: Reader) -> None:
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _read(epoch: int, indices: list[int]) -> Batch:

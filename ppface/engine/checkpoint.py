@@ -48,8 +48,8 @@ class CheckpointFolder:
             for file, content in arrays.items():
                 save_file({key: np.ascontiguousarray(value) for key, value in content.items()}, aside / file)
             (aside / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-            for file in aside.iterdir():
-                _to_disk(file)
+            for path in aside.iterdir():
+                _to_disk(path)
             shutil.rmtree(self.folder / name, ignore_errors=True)
             aside.rename(self.folder / name)
             index = self.index() | {"last": name} | ({"best": name} if best else {})

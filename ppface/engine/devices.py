@@ -43,7 +43,7 @@ def processes(wanted: int | str, device: str) -> int:
 def launch(command: list[str], count: int) -> int:
     """Runs `command` as `count` data-parallel processes of one thread each on this machine; returns the first failing exit code, else 0.
 
-    The first process keeps the terminal; the others write errors only. When one fails, the rest are stopped, so that none waits forever.
+    Only the first process speaks. When one fails, the rest are stopped, so that none waits forever.
     """
     ports = [_free_port() for _ in range(count)]
     endpoints = [f"127.0.0.1:{port}" for port in ports]
@@ -57,9 +57,10 @@ def launch(command: list[str], count: int) -> int:
             "PADDLE_MASTER": endpoints[0],
             "PADDLE_DISTRI_BACKEND": "gloo",
             "OMP_NUM_THREADS": "1",
+            "GLOG_minloglevel": os.environ.get("GLOG_minloglevel", "2"),
         }
-        quiet = {} if rank == 0 else {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        children.append(subprocess.Popen(command, env=environment, **quiet))
+        speaks = None if rank == 0 else subprocess.DEVNULL
+        children.append(subprocess.Popen(command, env=environment, stdout=speaks, stderr=speaks))
     return _wait(children)
 
 

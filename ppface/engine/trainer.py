@@ -41,8 +41,8 @@ class Trainer:
         accumulate: batches whose gradients make one step, >= 1.
         ema: decay of the running average of the weights that is evaluated and saved beside them, 0..1; 0: none.
         amp: automatic mixed precision; CPUs have no such kernels, and the run says so.
-        eval_every: evaluate after so many epochs (with `iterations`: steps), and at the end; 0: only at the end.
-        save_every: likewise for checkpoints.
+        eval_every: evaluate and save after so many epochs (with `iterations`: steps), and at the end; null: each epoch; 0: only at the end.
+        save_every: save without evaluating, likewise.
         log_every: steps between two lines of the log.
         metric: the evaluated value that tells the best checkpoint; none: the first one.
         higher_is_better: whether more of it is better.
@@ -71,33 +71,38 @@ class Trainer:
         accumulate: int = 1,
         ema: float = 0.0,
         amp: Literal["off", "bf16", "fp16"] = "off",
-        eval_every: int = 1,
-        save_every: int = 1,
+        eval_every: int | None = None,
+        save_every: int | None = None,
         log_every: int = 20,
         metric: str | None = None,
         higher_is_better: bool = True,
         keep: int = 2,
     ):
-        if (epochs is None) == (iterations is None) or (epochs or iterations or 0) < 1:
+        length = epochs if iterations is None else iterations
+        if (epochs is None) == (iterations is None) or length is None or length < 1:
             raise ValueError(f"Trainer: expected epochs or iterations, one of them, at least 1; received {epochs} and {iterations}")
-        if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every, save_every) < 0:
+        if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every or 0, save_every or 0) < 0:
             raise ValueError("Trainer: expected accumulate, log_every and keep of at least 1, eval_every and save_every of at least 0")
         self.model, self.loss, self.loader, self.evaluators, self.world = model, loss, loader, evaluators, world
         self.folder, self.seed, self.accumulate = folder, seed, accumulate
         self.steps_per_epoch = len(loader) // accumulate
-        self.total = iterations or epochs * self.steps_per_epoch
+        unit = 1 if epochs is None else self.steps_per_epoch
+        self.total = length * unit
         self.optimizer = optimizer(
             parameters=[p for p in model.parameters() if not p.stop_gradient], steps_per_epoch=self.steps_per_epoch, total_steps=self.total
         )
-        unit = 1 if iterations else self.steps_per_epoch
-        self.eval_every, self.save_every, self.log_every = eval_every * unit, save_every * unit, log_every
+        self.eval_every = self.steps_per_epoch if eval_every is None else eval_every * unit
+        self.save_every = self.steps_per_epoch if save_every is None else save_every * unit
+        self.log_every = log_every
         self.metric, self.sign = metric, 1 if higher_is_better else -1
         self.checkpoints = CheckpointFolder(folder / "checkpoints", keep)
         self.average = EMA(model, ema) if ema else None
         self.amp = amp if world.device == "gpu" else "off"
         if amp != "off" and self.amp == "off":
             log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training goes on in float32", amp, amp)
-        self.step, self.best, self.last_metrics = 0, None, {}
+        self.step = 0
+        self.best: float | None = None
+        self.last_metrics: dict[str, float] = {}
 
     def train(self) -> dict[str, float]:
         """Trains from the present step to the end; returns the last evaluation's metrics."""
@@ -108,7 +113,8 @@ class Trainer:
         self.model.train()
         with contextlib.closing(journal), contextlib.closing(stream):
             while self.step < self.total:
-                waited, sums = 0.0, {}
+                waited = 0.0
+                sums: dict[str, float] = {}
                 for part in range(self.accumulate):
                     before = time.perf_counter()
                     loaded = next(stream)
@@ -172,15 +178,15 @@ class Trainer:
 
     def _evaluate_and_save(self, journal: Journal) -> None:
         end = self.step == self.total
-        evaluates = bool(self.evaluators) and (end or (self.eval_every and self.step % self.eval_every == 0))
-        saves = end or (self.save_every and self.step % self.save_every == 0)
+        evaluates = end or (self.eval_every > 0 and self.step % self.eval_every == 0)
+        saves = end or (self.save_every > 0 and self.step % self.save_every == 0)
         if not (evaluates or saves):
             return
         self.world.first_does(lambda: self._do_both(journal, evaluates))
         journal.skip_time()
 
     def _do_both(self, journal: Journal, evaluates: bool) -> None:
-        metrics = self.evaluate() if evaluates else {}
+        metrics = self.evaluate() if evaluates and self.evaluators else {}
         if metrics:
             journal.write(self.step, metrics)
             log.info("step %d: %s", self.step, " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

@@ -32,10 +32,10 @@ class TestSize:
 
     def of(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture -> (height, width) at which it is tested, each at least 1."""
-        if self.mode == "stretch":
+        if self.mode == "stretch" and self.size:
             return self.size
         scale = 1.0
-        if self.mode != "native":
+        if self.size and self.mode in ("long_side", "short_side"):
             scale = self.size[0] / (max if self.mode == "long_side" else min)(height, width)
         if self.max_side:
             scale = min(scale, self.max_side / max(height, width))

@@ -59,14 +59,14 @@ def weights_file(path: str | os.PathLike) -> Path:
     Raises:
         WeightsError: a folder that is neither.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    index = path / "checkpoints" / "index.json"
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
+    index = folder / "checkpoints" / "index.json"
     if index.is_file():
         names = json.loads(index.read_text(encoding="utf-8"))
-        path = path / "checkpoints" / names.get("best", names["last"])
+        folder = folder / "checkpoints" / names.get("best", names["last"])
     for name in ("ema.safetensors", "weights.safetensors"):
-        if (path / name).is_file():
-            return path / name
-    raise WeightsError(f"{path}: expected a weight file, a checkpoint or a run with a checkpoint")
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(f"{folder}: expected a weight file, a checkpoint or a run with a checkpoint")

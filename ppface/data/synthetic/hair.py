@@ -36,7 +36,7 @@ def volume(identity: Identity, surface: Surface, view: View) -> tuple[list[np.nd
 
 
 def over_forehead(sketch: Sketch, identity: Identity) -> None:
-    """A fringe, straight or swept to one side, and the sideburns of short hair."""
+    """A straight fringe, or hair parted at `part` that falls to both temples."""
     color, top, part = brush.shade(identity.hair, 1.06), identity.forehead - 0.16, identity.part
     if identity.style in ("fringe", "bob"):
         x = np.linspace(-0.64, 0.64, 13)

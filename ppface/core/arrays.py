@@ -73,7 +73,7 @@ class _Array:
     """Stands for numpy.ndarray: remembers shape, type and bytes."""
 
     def __init__(self, *_: object):
-        self.state: tuple | None = None
+        self.state: tuple = ()
 
     def __setstate__(self, state: tuple) -> None:
         self.state = state

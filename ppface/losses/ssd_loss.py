@@ -113,9 +113,7 @@ def _mean_smooth_l1(offsets: paddle.Tensor, where: tuple[np.ndarray, np.ndarray]
     Shape:
         offsets (N, A, ...), target (P, ...) -> scalar
     """
-    full = np.zeros(offsets.shape, dtype="float32")
-    mask = np.zeros(offsets.shape[:2], dtype="float32")
+    full, mask = np.zeros(offsets.shape, dtype="float32"), np.zeros(offsets.shape, dtype="float32")
     full[where], mask[where] = target, 1
-    mask = paddle.to_tensor(mask.reshape(mask.shape + (1,) * (len(full.shape) - 2)))
     loss = F.smooth_l1_loss(offsets.astype("float32"), paddle.to_tensor(full), reduction="none")
-    return (loss * mask).sum() / max(1, len(target))
+    return (loss * paddle.to_tensor(mask)).sum() / max(1, len(target))

@@ -1,12 +1,15 @@
 """Building blocks shared by the networks."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-ACTIVATIONS = {
+Act = Literal["relu", "hard_swish", "leaky"]
+
+ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
     None: lambda x: x,
     "relu": F.relu,
     "hard_swish": F.hardswish,
@@ -40,7 +43,7 @@ class ConvBN(nn.Layer):
         kernel_size: int,
         stride: int = 1,
         groups: int = 1,
-        act: Literal["relu", "hard_swish", "leaky"] | None = "relu",
+        act: Act | None = "relu",
         conv_lr: float = 1.0,
     ):
         super().__init__()

@@ -33,7 +33,8 @@ class Input(nn.Layer):
             raise ValueError(f"Input: expected size: [height, width] of at least 1, received {size}")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"Input: expected three means and three std above 0 (red, green, blue), received mean={mean}, std={std}")
-        self.size, self.test = tuple(size), test or TestSize("stretch", tuple(size))
+        self.size = (size[0], size[1])
+        self.test = test or TestSize("stretch", self.size)
         # not persistable: they belong to the configuration, and published weights do not hold them
         self.register_buffer("mean", paddle.to_tensor(mean, "float32").reshape([1, 3, 1, 1]), persistable=False)
         self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
@@ -77,7 +78,7 @@ class FaceModel(nn.Layer):
         return self.head(features, *(batch.get(key) for key in self.head.takes))
 
     def infer(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: the post-processed outputs, or the outputs where there is no `post`."""
+        """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: what `post` makes of the outputs, else the outputs."""
         outputs = self({"image": image})
         return outputs if self.post is None else self.post(outputs)
 

@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers import ConvBN
+from ppface.nets.layers import Act, ConvBN
 
 
 @register("backbone")
@@ -55,26 +55,25 @@ class BlazeNet(nn.Layer):
         conv_lr: float = 1.0,
     ):
         super().__init__()
-        last = _check(blaze_filters, "blaze_filters", 2, None)
-        _check(double_blaze_filters, "double_blaze_filters", 3, last)
+        singles = _blocks(blaze_filters, "blaze_filters", ["in", "out"], None)
+        doubles = _blocks(double_blaze_filters, "double_blaze_filters", ["in", "mid", "out"], singles[-1][1])
         kernels = (5,) if use_5x5kernel else (3, 3)
-        self.stem = ConvBN(3, blaze_filters[0][0], stem_kernel, stride=2, conv_lr=conv_lr)
+        self.stem = ConvBN(3, singles[0][0], stem_kernel, stride=2, conv_lr=conv_lr)
         self.single_blocks, self.double_blocks = nn.LayerList(), nn.LayerList()
-        stride = 2
-        for channels_in, out, *step in blaze_filters:
-            self.single_blocks.append(SingleBlock(channels_in, out, *(step or [1]), kernels, conv_lr))
-            stride *= self.single_blocks[-1].stride
+        total = 2
+        for channels_in, out, stride in singles:
+            self.single_blocks.append(SingleBlock(channels_in, out, stride, kernels, conv_lr))
+            total *= stride
         self.out_channels: list[int] = []
         self.strides: list[int] = []
         self.leaves: list[bool] = []  # whether the features after this double block leave the backbone
-        for i, (channels_in, mid, out, *step) in enumerate(double_blaze_filters):
-            self.double_blocks.append(DoubleBlock(channels_in, mid, out, *(step or [1]), kernels, act, conv_lr))
-            stride *= self.double_blocks[-1].stride
-            following = double_blaze_filters[i + 1 : i + 2]
-            self.leaves.append(not following or following[0][3:] == [2])
+        for i, (channels_in, mid, out, stride) in enumerate(doubles):
+            self.double_blocks.append(DoubleBlock(channels_in, mid, out, stride, kernels, act, conv_lr))
+            total *= stride
+            self.leaves.append(i + 1 == len(doubles) or doubles[i + 1][3] == 2)
             if self.leaves[-1]:
                 self.out_channels.append(out)
-                self.strides.append(stride)
+                self.strides.append(total)
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         x = self.stem(x)
@@ -93,7 +92,6 @@ class SingleBlock(nn.Layer):
 
     def __init__(self, channels_in: int, out: int, stride: int, kernels: tuple[int, ...], conv_lr: float):
         super().__init__()
-        self.stride = stride
         self.dw1 = _depthwise(channels_in, kernels, stride, conv_lr)
         self.pw1 = ConvBN(channels_in, out, 1, act=None, conv_lr=conv_lr)
         self.shortcut = ConvBN(channels_in, out, 1, conv_lr=conv_lr) if stride == 2 else None
@@ -105,9 +103,8 @@ class SingleBlock(nn.Layer):
 class DoubleBlock(nn.Layer):
     """Depthwise (ReLU), 1x1 (`act`), depthwise (ReLU), 1x1 (ReLU), plus the shortcut, ReLU: figure 1, right."""
 
-    def __init__(self, channels_in: int, mid: int, out: int, stride: int, kernels: tuple[int, ...], act: str, conv_lr: float):
+    def __init__(self, channels_in: int, mid: int, out: int, stride: int, kernels: tuple[int, ...], act: Act, conv_lr: float):
         super().__init__()
-        self.stride = stride
         self.dw1 = _depthwise(channels_in, kernels, stride, conv_lr)
         self.pw1 = ConvBN(channels_in, mid, 1, act=act, conv_lr=conv_lr)
         self.dw2 = _depthwise(mid, kernels, 1, conv_lr)
@@ -131,21 +128,22 @@ def _shortcut(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
     return block.shortcut(F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True))  # ceil: odd sizes, as the strided convolution
 
 
-def _check(filters: list[list[int]], argument: str, length: int, last: int | None) -> int:
-    """Checks one list of blocks that follows `last` channels, and returns the channels it ends with."""
-    words = ["in", "out"] if length == 2 else ["in", "mid", "out"]
+def _blocks(filters: list[list[int]], argument: str, words: list[str], last: int | None) -> list[list[int]]:
+    """Checks one list of blocks, the first of which follows `last` channels, and gives every block a stride."""
     if not filters:
         raise ValueError(f"BlazeNet: expected at least one block in {argument}, received []")
+    blocks = []
     for i, entry in enumerate(filters):
         where = f"BlazeNet: {argument}[{i}]: expected"
-        if len(entry) not in (length, length + 1) or min(entry) < 1:
+        if len(entry) - len(words) not in (0, 1) or min(entry) < 1:
             raise ValueError(f"{where} [{', '.join(words)}] or [{', '.join(words)}, stride], each at least 1, received {entry}")
-        stride, out = (entry + [1])[length], entry[length - 1]
+        *channels, stride = entry if len(entry) > len(words) else [*entry, 1]
         if stride not in (1, 2):
             raise ValueError(f"{where} stride 1 or 2, received {entry}")
-        if last is not None and entry[0] != last:
+        if last is not None and channels[0] != last:
             raise ValueError(f"{where} in={last}, the channels of the block before it, received {entry}")
-        if stride == 1 and out != entry[0]:
-            raise ValueError(f"{where} out={entry[0]} as stride 1 adds the input to the output, received {entry}")
-        last = out
-    return last
+        if stride == 1 and channels[-1] != channels[0]:
+            raise ValueError(f"{where} out={channels[0]} as stride 1 adds the input to the output, received {entry}")
+        last = channels[-1]
+        blocks.append([*channels, stride])
+    return blocks

@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import Supplied, register
-from ppface.nets.layers import ConvBN
+from ppface.nets.layers import Act, ConvBN
 
 
 @register("neck")
@@ -85,10 +85,9 @@ class Context(nn.Layer):
     def __init__(self, channels: int, conv_lr: float):
         super().__init__()
         half, quarter = channels // 2, channels // 4
-        shapes = [(channels, half, None), (half, quarter, "leaky"), (quarter, quarter, None)] + [
-            (quarter, quarter, act) for act in ("leaky", None)
-        ]
-        self.conv = nn.LayerList([ConvBN(a, b, 3, act=act, conv_lr=conv_lr) for a, b, act in shapes])
+        widths = [channels, half, quarter, quarter, quarter, quarter]
+        acts: list[Act | None] = [None, "leaky", None, "leaky", None]
+        self.conv = nn.LayerList([ConvBN(widths[i], widths[i + 1], 3, act=act, conv_lr=conv_lr) for i, act in enumerate(acts)])
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         one = self.conv[0](x)

@@ -15,7 +15,7 @@ from ppface.data.synthetic.surface import Surface
 
 REACH = 1.5  # half the side of the drawing, in half head heights
 EAR = np.array([(0.035 + 0.035 * math.cos(t), math.sin(t), -0.12 - 0.10 * math.cos(t)) for t in np.linspace(0, 2 * math.pi, 16)])
-FINEST = 0.2  # lines thinner than this many pixels would not be seen
+FINEST = 0.3  # lines thinner than this many pixels would not be seen
 FINE = 28.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
 
 

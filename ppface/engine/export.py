@@ -33,7 +33,7 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
     Args:
         model: put in evaluation mode; normalisation, decoding and NMS go into the file with it.
         folder: must exist.
-        about: what `inference.yml` tells beside the inputs and outputs: classes, version, how it was trained.
+        about: what `inference.yml` tells beside the inputs, outputs and classes: version, how it was trained.
 
     Shape:
         the static model takes `image` (N, 3, H, W) uint8 RGB with any N, H and W
@@ -56,10 +56,17 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
             "test": {"mode": test.mode, "size": None if test.size is None else list(test.size), "max_side": test.max_side},
         },
         "outputs": names,
+        **_classes(model),
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))},
         **about,
     }
     (folder / DESCRIPTION).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
+
+
+def _classes(model: nn.Layer) -> dict[str, list[str]]:
+    """What the head tells apart, where it has names for it."""
+    names = getattr(model.head, "classes", None)
+    return {} if names is None else {"classes": list(names)}
 
 
 def verify(live: Any, exported: Any, tolerance: float) -> float:
@@ -113,7 +120,12 @@ def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolera
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.abs(a.astype("float64") - b) / (1 + np.abs(a))
+    """|a - b| / (1 + |a|); infinities and what is no number differ from themselves by nothing, from others without bound."""
+    a, b = np.broadcast_arrays(a.astype("float64"), b.astype("float64"))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(a - b) / (1 + np.abs(a))
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
 def _rows(answer: dict[str, np.ndarray]) -> np.ndarray:

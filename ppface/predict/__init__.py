@@ -12,26 +12,27 @@ from ppface.predict.finder import FaceFinder
 __all__ = ["Face", "FaceFinder", "load", "load_predictor", "weights_file"]
 
 
-def load(source: str | os.PathLike, weights: str | os.PathLike | None = None) -> FaceFinder:
+def load(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> FaceFinder:
     """A callable from pictures to faces.
 
     Args:
         source: the folder of an export, the folder of a run, or a config file.
         weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
+        threads: CPU threads of an export; None: one a core. A live model takes what OMP_NUM_THREADS says.
 
     Raises:
         UserError: none of these, or weights that do not fit.
     """
-    return FaceFinder(load_predictor(source, weights))
+    return FaceFinder(load_predictor(source, weights, threads))
 
 
-def load_predictor(source: str | os.PathLike, weights: str | os.PathLike | None = None) -> Any:
+def load_predictor(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> Any:
     """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`."""
     source = Path(source)
     if (source / "inference.yml").is_file():
         from ppface.predict.exported import Exported
 
-        return Exported(source)
+        return Exported(source, threads)
     return load_model(source, weights).predictor()
 
 

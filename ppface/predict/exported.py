@@ -10,6 +10,7 @@ from ppface.core.errors import WeightsError
 from ppface.ops.resize import TestSize
 
 DESCRIPTION, MODEL = "inference.yml", "model"
+CACHED_SHAPES = 32  # oneDNN keeps the kernels prepared for as many shapes of the input
 
 
 class Exported:
@@ -45,12 +46,17 @@ class Exported:
         config = inference.Config(str(files[1]), str(files[2]))
         config.disable_glog_info()
         config.enable_new_executor()
+        config.enable_memory_optim()  # needs the new executor
         if gpu:
             config.enable_use_gpu(256, 0)
         else:
             config.disable_gpu()
             config.set_cpu_math_library_num_threads(threads or cores())
-            config.enable_mkldnn() if onednn else config.disable_mkldnn()
+            if onednn:
+                config.enable_mkldnn()
+                config.set_mkldnn_cache_capacity(CACHED_SHAPES)
+            else:
+                config.disable_mkldnn()
         self._predictor = inference.create_predictor(config)
         self._input = self._predictor.get_input_handle("image")
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]

@@ -1,8 +1,10 @@
 """From a picture of any size to its faces, whatever runs the model."""
 
 import os
+import time
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 
 from ppface.core.errors import DataError
@@ -16,10 +18,14 @@ class FaceFinder:
 
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> arrays by name; its `test_size` is the model's own policy.
+
+    Attributes:
+        seconds: of the last picture, by part: "pre" (resizing), "run" (the model) and "post"; decoding a file is not in it.
     """
 
     def __init__(self, predict: Any):
         self.predict = predict
+        self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray | str | os.PathLike, size: Literal["native"] | tuple[int, int] | None = None) -> list[Face]:
         """The faces of one picture, best first.
@@ -32,9 +38,16 @@ class FaceFinder:
             DataError: not such an array, or a picture that cannot be read.
         """
         pixels = Picture.of(image).decode() if isinstance(image, np.ndarray) else Picture.open(image).decode()
+        start = time.perf_counter()
         height, width = pixels.shape[:2]
-        answer = self.predict({"image": resize(pixels, self._size(size, height, width)).transpose(2, 0, 1)[None]})
-        return self._faces(answer, self._size(size, height, width), height, width)
+        tested = self._size(size, height, width)
+        batch = {"image": np.stack(cv2.split(resize(pixels, tested)))[None]}  # several times faster than a transposed copy
+        prepared = time.perf_counter()
+        answer = self.predict(batch)
+        ran = time.perf_counter()
+        faces = self._faces(answer, tested, height, width)
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
 
     def _size(self, size: Any, height: int, width: int) -> tuple[int, int]:
         if size is None:

@@ -33,6 +33,7 @@ class FaceHead(nn.Layer):
     """
 
     takes = ("image",)
+    classes = ("face",)
     published_names = (  # PaddleDetection -> ppface
         (r"^blaze_head\.(boxes|scores)(\d+)\.", r"head.\1.\2."),
     )

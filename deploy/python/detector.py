@@ -1,0 +1,164 @@
+"""Runs an exported face detector with paddle.inference: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+DESCRIPTION, MODEL = "inference.yml", "model"
+CACHED_SHAPES = 32  # oneDNN prepares its kernels for a shape once; beyond as many sizes and numbers of faces the oldest go
+
+
+class ModelError(Exception):
+    """A folder that holds no usable export. The message is one line for the user."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+        box: (x1, y1, x2, y2) in pixels of the picture.
+        score: 0..1.
+        landmarks: (K, 2) x, y in pixels of the picture, or None where the model finds none.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray | None = None
+
+
+class FaceDetector:
+    """Finds the faces of pictures. Not for several threads at once: make one a thread.
+
+    Args:
+        folder: what tools/export_model.py wrote: inference.yml, model.json, model.pdiparams.
+        threads: CPU threads; None: one a core.
+        device: "cpu" or "gpu".
+
+    Attributes:
+        about: inference.yml as plain values.
+        seconds: of the last picture, by part: "pre", "run" and "post".
+
+    Raises:
+        ModelError: a folder without these files, or of a format this file does not know.
+    """
+
+    def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
+        folder = Path(folder)
+        files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
+        if not folder.is_dir():
+            raise ModelError(f"{folder}: no such folder; expected one that tools/export_model.py wrote")
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise ModelError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
+        self.about = _described(files[0])
+        self.seconds: dict[str, float] = {}
+        self._names = self.about["outputs"]
+        self._predictor = predictor(files[1], files[2], threads or cores(), device)
+        self._input = self._predictor.get_input_handle(self.about["input"]["name"])
+        self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """(H, W, 3) uint8 RGB (what cv2.imread gives is BGR: turn it round first) -> faces, best first."""
+        start = time.perf_counter()
+        height, width = image.shape[:2]
+        size = self.test_size(height, width)
+        pixels = np.stack(cv2.split(resized(image, size)))[None]
+        prepared = time.perf_counter()
+        answer = self.run(pixels)
+        ran = time.perf_counter()
+        faces = _faces(answer, size, height, width)
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
+
+    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """(N, 3, H, W) uint8 RGB -> the model's outputs by name, in pixels of this input."""
+        self._input.copy_from_cpu(pixels)
+        self._predictor.run()
+        return {name: output.copy_to_cpu() for name, output in zip(self._names, self._outputs, strict=True)}
+
+    def warm_up(self, height: int, width: int, times: int = 2) -> None:
+        """Runs empty pictures of this size, so that the first real one does not wait for kernels to be prepared."""
+        for _ in range(times):
+            self(np.zeros((height, width, 3), np.uint8))
+
+    def test_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""
+        policy = self.about["input"]["test"]
+        mode, size, longest = policy["mode"], policy["size"], policy["max_side"]
+        if mode == "stretch":
+            return size[0], size[1]
+        scale = 1.0
+        if mode != "native":
+            scale = size[0] / (max if mode == "long_side" else min)(height, width)
+        if longest:
+            scale = min(scale, longest / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
+    """paddle.inference with the settings that were measured to be fast (tests/benchmarks/deployed_predictor.py)."""
+    if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
+        os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # MKL's AVX2 kernels, which it would keep from AMD; must be said before paddle is imported
+    from paddle import inference
+
+    config = inference.Config(str(model), str(weights))
+    config.disable_glog_info()
+    config.enable_new_executor()
+    config.enable_memory_optim()  # needs the new executor
+    if device == "gpu":
+        config.enable_use_gpu(256, 0)
+    else:
+        config.disable_gpu()
+        config.enable_mkldnn()
+        config.set_mkldnn_cache_capacity(CACHED_SHAPES)
+        config.set_cpu_math_library_num_threads(threads)
+    return inference.create_predictor(config)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) -> (height, width, 3), by the means over areas where it becomes much smaller."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    averaging = image.shape[0] * image.shape[1] > 4 * height * width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
+    """The model's answer for one picture, moved from the network's input to the picture."""
+    scale = np.array([width / size[1], height / size[0]])
+    boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height]).tolist()
+    scores = answer["scores"]
+    landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
+    return [Face(tuple(boxes[i]), float(scores[i]), landmarks[i]) for i in np.argsort(-scores, kind="stable")]
+
+
+def _described(file: Path) -> dict[str, Any]:
+    try:
+        about = yaml.safe_load(file.read_text(encoding="utf-8"))
+        known = about["format"] == 1 and {"boxes", "scores"} <= set(about["outputs"]) and {"name", "test"} <= set(about["input"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise ModelError(f"{file}: expected the description of a face detector in format 1: export the model again")
+    return about
+
+
+def _is_amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

@@ -1,0 +1,37 @@
+"""Draws faces into a picture, lines and letters in proportion to it."""
+
+import cv2
+import numpy as np
+
+BOX, TEXT, POINT, EDGE = (0, 230, 118), (12, 32, 20), (255, 64, 96), (255, 255, 255)  # RGB
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw(image: np.ndarray, faces: list) -> np.ndarray:
+    """(H, W, 3) uint8 RGB and its faces -> a copy with boxes, scores and landmarks; the best face is drawn last, on top."""
+    canvas = np.ascontiguousarray(image).copy()
+    thickness = max(1, round(min(image.shape[:2]) / 320))
+    for face in reversed(faces):
+        x1, y1, x2, y2 = (round(value) for value in face.box)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, thickness, cv2.LINE_AA)
+        _label(canvas, f"{face.score:.2f}", x1, y1, x2 - x1, thickness)
+        if face.landmarks is not None:
+            radius = max(thickness, round((x2 - x1) / 40))
+            for x, y in face.landmarks:
+                cv2.circle(canvas, (round(float(x)), round(float(y))), radius + 1, EDGE, -1, cv2.LINE_AA)
+                cv2.circle(canvas, (round(float(x)), round(float(y))), radius, POINT, -1, cv2.LINE_AA)
+    return canvas
+
+
+def _label(canvas: np.ndarray, text: str, x: int, y: int, width: int, thickness: int) -> None:
+    """The score above the box, or inside where the picture ends; not at all where the letters would hide the face."""
+    height = max(8, round(min(6 * thickness + 6, width / 3)))  # of the letters, pixels
+    if width < 20:
+        return
+    scale = cv2.getFontScaleFromHeight(FONT, height)
+    stroke = max(1, round(height / 10))
+    (wide, high), below = cv2.getTextSize(text, FONT, scale, stroke)
+    top = y - high - below - 2 if y - high - below - 2 >= 0 else y
+    left = min(x, max(0, canvas.shape[1] - wide - 4))
+    cv2.rectangle(canvas, (left, top), (left + wide + 4, top + high + below + 2), BOX, -1)
+    cv2.putText(canvas, text, (left + 2, top + high + 1), FONT, scale, TEXT, stroke, cv2.LINE_AA)

@@ -1,0 +1,144 @@
+"""How fast an exported BlazeFace finds faces at 640x640 on two threads: deploy/python against paddle.inference as it comes.
+
+    python tests/benchmarks/deployed_predictor.py
+
+Prints, for both published networks, ms of one picture for plain and deployed settings, their ratio, and which share of the deployed
+detector's time is pre- and post-processing: resizing, and everything behind the head's convolutions, inside the exported graph or after it.
+Weights are random, with the scores of a trained network: one anchor in a hundred passes the score threshold.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "python"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from ppface.core.spec import build_model, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ("blazeface_1000e", "blazeface_fpn_ssh_1000e")
+THREADS, ROUNDS, PICTURES, PASSING, HEIGHT, WIDTH = 2, 32, 4, 0.01, 768, 1024
+
+
+def pictures(count: int, height: int, width: int) -> list[np.ndarray]:
+    from ppface.data.synthetic_faces import SyntheticFaces
+
+    drawn = SyntheticFaces(length=count, size=(height, width), seed=0)
+    return [drawn[i]["picture"].decode() for i in range(count)]
+
+
+def realistic(config: str):
+    """A random network whose activations are normalised as after training, and whose scores pass the threshold as rarely."""
+    import paddle
+
+    paddle.seed(0)
+    model = build_model(load_config(ROOT / "configs" / "detection" / f"{config}.yml"))
+    batch = {"image": paddle.to_tensor(np.stack(pictures(2, *model.input.size)).transpose(0, 3, 1, 2))}
+    for layer in model.sublayers():
+        if isinstance(layer, paddle.nn.BatchNorm2D):
+            layer._momentum = 0.0
+    with paddle.no_grad():
+        model.train()
+        model(batch)
+        model.eval()
+        for convolution in model.head.boxes:
+            convolution.weight.set_value(convolution.weight * 0.1)
+        logits = model(batch)["logits"].numpy()
+        threshold = np.log(model.post.score_threshold / (1 - model.post.score_threshold))
+        shift = threshold - np.quantile(logits[..., 0] - logits[..., 1], 1 - PASSING)
+        for convolution in model.head.scores:
+            bias = convolution.bias.numpy()
+            bias[0::2] += shift
+            convolution.bias.set_value(bias)
+    return model
+
+
+def without_post(model):
+    """The same network up to the head's convolutions."""
+    from paddle import nn
+
+    class Network(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.model, self.input, self.head = model, model.input, model.head
+
+        def infer(self, image):
+            return {name: value for name, value in self.model({"image": image}).items() if name in ("boxes", "logits", "landmarks")}
+
+    return Network()
+
+
+def runner(predictor) -> Callable[[np.ndarray], None]:
+    """(1, 3, H, W) uint8 -> nothing, after all outputs were fetched."""
+    handle = predictor.get_input_handle("image")
+    outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
+
+    def run(pixels: np.ndarray) -> None:
+        handle.copy_from_cpu(pixels)
+        predictor.run()
+        for output in outputs:
+            output.copy_to_cpu()
+
+    return run
+
+
+def plain(folder: Path):
+    """paddle.inference as it comes, without oneDNN."""
+    from paddle import inference
+
+    config = inference.Config(str(folder / "model.json"), str(folder / "model.pdiparams"))
+    config.disable_glog_info()
+    config.disable_mkldnn()
+    config.set_cpu_math_library_num_threads(THREADS)
+    return inference.create_predictor(config)
+
+
+def measure(config: str, aside: Path) -> None:
+    from detector import FaceDetector, predictor, resized
+
+    from ppface.engine import export
+
+    model = realistic(config)
+    whole, network = aside / f"{config}-whole", aside / f"{config}-network"
+    for folder, part in ((whole, model), (network, without_post(model))):
+        folder.mkdir()
+        export.write(part, folder, {})
+    find = FaceDetector(whole, THREADS)
+    head = runner(predictor(network / "model.json", network / "model.pdiparams", THREADS, "cpu"))
+    slow = runner(plain(whole))
+    times: dict[str, list[float]] = {name: [] for name in ("plain", "pre", "run", "post", "network")}
+    rows = []
+    for photo in pictures(PICTURES, HEIGHT, WIDTH) * (ROUNDS // PICTURES):
+        pixels = np.ascontiguousarray(resized(photo, model.input.size).transpose(2, 0, 1)[None])
+        for name, work in (("plain", slow), ("network", head)):  # by turns, as the machine's other work comes and goes
+            start = time.perf_counter()
+            work(pixels)
+            times[name].append(time.perf_counter() - start)
+        rows.append(len(find(photo)))
+        for name, seconds in find.seconds.items():
+            times[name].append(seconds)
+    for choose in (np.min, np.median):
+        ms = {name: 1000 * float(choose(values[PICTURES:])) for name, values in times.items()}
+        fast = ms["pre"] + ms["run"] + ms["post"]
+        inside = ms["run"] - ms["network"]
+        share = 100 * (ms["pre"] + inside + ms["post"]) / fast
+        print(f"{config}, {choose.__name__} of {len(rows) - PICTURES}:")
+        print(f"  plain {ms['plain']:.1f} ms, deployed {ms['run']:.1f} ms: {ms['plain'] / ms['run']:.2f} times faster")
+        print(f"  pre {ms['pre']:.2f}, network {ms['network']:.1f}, post in the graph {inside:.2f}, after it {ms['post']:.2f} ms")
+        print(f"  pre- and post-processing: {share:.1f} % of {fast:.1f} ms")
+    print(f"{config}: {min(rows)} to {max(rows)} faces a picture came out")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as aside:
+        for config in CONFIGS:
+            measure(config, Path(aside))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Finds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
+
+    python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
+    python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+"""
+
+import sys
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.core.errors import DataError
+
+# Reading, drawing and timing are those of deploy/, which must run without ppface and so cannot take them from it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy" / "python"))
+
+import session
+from media import MediaError
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    session.add_options(parser)
+    args = parser.parse_args()
+    if (args.model is None) == (args.config is None):
+        parser.error("expected the folder of a run or an export, or -c CONFIG --weights FILE")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface import predict
+    from ppface.data.images import Picture
+
+    if args.config:
+        find = predict.FaceFinder(predict.load_model(Path(args.config), args.weights, args.override).predictor())
+    else:
+        find = predict.load(args.model, args.weights, threads=args.threads)
+    try:
+        return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
+    except MediaError as error:
+        raise DataError(str(error)) from None
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -17,7 +17,7 @@ class Grid:
     Args:
         width, height: of these anchors, pixels.
         x, y: (C,), (R,) centres of its columns and rows, ascending, pixels.
-        index: (R, C) positions in the list of all anchors, -1 where there is no anchor.
+        index: (R, C) positions in the list of all anchors.
     """
 
     width: float
@@ -52,6 +52,7 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
         return matched
     x1, y1, x2, y2 = boxes[image, row].astype("float64").T
     best_iou, best = np.zeros(len(image)), np.zeros(len(image), dtype="int64")
+    best_apart = np.full((2, len(image)), np.inf)  # from the face's centre, along y and x
     highest = np.zeros(matched.shape)
     for grid in _grids(anchors.tobytes(), *size):
         along_x = _overlap(x1[:, None], x2[:, None], grid.x, grid.width)
@@ -61,12 +62,14 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
         column, line = _nearest(grid.x, (x1 + x2) / 2), _nearest(grid.y, (y1 + y2) / 2)
         face = np.arange(len(image))
         overlap = _iou(along_x[face, column], along_y[face, line], areas)
-        better = (overlap > best_iou) & (grid.index[line, column] >= 0)
-        best_iou[better], best[better] = overlap[better], grid.index[line, column][better]
+        apart = np.stack([np.abs(grid.y[line] - (y1 + y2) / 2), np.abs(grid.x[column] - (x1 + x2) / 2)])
+        nearer = (apart[0] < best_apart[0]) | ((apart[0] == best_apart[0]) & (apart[1] < best_apart[1]))
+        better = (overlap > best_iou) | ((overlap == best_iou) & (overlap > 0) & nearer)
+        best_iou[better], best[better], best_apart[:, better] = overlap[better], grid.index[line, column][better], apart[:, better]
 
         face, line, column = _candidates(along_x, along_y, areas * threshold / (1 + threshold))
         overlap, anchor = _iou(along_x[face, column], along_y[face, line], areas[face]), grid.index[line, column]
-        good = (overlap >= threshold) & (anchor >= 0)
+        good = overlap >= threshold
         face, anchor, overlap = face[good], anchor[good], overlap[good]
         np.maximum.at(highest, (image[face], anchor), overlap)
         first = (overlap == highest[image[face], anchor]).nonzero()[0][::-1]  # written last: the first of equal faces
@@ -90,7 +93,11 @@ def _grids(anchors: bytes, height: int, width: int) -> list[Grid]:
         index = np.full((len(y), len(x)), -1, dtype="int64")
         index[line, column] = mine
         assert (index >= 0).sum() == len(mine), "two anchors are alike"
-        grids.append(Grid(anchor_width, anchor_height, x, y, index))
+        # anchors of this size on two feature maps interleave: rows with the same columns make a grid without holes
+        patterns, kind = np.unique(index >= 0, axis=0, return_inverse=True)
+        for j, columns in enumerate(patterns):
+            lines = np.flatnonzero(kind.reshape(-1) == j)
+            grids.append(Grid(anchor_width, anchor_height, x[columns], y[lines], index[np.ix_(lines, columns)]))
     return grids
 
 

@@ -49,14 +49,15 @@ def draw(rng, count, size, low=3, high=150):
 @pytest.mark.parametrize("size", [(96, 160), (321, 117)])
 @pytest.mark.parametrize("whole_pixels", [True, False])
 @pytest.mark.parametrize("threshold", [0.35, 0.1, 0.7])
-def test_matching_agrees_with_every_pair(rng, size, whole_pixels, threshold):
+@pytest.mark.parametrize("min_sizes", [((16, 24), (32, 48, 64, 80, 96, 128)), ((16, 32), (32, 64))])
+def test_matching_agrees_with_every_pair(rng, size, whole_pixels, threshold, min_sizes):
     counts = np.array([0, 1, 7, 60])
     boxes = np.zeros((4, 60, 4), "float32")
     for i, count in enumerate(counts):
         boxes[i, :count] = draw(rng, count, size)
     if whole_pixels:
         boxes = np.round(boxes)
-    anchors = grid(size)
+    anchors = grid(size, min_sizes=min_sizes)
     got = match(anchors, size, boxes, counts, threshold)
     for i, count in enumerate(counts):
         np.testing.assert_array_equal(got[i], reference(anchors, size, boxes[i, :count], threshold))

@@ -1,0 +1,128 @@
+"""The library face: what can be loaded, what a picture may be, and in whose pixels the faces come back."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+from safetensors.numpy import save_file
+
+import ppface
+from ppface.core.errors import DataError, WeightsError
+from ppface.ops.resize import TestSize
+from ppface.predict import Face, FaceFinder, weights_file
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "quickstart" / "detection.yml"
+
+
+class Fixed:
+    """A detector that always finds the same two faces, and remembers what it was shown."""
+
+    def __init__(self, mode="stretch", size=(64, 32), max_side=0, landmarks=False):
+        self.test_size, self.landmarks, self.seen = TestSize(mode, size, max_side), landmarks, []
+
+    def __call__(self, batch):
+        self.seen.append(batch["image"])
+        answer = {"boxes": np.array([[8, 16, 16, 32], [-4, 0, 40, 64]], "float32"), "scores": np.array([0.5, 0.9], "float32"), "count": np.array([2])}
+        if self.landmarks:
+            answer["landmarks"] = np.full((2, 5, 2), 16, "float32")
+        return answer
+
+
+def test_faces_come_back_best_first_in_pixels_of_the_original():
+    detector = Fixed(landmarks=True)
+    faces = FaceFinder(detector)(np.zeros((128, 96, 3), "uint8"))
+    assert detector.seen[0].shape == (1, 3, 64, 32)
+    assert detector.seen[0].dtype == np.uint8
+    assert [face.score for face in faces] == pytest.approx([0.9, 0.5])
+    assert faces[1].box == (24.0, 32.0, 48.0, 64.0)
+    assert faces[0].box == (0.0, 0.0, 96.0, 128.0)  # clipped to the picture
+    np.testing.assert_array_equal(faces[1].landmarks, np.tile([48.0, 32.0], (5, 1)))
+    assert isinstance(faces[0], Face)
+    with pytest.raises(AttributeError):
+        faces[0].score = 1.0
+
+
+def test_size_follows_the_policy_or_is_native_or_is_given():
+    detector = Fixed("long_side", (50, 50))
+    find, image = FaceFinder(detector), np.zeros((100, 60, 3), "uint8")
+    find(image)
+    find(image, size="native")
+    find(image, size=(20, 30))
+    assert [seen.shape[2:] for seen in detector.seen] == [(50, 30), (100, 60), (20, 30)]
+
+
+def test_colours_stay_rgb_from_array_and_file(tmp_path):
+    image = np.zeros((64, 32, 3), "uint8")
+    image[..., 0] = 250
+    cv2.imwrite(str(tmp_path / "red.png"), image[:, :, ::-1])
+    detector = Fixed()
+    FaceFinder(detector)(image)
+    FaceFinder(detector)(tmp_path / "red.png")
+    np.testing.assert_array_equal(detector.seen[0], detector.seen[1])
+    assert detector.seen[0][0, :, 0, 0].tolist() == [250, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "message"),
+    [
+        (np.zeros((4, 4), "uint8"), None, "array: expected HxWx3 uint8 RGB pixels, received shape (4, 4) of uint8"),
+        (np.zeros((4, 4, 3)), None, "array: expected HxWx3 uint8 RGB pixels, received shape (4, 4, 3) of float64"),
+        ("gone.jpg", None, "gone.jpg: no such picture file"),
+        (np.zeros((4, 4, 3), "uint8"), 5, "size: expected None, 'native' or (height, width), received 5"),
+        (np.zeros((4, 4, 3), "uint8"), (0, 5), "size: expected None, 'native' or (height, width), received (0, 5)"),
+    ],
+)
+def test_what_is_no_picture_is_named(image, size, message):
+    with pytest.raises(DataError) as caught:
+        FaceFinder(Fixed())(image, size)
+    assert str(caught.value) == message
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    paddle.seed(1)
+    model = ppface.build_model(ppface.load_config(CONFIG))
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_file({name: value.numpy() for name, value in model.state_dict().items()}, path)
+    return path
+
+
+def test_a_config_with_weights_a_checkpoint_and_a_run_give_the_same_faces(tmp_path, weights, rng):
+    image = rng.integers(0, 256, (90, 120, 3)).astype("uint8")
+    expected = ppface.predict.load(CONFIG, weights)(image)
+    run = tmp_path / "run"
+    (run / "checkpoints" / "step_00000001").mkdir(parents=True)
+    (run / "checkpoints" / "step_00000001" / "weights.safetensors").write_bytes(weights.read_bytes())
+    (run / "checkpoints" / "index.json").write_text('{"last": "step_00000001"}')
+    import yaml
+
+    (run / "config.yml").write_text(yaml.safe_dump(ppface.load_config(CONFIG).plain()))
+    for source, given in ((run, None), (CONFIG, run), (CONFIG, run / "checkpoints" / "step_00000001")):
+        found = ppface.predict.load(source, given)(image)
+        assert [face.box for face in found] == [face.box for face in expected]
+
+
+def test_the_best_checkpoint_and_its_running_average_come_first(tmp_path):
+    folder = tmp_path / "checkpoints"
+    for name, files in (("step_1", ["weights"]), ("step_2", ["weights", "ema"])):
+        (folder / name).mkdir(parents=True)
+        for file in files:
+            (folder / name / f"{file}.safetensors").write_bytes(b"")
+    (folder / "index.json").write_text('{"last": "step_2", "best": "step_1"}')
+    assert weights_file(tmp_path) == folder / "step_1" / "weights.safetensors"
+    (folder / "index.json").write_text('{"last": "step_2"}')
+    assert weights_file(tmp_path) == folder / "step_2" / "ema.safetensors"
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=r"expected the folder of a run \(config.yml\) or of an export \(inference.yml\)"):
+        ppface.predict.load(tmp_path)
+    with pytest.raises(WeightsError, match=r"detection.yml: expected weights for this config: give a weight file or the folder of a run"):
+        ppface.predict.load(CONFIG)
+    with pytest.raises(WeightsError, match="expected a weight file, a checkpoint or a run with a checkpoint"):
+        ppface.predict.load(CONFIG, tmp_path)
+    with pytest.raises(WeightsError, match=r"gone.safetensors: expected a weight file"):
+        ppface.predict.load(CONFIG, tmp_path / "gone.safetensors")

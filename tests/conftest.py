@@ -1,6 +1,9 @@
 """What every test may ask for: a seeded generator, and the real material where it is present."""
 
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,3 +24,77 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real pictures and labels are not here: {folder} does not exist (set PPFACE_DATA)")
     return folder
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A small detector with landmarks: random weights, but about one anchor in fifty takes itself for a face.
+
+    Attributes:
+        config: its YAML.
+        weights: its safetensors.
+        export: the folder that tools/export_model.py made of them.
+        told: what the tool printed.
+    """
+
+    config: Path
+    weights: Path
+    export: Path
+    told: str
+
+
+@pytest.fixture(scope="session")
+def trial(tmp_path_factory) -> Trial:
+    folder = tmp_path_factory.mktemp("trial")
+    config, weights, export = folder / "small.yml", folder / "small.safetensors", folder / "export"
+    base = ROOT / "configs" / "_base_" / "blazeface_128.yml"
+    config.write_text(f"_BASE_: {base}\nmodel: {{head: {{landmarks: 5}}, input: {{test: {{mode: long_side, size: [160, 160]}}}}}}\n")
+    random_weights(config, weights)
+    command = [sys.executable, ROOT / "tools" / "export_model.py", "-c", config, "-w", weights, "--out", export]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return Trial(config, weights, export, done.stdout)
+
+
+def random_weights(config: Path, file: Path, overrides: tuple[str, ...] = ()) -> None:
+    """Writes weights of the config's model with activations of a trained network's size."""
+    import paddle
+    from safetensors.numpy import save_file
+
+    from ppface.core.spec import build_model, load_config
+
+    paddle.seed(0)
+    model = build_model(load_config(config, overrides))
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (2, 3, 16, 16)), np.ones((8, 8))).astype("uint8")
+    for layer in model.sublayers():
+        if isinstance(layer, paddle.nn.BatchNorm2D):
+            layer._momentum = 0.0
+    with paddle.no_grad():
+        model.train()
+        model({"image": paddle.to_tensor(image)})
+        model.eval()
+        for convolution in [*model.head.boxes, *(model.head.landmarks or [])]:
+            convolution.weight.set_value(convolution.weight * 0.1)
+        logits = model({"image": paddle.to_tensor(image)})["logits"].numpy()
+        for convolution in model.head.scores:
+            bias = convolution.bias.numpy()
+            bias[0::2] -= np.quantile(logits[..., 0] - logits[..., 1], 0.98)
+            convolution.bias.set_value(bias)
+    save_file({name: value.numpy() for name, value in model.state_dict().items()}, file)
+
+
+@pytest.fixture(scope="session")
+def make_weights():
+    return random_weights
+
+
+@pytest.fixture(scope="session")
+def run_tool():
+    """Runs a Python file of the repository as a user does; the environment can be added to."""
+
+    def run(file: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / file), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
+
+    return run

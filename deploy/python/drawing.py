@@ -13,10 +13,10 @@ def draw(image: np.ndarray, faces: list) -> np.ndarray:
     thickness = max(1, round(min(image.shape[:2]) / 320))
     for face in reversed(faces):
         x1, y1, x2, y2 = (round(value) for value in face.box)
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, thickness, cv2.LINE_AA)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, thickness)
         _label(canvas, f"{face.score:.2f}", x1, y1, x2 - x1, thickness)
         if face.landmarks is not None:
-            radius = max(thickness, round((x2 - x1) / 40))
+            radius = max(thickness + 1, round((x2 - x1) / 40))
             for x, y in face.landmarks:
                 cv2.circle(canvas, (round(float(x)), round(float(y))), radius + 1, EDGE, -1, cv2.LINE_AA)
                 cv2.circle(canvas, (round(float(x)), round(float(y))), radius, POINT, -1, cv2.LINE_AA)

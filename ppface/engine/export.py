@@ -106,7 +106,7 @@ def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolera
         worst = max((_difference(live[name], exported[name]).max(initial=0.0) for name in live), default=0.0)
         if worst <= tolerance:
             return float(worst)
-    ours, theirs = _rows(live), _rows(exported)
+    ours, theirs = _rows(live, exported)
     if min(len(ours), len(theirs)) == 0:
         nearest = np.full(max(len(ours), len(theirs)), np.inf)
     else:
@@ -128,7 +128,14 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def _rows(answer: dict[str, np.ndarray]) -> np.ndarray:
-    """All outputs with the longest first axis side by side, one row each."""
-    count = max(len(value) for value in answer.values() if value.ndim)
-    return np.concatenate([value.reshape(count, -1) for _, value in sorted(answer.items()) if value.ndim and len(value) == count], axis=1)
+def _rows(live: dict[str, np.ndarray], exported: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """What comes in rows, side by side, of both: the outputs whose number of rows differs, or else the longest ones."""
+    for name, value in live.items():
+        if value.shape[1:] != exported[name].shape[1:]:
+            raise UserError(f"the exported model's {name!r} has shape {exported[name].shape}, expected {value.shape}")
+    longest = max(len(value) for value in live.values())
+    names = [name for name in sorted(live) if len(live[name]) != len(exported[name])]
+    names = names or [name for name in sorted(live) if len(live[name]) == longest]
+    widths = [int(np.prod(live[name].shape[1:])) for name in names]
+    flat = [[answer[name].reshape(-1, width) for name, width in zip(names, widths, strict=True)] for answer in (live, exported)]
+    return [np.concatenate(columns, axis=1) for columns in flat]

@@ -1,0 +1,163 @@
+"""deploy/python run as a user runs it, where ppface cannot be imported: it must answer as ppface does."""
+
+import ast
+import io
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from detector import FaceDetector, ModelError
+from PIL import Image
+from session import table
+
+from ppface import predict
+from ppface.ops.resize import TestSize
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "python"
+INFER = "deploy/python/infer.py"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> str:
+    """A PYTHONPATH on which ppface is a package that refuses to be imported."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "ppface").mkdir()
+    (folder / "ppface" / "__init__.py").write_text("raise ImportError('deploy/ must run without ppface')\n")
+    return str(folder)
+
+
+def scene(seed: int, height: int = 120, width: int = 200) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3))
+    return np.kron(coarse, np.ones((8, 8, 1))).astype("uint8")
+
+
+def boxes(faces: list) -> np.ndarray:
+    return np.array([[*face["box"], face["score"]] for face in faces]).reshape(-1, 5)
+
+
+def check_answers(records: list, finder, pictures: list[np.ndarray], threshold: float) -> None:
+    """What was written to JSON is what ppface finds in the same pixels."""
+    for record, image in zip(records, pictures, strict=True):
+        want = [face for face in finder(image) if face.score >= threshold]
+        assert record["size"] == list(image.shape[:2])
+        assert len(want) > 0
+        np.testing.assert_allclose(boxes(record["faces"]), [[*face.box, face.score] for face in want], atol=0.02)
+        np.testing.assert_allclose([face["landmarks"] for face in record["faces"]], [face.landmarks for face in want], atol=0.02)
+
+
+def test_imports_are_few():
+    allowed = {"cv2", "numpy", "yaml", "paddle", *sys.stdlib_module_names, *(file.stem for file in DEPLOY.glob("*.py"))}
+    for file in DEPLOY.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, f"{file.name} imports {names}"
+
+
+def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    Image.fromarray(scene(0)).save(source / "a.png")
+    Image.fromarray(scene(1, 160, 96)).save(source / "b.png")
+    buffer = io.BytesIO()
+    Image.fromarray(scene(2)).save(buffer, "JPEG")
+    (source / "cut.jpg").write_bytes(buffer.getvalue()[:-400])
+    (source / "words.jpg").write_text("words")
+    done = run_tool(INFER, "-m", trial.export, "-i", source, "--output", out, "--threshold", 0.4, "--repeat", 3, PYTHONPATH=alone)
+    assert done.returncode == 3, done.stderr
+    skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
+    assert skipped == [
+        f"skipped: {source / 'cut.jpg'}: broken picture: it ends before its data does",
+        f"skipped: {source / 'words.jpg'}: not a picture that OpenCV can read",
+    ]
+    assert "Traceback" not in done.stderr
+    records = json.loads((out / "faces.json").read_text())
+    assert [record["image"] for record in records] == ["a.png", "b.png"]
+    check_answers(records, predict.load(trial.export), [scene(0), scene(1, 160, 96)], 0.4)
+    assert sorted(file.name for file in out.iterdir()) == ["a.png", "b.png", "faces.json"]
+    assert (cv2.imread(str(out / "a.png"))[..., ::-1] != scene(0)).any()
+    counts = [len(record["faces"]) for record in records]
+    lines = done.stdout.splitlines()
+    assert lines[2] == f"2 read, {sum(counts)} faces, 2 broken"
+    assert [line.split()[0] for line in lines[3:]] == ["ms", "pre", "run", "post", "whole"]
+
+
+def test_a_video(trial, alone, run_tool, tmp_path):
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (200, 120))
+    for seed in range(3):
+        writer.write(scene(seed))
+    writer.release()
+    out = tmp_path / "out"
+    done = run_tool(INFER, "-m", trial.export, "-i", clip, "--output", out, "--threshold", 0.4, "--frames", 2, PYTHONPATH=alone)
+    assert done.returncode == 0, done.stderr
+    records = json.loads((out / "faces.json").read_text())
+    assert [(record["image"], record["frame"]) for record in records] == [(str(clip), 0), (str(clip), 1)]
+    capture = cv2.VideoCapture(str(clip))
+    pictures = [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(2)]
+    check_answers(records, predict.load(trial.export), pictures, 0.4)
+    drawn = cv2.VideoCapture(str(out / "clip.mp4"))
+    assert [drawn.read()[0] for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "code", "told"),
+    [
+        ("nowhere", "x.jpg", 4, "{model}: no such folder; expected one that tools/export_model.py wrote"),
+        (".", "x.jpg", 4, "{model}: expected an exported model, inference.yml, model.json, model.pdiparams is missing"),
+        (None, "x.jpg", 3, "{source}: no such input; expected a picture, a folder, a video or the number of a camera"),
+    ],
+)
+def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, code, told):
+    model, source = (tmp_path / model) if model else trial.export, tmp_path / source
+    done = run_tool(INFER, "-m", model, "-i", source, "--output", tmp_path / "out", PYTHONPATH=alone)
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1] == "error: " + told.format(model=model, source=source)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "format: 2\ninput: {name: image, test: {}}\noutputs: [boxes, scores]\n",
+        "format: 1\n",
+        "{",
+        "format: 1\ninput: {name: image, test: {}}\noutputs: [embedding]\n",
+    ],
+)
+def test_a_strange_description_is_told(tmp_path, text):
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "inference.yml").write_text(text)
+    with pytest.raises(ModelError, match=r"inference.yml: expected the description of a face detector in format 1: export the model again"):
+        FaceDetector(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [("native", None, 0), ("native", None, 300), ("stretch", (96, 128), 0), ("long_side", (160, 160), 0), ("short_side", (160, 160), 200)],
+)
+@pytest.mark.parametrize("size", [(120, 200), (333, 97), (2000, 3)])
+def test_sizes_follow_the_policy_of_training(policy, size):
+    mode, side, longest = policy
+    detector = FaceDetector.__new__(FaceDetector)
+    detector.about = yaml.safe_load(yaml.safe_dump({"input": {"test": {"mode": mode, "size": side and list(side), "max_side": longest}}}))
+    assert detector.test_size(*size) == TestSize(mode, side, longest).of(*size)
+
+
+def test_the_table_of_latencies():
+    clock = [[i / 1000, 2 * i / 1000, 0.0] for i in range(1, 101)]
+    lines = [line.split() for line in table(clock).splitlines()]
+    assert lines == [
+        ["ms", "mean", "p50", "p99"],
+        ["pre", "50.50", "50.50", "99.01"],
+        ["run", "101.00", "101.00", "198.02"],
+        ["post", "0.00", "0.00", "0.00"],
+        ["whole", "151.50", "151.50", "297.03"],
+    ]

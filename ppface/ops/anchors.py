@@ -20,12 +20,11 @@ def level_anchors(levels: list[paddle.Tensor], size: paddle.Tensor, steps: list[
     scale = size.astype("float32").flip(0)
     anchors = []
     for i, level in enumerate(levels):
-        y = (paddle.arange(level[0], dtype="float32") + 0.5) * steps[i]
-        x = (paddle.arange(level[1], dtype="float32") + 0.5) * steps[i]
-        y, x = paddle.meshgrid(y, x)
-        centres = paddle.stack([x, y], axis=-1).reshape([-1, 1, 2])
-        sides = paddle.to_tensor(min_sizes[i], dtype="float32").reshape([1, -1, 1])
-        # expanded, not added to zeros: the broadcast sums of oneDNN cost as much as a tenth of the exported network
-        shape = [paddle.shape(centres)[0], len(min_sizes[i]), 2]
-        anchors.append(paddle.concat([centres.expand(shape), sides.expand(shape)], axis=-1).reshape([-1, 2, 2]))
-    return (paddle.concat(anchors) / scale).reshape([-1, 4])
+        # columns side by side: broadcasting cells over sizes takes the exported graph several times longer;
+        # 0 * x, as paddle.full_like warns in a static graph
+        cell = paddle.arange(level[0] * level[1])
+        x = ((cell % level[1]).astype("float32") + 0.5) * steps[i]
+        y = ((cell // level[1]).astype("float32") + 0.5) * steps[i]
+        columns = [column for side in min_sizes[i] for column in (x, y, *[0 * x + side] * 2)]
+        anchors.append(paddle.stack(columns, axis=-1).reshape([-1, 4]))
+    return paddle.concat(anchors) / paddle.concat([scale, scale])

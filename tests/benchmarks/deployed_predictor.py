@@ -113,25 +113,32 @@ def measure(config: str, aside: Path) -> None:
     slow = runner(plain(whole))
     times: dict[str, list[float]] = {name: [] for name in ("plain", "pre", "run", "post", "network")}
     rows = []
-    for photo in pictures(PICTURES, HEIGHT, WIDTH) * (ROUNDS // PICTURES):
+    for turn, photo in enumerate(pictures(PICTURES, HEIGHT, WIDTH) * (ROUNDS // PICTURES)):
         pixels = np.ascontiguousarray(resized(photo, model.input.size).transpose(2, 0, 1)[None])
-        for name, work in (("plain", slow), ("network", head)):  # by turns, as the machine's other work comes and goes
-            start = time.perf_counter()
-            work(pixels)
-            times[name].append(time.perf_counter() - start)
-        rows.append(len(find(photo)))
-        for name, seconds in find.seconds.items():
-            times[name].append(seconds)
-    for choose in (np.min, np.median):
-        ms = {name: 1000 * float(choose(values[PICTURES:])) for name, values in times.items()}
-        fast = ms["pre"] + ms["run"] + ms["post"]
-        inside = ms["run"] - ms["network"]
-        share = 100 * (ms["pre"] + inside + ms["post"]) / fast
-        print(f"{config}, {choose.__name__} of {len(rows) - PICTURES}:")
-        print(f"  plain {ms['plain']:.1f} ms, deployed {ms['run']:.1f} ms: {ms['plain'] / ms['run']:.2f} times faster")
-        print(f"  pre {ms['pre']:.2f}, network {ms['network']:.1f}, post in the graph {inside:.2f}, after it {ms['post']:.2f} ms")
-        print(f"  pre- and post-processing: {share:.1f} % of {fast:.1f} ms")
-    print(f"{config}: {min(rows)} to {max(rows)} faces a picture came out")
+        for name in ("plain", *(("network", "find") if turn % 2 else ("find", "network"))):  # other work on the machine comes and goes
+            if name == "find":
+                rows.append(len(find(photo)))
+                for part, seconds in find.seconds.items():
+                    times[part].append(seconds)
+            else:
+                start = time.perf_counter()
+                (slow if name == "plain" else head)(pixels)
+                times[name].append(time.perf_counter() - start)
+    report(config, {name: 1000 * np.array(values[PICTURES:]) for name, values in times.items()})
+    print(f"  {min(rows)} to {max(rows)} faces a picture")
+
+
+def report(config: str, ms: dict[str, np.ndarray]) -> None:
+    """Median of all pictures; what the graph spends behind the network is the median of differences between neighbours in time."""
+    middle = {name: float(np.median(values)) for name, values in ms.items()}
+    inside = float(np.median(ms["run"] - ms["network"]))
+    whole = middle["pre"] + middle["run"] + middle["post"]
+    share = 100 * (middle["pre"] + inside + middle["post"]) / whole
+    ratio, best = middle["plain"] / middle["run"], float(ms["plain"].min() / ms["run"].min())
+    print(f"{config}, {len(ms['run'])} pictures:")
+    print(f"  plain {middle['plain']:.1f} ms, deployed {middle['run']:.1f} ms: {ratio:.2f} times faster (best runs {best:.2f})")
+    print(f"  pre {middle['pre']:.2f} ms, network {middle['run'] - inside:.1f}, post in graph {inside:.2f}, after {middle['post']:.2f}")
+    print(f"  pre- and post-processing: {share:.1f} % of {whole:.1f} ms")
 
 
 def main() -> None:

@@ -67,19 +67,20 @@ class FaceHead(nn.Layer):
         self._cache: dict[tuple, paddle.Tensor] = {}
 
     def forward(self, features: list[paddle.Tensor], image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        boxes, scores = _convolved(self.boxes, features), _convolved(self.scores, features)
         outputs = {
-            "boxes": _rows(self.boxes, features, 4),
-            "logits": _rows(self.scores, features, 2),
-            "anchors": self._anchors([image, *features]),
+            "boxes": _rows(boxes, 4),
+            "logits": _rows(scores, 2),
+            "anchors": self._anchors([image, *scores]),  # asked for its size, oneDNN copies a tensor: these are smaller than `features`
             "size": paddle.shape(image)[2:],
         }
         if self.landmarks is not None:
-            flat = _rows(self.landmarks, features, 2 * self.landmark_count)
+            flat = _rows(_convolved(self.landmarks, features), 2 * self.landmark_count)
             outputs["landmarks"] = flat.reshape([0, -1, self.landmark_count, 2])
         return outputs
 
     def _anchors(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
-        """Anchors for the image and features in `inputs`: remembered in dynamic mode, computed inside the graph in static mode."""
+        """Anchors for the image and the levels in `inputs`: remembered in dynamic mode, computed inside the graph in static mode."""
         if paddle.in_dynamic_mode():
             return self._remembered(inputs)
         return self._computed(inputs)
@@ -97,7 +98,10 @@ class FaceHead(nn.Layer):
         return level_anchors(sizes[1:], sizes[0], self.steps, self.min_sizes)
 
 
-def _rows(convolutions: nn.LayerList, features: list[paddle.Tensor], width: int) -> paddle.Tensor:
-    """Convolves every level and lays the results out as (N, A, width)."""
-    maps = [convolution(features[i]) for i, convolution in enumerate(convolutions)]
+def _convolved(convolutions: nn.LayerList, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
+    return [convolution(features[i]) for i, convolution in enumerate(convolutions)]
+
+
+def _rows(maps: list[paddle.Tensor], width: int) -> paddle.Tensor:
+    """Lays the maps of all levels out as (N, A, width)."""
     return paddle.concat([x.transpose([0, 2, 3, 1]).reshape([0, -1, width]) for x in maps], axis=1)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ppface.core import registry
-from ppface.core.spec import load_config, parameters, resolve
 from ppface.core.config import parse
+from ppface.core.spec import load_config, parameters, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "ppface").rglob("*.py"))
@@ -82,7 +82,18 @@ def test_files_and_functions_stay_short_and_speak_first(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
 def test_nothing_runs_what_a_file_says(path):
-    unsafe = {"eval", "exec", "pickle.load", "pickle.loads", "pickle.Unpickler", "paddle.load", "yaml.load", "os.system", "np.load", "numpy.load"}
+    unsafe = {
+        "eval",
+        "exec",
+        "pickle.load",
+        "pickle.loads",
+        "pickle.Unpickler",
+        "paddle.load",
+        "yaml.load",
+        "os.system",
+        "np.load",
+        "numpy.load",
+    }
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)

@@ -1,8 +1,8 @@
 """Prints a config as it resolves, with the origin of each value, or all of its mistakes (exit code 2).
 
-    python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
-    python tools/check_config.py --quiet configs/*/*.yml
-    python tools/check_config.py --schema schema.json      # then: # yaml-language-server: $schema=schema.json
+python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
+python tools/check_config.py --quiet configs/*/*.yml
+python tools/check_config.py --schema schema.json      # then: # yaml-language-server: $schema=schema.json
 """
 
 import json

@@ -1,8 +1,8 @@
 """Evaluates a run, an export or a config with weights, prints one table and writes it as JSON.
 
-    python tools/eval.py output/blazeface/20260101-120000
-    python tools/eval.py export/blazeface
-    python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
+python tools/eval.py output/blazeface/20260101-120000
+python tools/eval.py export/blazeface
+python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
 """
 
 import json

@@ -1,7 +1,7 @@
 """Writes a run's model as a static Paddle model that runs without ppface, after checking that it answers as the live one.
 
-    python tools/export_model.py output/blazeface/20260101-120000 --out export/blazeface
-    python tools/export_model.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --out export/blazeface
+python tools/export_model.py output/blazeface/20260101-120000 --out export/blazeface
+python tools/export_model.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --out export/blazeface
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Finds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
 
-    python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
-    python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
+python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
 """
 
 import sys

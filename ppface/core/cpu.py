@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def vendor() -> str:
-    """"AuthenticAMD", "GenuineIntel", ... or "" where the system does not tell."""
+    """ "AuthenticAMD", "GenuineIntel", ... or "" where the system does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

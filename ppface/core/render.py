@@ -35,5 +35,3 @@ def _entry(key: str, value: Any, depth: int, origin: Any) -> Any:
     else:
         text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).removesuffix("\n").removesuffix("\n...")
         yield f"{key} {text}", origin
-
-

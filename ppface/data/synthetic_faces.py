@@ -11,7 +11,7 @@ from ppface.data.synthetic.scene import Scene, draw_scene
 
 @register("dataset")
 class SyntheticFaces:
-    """Pictures drawn when they are asked for; no source but `ppface/data/synthetic`, where each part says what it draws.
+    """Pictures drawn when they are asked for. Source: `ppface/data/synthetic`, where each part says what it draws.
 
     Picture i is a function of (seed, i) and of the arguments below. Sets of different seeds share no picture and no person:
     train on seed 0, hold out seed 1.

@@ -117,7 +117,7 @@ class World:
         import paddle
 
         self.device = device
-        own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # noqa: SIM112  (paddle's launcher names each process's GPU so)
+        own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
         paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
         if launched():
             if device == "cpu":

@@ -27,7 +27,8 @@ PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-pytho
 class Run:
     """The sections of a config file. It is a schema first: `load_config` checks a file against this signature.
 
-    Source: DESIGN, "the YAML is the call tree".
+    Source: a config that is its own call tree, as detectron2's lazy configs,
+    https://detectron2.readthedocs.io/en/latest/tutorials/lazyconfigs.html.
 
     Args:
         model: what is trained and exported; a file may leave it, as anything else, to the file whose `_BASE_` it is.

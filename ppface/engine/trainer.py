@@ -33,7 +33,8 @@ def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
 class Trainer:
     """Trains a model: forward, losses, backward, step; evaluates, saves and logs on the way.
 
-    Source: the loop is the usual one; linear structure after nanochat and detectron2's plain_train_net.
+    Source: gradient accumulation and clipping, mixed precision (Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740) and the
+    running average (see EMA) around plain forward, backward, step.
 
     Args:
         epochs: length in passes over the data; give this or `iterations`.

@@ -45,7 +45,8 @@ class Input(nn.Layer):
 
 @register("model")
 class FaceModel(nn.Layer):
-    """The one model class of ppface: input -> backbone -> neck? -> head.
+    """The one model class of ppface: input -> backbone -> neck? -> head, the parts that Bochkovskiy et al. 2020 name,
+    https://arxiv.org/abs/2004.10934, section 2.1.
 
     Args:
         input: size and normalisation.

@@ -85,9 +85,7 @@ def MultiStep(
 
 
 @register("schedule")
-def Cosine(
-    base: float, total_steps: TotalSteps, end: float = 0.0, warmup_steps: int = 0, warmup_factor: float = 0.0
-) -> LRScheduler:
+def Cosine(base: float, total_steps: TotalSteps, end: float = 0.0, warmup_steps: int = 0, warmup_factor: float = 0.0) -> LRScheduler:
     """Half a cosine from `base` to `end`, Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, equation 5. Shape: see the module.
 
     Args:

@@ -34,14 +34,23 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
 
 def test_every_value_knows_its_line(tmp_path):
     tree = config.read(write(tmp_path, main="a: 1\nb:\n  c: [1,\n   2]\n  d: x\n"))
-    assert [tree.value["a"].origin.line, tree.value["b"].value["d"].origin.line, tree.value["b"].value["c"].value[1].origin.line] == [1, 5, 4]
+    assert [tree.value["a"].origin.line, tree.value["b"].value["d"].origin.line, tree.value["b"].value["c"].value[1].origin.line] == [
+        1,
+        5,
+        4,
+    ]
 
 
 def test_mappings_merge_lists_and_scalars_replace_and_another_name_replaces_the_component(tmp_path):
     base = "a: {x: 1, y: 2}\nlist: [1, 2, 3]\nnet: {name: A, depth: 3}\nsame: {name: A, depth: 3}\n"
     main = "_BASE_: base.yml\na: {y: 5}\nlist: [9]\nnet: {name: B, width: 1}\nsame: {width: 2}\n"
     tree = config.read(write(tmp_path, base=base, main=main))
-    assert tree.plain() == {"a": {"x": 1, "y": 5}, "list": [9], "net": {"name": "B", "width": 1}, "same": {"name": "A", "depth": 3, "width": 2}}
+    assert tree.plain() == {
+        "a": {"x": 1, "y": 5},
+        "list": [9],
+        "net": {"name": "B", "width": 1},
+        "same": {"name": "A", "depth": 3, "width": 2},
+    }
     assert str(tree.value["a"].value["x"].origin).endswith("base.yml:1")
     assert str(tree.value["a"].value["y"].origin).endswith("main.yml:2")
 
@@ -54,7 +63,11 @@ def test_a_list_of_bases_is_laid_in_order(tmp_path):
 def test_overrides_merge_reach_into_lists_and_keep_siblings(tmp_path):
     path = write(tmp_path, main="t: [{name: A, p: 1}, {name: B, p: 2}]\nm: {name: N, k: 1, j: 2}\n")
     tree = config.read(path, ["t.1.p=0.5", "m.k=7", "new.key=[1, 2]", "t.0={q: 3}"])
-    assert tree.plain() == {"t": [{"name": "A", "p": 1, "q": 3}, {"name": "B", "p": 0.5}], "m": {"name": "N", "k": 7, "j": 2}, "new": {"key": [1, 2]}}
+    assert tree.plain() == {
+        "t": [{"name": "A", "p": 1, "q": 3}, {"name": "B", "p": 0.5}],
+        "m": {"name": "N", "k": 7, "j": 2},
+        "new": {"key": [1, 2]},
+    }
     assert str(tree.value["m"].value["k"].origin) == "-o m.k=7"
     assert config.read(path, ["m.name=Other"]).plain()["m"] == {"name": "Other"}
 

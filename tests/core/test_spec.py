@@ -51,7 +51,7 @@ class Net:
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """A registry of these toys alone."""
-    monkeypatch.setattr(registry, "PACKAGES", {kind: __name__ for kind in ("run", "backbone", "head")})
+    monkeypatch.setattr(registry, "PACKAGES", dict.fromkeys(("run", "backbone", "head"), __name__))
     monkeypatch.setattr(registry, "_components", {"run": {"Net": Net}, "backbone": {"Conv": Conv}, "head": {"Margin": Margin}})
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__] if __name__ in sys.modules else object())
 
@@ -80,7 +80,14 @@ def mistakes(text: str, *overrides: str) -> list[str]:
 
 def test_a_right_config_becomes_calls_with_defaults_and_converted_types():
     net = resolve(GOOD, "backbone.bias=no", "lr=1", "table={a: 1}")()
-    assert (net.box.size, net.box.fill, net.backbone.filters, net.backbone.bias, net.lr, net.table) == ((4, 5), 0.0, [[1, 2], [3]], False, 1.0, {"a": 1})
+    assert (net.box.size, net.box.fill, net.backbone.filters, net.backbone.bias, net.lr, net.table) == (
+        (4, 5),
+        0.0,
+        [[1, 2], [3]],
+        False,
+        1.0,
+        {"a": 1},
+    )
     head = net.head(in_channels=[7], class_num=3, unknown="passed by")
     assert (head.in_channels, head.class_num, head.m, type(head.m)) == ([7], 3, 1.0, float)
 

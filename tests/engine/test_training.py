@@ -67,9 +67,7 @@ def trainer(folder, optimizer=None, loss=cross_entropy, evaluators=(), dataset=N
     loader = Loader(dataset or Pixels(), [], batch_size=4, seed=3, rank=0, world=1)
     options = {"iterations": 8, "log_every": 2, "eval_every": 0, "save_every": 0} | options
     make = optimizer or (lambda **supplied: Momentum(learning_rate=0.1, **supplied))
-    return Trainer(
-        Line(), loss, make, loader, list(evaluators), devices.World("cpu"), Path(folder), 0, **{"epochs": None} | options
-    )
+    return Trainer(Line(), loss, make, loader, list(evaluators), devices.World("cpu"), Path(folder), 0, **{"epochs": None} | options)
 
 
 def files(folder) -> dict:
@@ -202,7 +200,10 @@ def test_batches_depend_on_seed_epoch_and_index_alone(workers):
     [
         ({"batch_size": 3, "world": 2}, "Loader: expected a batch_size that 2 processes can share equally, received 3"),
         ({"batch_size": 17, "world": 1}, "Loader: expected a batch_size of at most the 16 samples of the data set, received 17"),
-        ({"batch_size": 4, "world": 1, "workers": -1}, "Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received -1, 2 and 0.001"),
+        (
+            {"batch_size": 4, "world": 1, "workers": -1},
+            "Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received -1, 2 and 0.001",
+        ),
     ],
 )
 def test_a_loader_says_what_it_expected(options, message):
@@ -266,6 +267,16 @@ def test_the_plain_command_trains_in_two_processes_and_resumes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "at step 2 of 3" in done.stderr
     assert CheckpointFolder(folder / "checkpoints").index()["last"] == "step_00000003"
+
+
+def test_paddles_own_launcher_trains_in_two_processes(tmp_path):
+    config = str(ROOT / "configs" / "quickstart" / "detection.yml")
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", str(tmp_path / "log")]
+    command += [str(ROOT / "tools" / "train.py"), "-c", config, "--folder", str(tmp_path / "run"), "-o", *TINY, "device=cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["processes"] == 2
+    assert CheckpointFolder(tmp_path / "run" / "checkpoints").index()["last"] == "step_00000002"
 
 
 def test_two_processes_average_to_the_gradients_of_one(tmp_path):

@@ -25,7 +25,11 @@ class Fixed:
 
     def __call__(self, batch):
         self.seen.append(batch["image"])
-        answer = {"boxes": np.array([[8, 16, 16, 32], [-4, 0, 40, 64]], "float32"), "scores": np.array([0.5, 0.9], "float32"), "count": np.array([2])}
+        answer = {
+            "boxes": np.array([[8, 16, 16, 32], [-4, 0, 40, 64]], "float32"),
+            "scores": np.array([0.5, 0.9], "float32"),
+            "count": np.array([2]),
+        }
         if self.landmarks:
             answer["landmarks"] = np.full((2, 5, 2), 16, "float32")
         return answer

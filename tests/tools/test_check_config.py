@@ -104,7 +104,9 @@ def test_broken_yaml_is_told_without_importing_paddle(tmp_path):
 def test_help_is_there_at_once():
     before = time.perf_counter()
     for tool in ("train", "eval", "export_model", "infer", "check_config"):
-        done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / "tools" / f"{tool}.py"), "--help"], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", str(ROOT / "tools" / f"{tool}.py"), "--help"], capture_output=True, text=True
+        )
         assert done.returncode == 0
         assert "usage:" in done.stdout
         assert "paddle" not in done.stderr, f"{tool} --help imports paddle"

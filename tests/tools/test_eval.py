@@ -1,0 +1,109 @@
+"""tools/eval.py on a config, a run and an export, and the one line that each bad input gets from the tools."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from ppface.core.spec import build_model, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "configs" / "quickstart" / "detection.yml")
+FEW = ["evaluators.0.dataset.length=6", "model.post.pre_top=50", "model.post.keep_top=10"]
+
+
+def tool(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def refused(done: subprocess.CompletedProcess, code: int) -> str:
+    """The last line of a tool that left with this exit code, without a traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    paddle.seed(0)
+    model = build_model(load_config(CONFIG))
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_file({name: value.numpy() for name, value in model.state_dict().items()}, path)
+    return path
+
+
+def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights):
+    run = tmp_path / "run"
+    (run / "checkpoints" / "step_1").mkdir(parents=True)
+    (run / "checkpoints" / "step_1" / "weights.safetensors").write_bytes(weights.read_bytes())
+    (run / "checkpoints" / "index.json").write_text('{"last": "step_1"}')
+    (run / "config.yml").write_text(yaml.safe_dump(load_config(CONFIG, FEW).plain()))
+    done = tool("export_model", run, "--out", tmp_path / "export")
+    assert done.returncode == 0, done.stderr
+
+    by_config = tool("eval", "-c", CONFIG, "-w", weights, "--json", tmp_path / "c.json", "-o", *FEW)
+    assert by_config.returncode == 0, by_config.stderr
+    assert tool("eval", run).returncode == tool("eval", tmp_path / "export").returncode == 0
+    files = [tmp_path / "c.json", run / "evaluation.json", tmp_path / "export" / "evaluation.json"]
+    config, live, exported = (json.loads(file.read_text())["metrics"] for file in files)
+    assert set(config) == {"ap", "recall"}
+    assert config == live
+    assert exported == pytest.approx(live, abs=1e-3)
+    table = dict(line.split() for line in by_config.stdout.splitlines())
+    assert float(table["ap"]) == pytest.approx(config["ap"], abs=1e-4)
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
+    gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
+    assert gone == "error: gone.pdparams: expected a weight file (.safetensors or .pdparams), but there is none"
+    other = tmp_path / "other.safetensors"
+    save_file({"fc.weight": np.zeros((2, 2), "float32")}, other)
+    line = refused(tool("eval", "-c", CONFIG, "-w", other), 4)
+    assert line.startswith(f"error: {other}: these are weights of another network: 0 of the model's ")
+    line = refused(tool("eval", "-c", CONFIG, "-w", weights, "-o", "model.head.landmarks=6"), 4)
+    assert "have another shape than the model" in line
+    hostile = tmp_path / "hostile.pdparams"
+    hostile.write_bytes(pickle.dumps({"a": os.getcwd}))
+    line = refused(tool("eval", "-c", CONFIG, "-w", hostile), 4)
+    assert "expected arrays alone, but the file wants posix.getcwd; it was not loaded" in line
+
+
+def test_a_missing_data_set_is_one_line_with_what_to_do(weights):
+    line = refused(
+        tool("train", "-c", ROOT / "configs" / "detection" / "blazeface_1000e.yml", "-o", "processes=1", "output=/dev/null/x"), 1
+    )
+    assert "cannot write the run's folder" in line
+    line = refused(tool("eval", "-c", CONFIG, "-w", weights, "-o", "evaluators.0.dataset={name: WiderFace, root: gone}"), 3)
+    assert line.startswith("error: WiderFace: ")
+    assert "gone" in line
+
+
+def test_channels_that_do_not_fit_are_one_line():
+    line = refused(tool("eval", "-c", CONFIG, "-w", "x", "-o", "model.backbone.blaze_filters=[[24, 24], [23, 48, 2]]"), 2)
+    assert line == (
+        "error: "
+        + f"{CONFIG}:6: model.backbone: BlazeNet: blaze_filters[1]: expected in=24, the channels of the block before it, received [23, 48, 2]"
+    )
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_its_code(tmp_path):
+    done = tool(
+        "train", "-c", CONFIG, "--folder", tmp_path / "run",
+        "-o", "processes=1", "train.dataset.length=16", "evaluators=[]", "loss.loc_weight=1e38", "loss.conf_weight=1e38", "trainer.epochs=1",
+    )  # fmt: skip
+    line = refused(done, 5)
+    assert line.startswith("error: step 1 of 1: loss 'loc' is inf: training stopped before the update. Its batch: synthetic-0-")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_an_option_that_is_missing_is_a_usage_error():
+    assert tool("train").returncode == tool("eval").returncode == tool("export_model", "--out", "x").returncode == 2

@@ -31,8 +31,8 @@ setup(
     ],
     extras_require={
         "cpu": ["paddlepaddle>=3.1"],
-        "gpu": ["paddlepaddle-gpu>=2.6"],  # the newest ones come from Paddle's own index: see README
-        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3"],
+        "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
+        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
     },
     classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition"],
 )

@@ -31,7 +31,7 @@ class Pipeline:
         for transform in self.transforms:
             sample = transform(sample, rng)
         matrix, size = sample["_matrix"], geometry.size(sample)
-        image, drawn = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"])
+        image, drawn = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
         geometry.move(sample, drawn @ np.linalg.inv(matrix), size)  # the half pixels between what was asked for and drawn
         geometry.clip(sample)
         return {"image": image} | {key: value for key, value in sample.items() if key in KEYS}

@@ -14,6 +14,7 @@ def render(
     size: tuple[int, int],
     color: np.ndarray | None = None,
     fill: tuple[float, float, float] = FILL,
+    shown: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the view of a picture that `matrix` asks for.
 
@@ -25,6 +26,7 @@ def render(
         size: (height, width) of the view.
         color: 3x4, RGB and 1 to RGB; None leaves the colours.
         fill: RGB where the view leaves the picture; not changed by `color`.
+        shown: (4,) x1, y1, x2, y2 of the part of the picture that is drawn, the rest is filled; None: all of it.
 
     Returns:
         (3, height, width) uint8, and the 3x3 matrix that was drawn.
@@ -33,15 +35,17 @@ def render(
     reduce = next(factor for factor in (8, 4, 2, 1) if factor == 1 or factor * scales.max() <= 1 + 1e-6)
     from_reduced = np.diag([reduce, reduce, 1.0])
     pixels = picture.decode(reduce)
+    source = np.array([pixels.shape[1], pixels.shape[0]], np.float64)
+    shown = np.concatenate([0 * source, source]) if shown is None else np.clip(shown / reduce, 0, np.tile(source, 2))
     draw = _upright if matrix[0, 1] == 0 == matrix[1, 0] else _turned
-    image, drawn = draw(pixels, matrix @ from_reduced, size, color, np.clip(np.round(fill), 0, 255))
+    image, drawn = draw(pixels, matrix @ from_reduced, size, color, np.clip(np.round(fill), 0, 255), shown)
     return image, drawn @ np.linalg.inv(from_reduced)
 
 
-def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]:
+def _upright(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:
     """A view without rotation or shear: cut out, resize, mirror where the matrix says so."""
     (u1, u2, x1, x2), (v1, v2, y1, y2) = (
-        _span(matrix[axis, axis], matrix[axis, 2], pixels.shape[1 - axis], size[1 - axis]) for axis in (0, 1)
+        _span(matrix[axis, axis], matrix[axis, 2], shown[axis::2], pixels.shape[1 - axis], size[1 - axis]) for axis in (0, 1)
     )
     image = np.empty((3, *size), np.uint8)
     whole = (x2 - x1, y2 - y1) == (size[1], size[0])
@@ -64,9 +68,9 @@ def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]
     return image, _drawn(matrix, (u1, u2, x1, x2), (v1, v2, y1, y2))
 
 
-def _span(scale: float, shift: float, source: int, output: int) -> tuple[int, int, int, int]:
+def _span(scale: float, shift: float, shown: np.ndarray, source: int, output: int) -> tuple[int, int, int, int]:
     """Along one axis: which whole pixels of the picture, from..to, fill which whole pixels of the view, from..to."""
-    start, stop = (min(max(edge, 0.0), output) for edge in sorted((shift, scale * source + shift)))
+    start, stop = (min(max(edge, 0.0), output) for edge in sorted((scale * shown + shift).tolist()))
     x1, x2 = round(start), round(stop)
     if x1 == x2:
         return 0, 0, x1, x2
@@ -86,11 +90,14 @@ def _drawn(matrix: np.ndarray, *spans: tuple[int, int, int, int]) -> np.ndarray:
     return drawn
 
 
-def _turned(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]:
+def _turned(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:
     """Any other affine view, by one warp; OpenCV's matrices count from pixel centres."""
+    x1, y1 = np.floor(np.maximum(shown[:2] - 1, 0)).astype(int)  # one pixel more, so that views without a crop end as they should
+    x2, y2 = np.ceil(shown[2:] + 1).astype(int)
+    pixels = pixels[y1:y2, x1:x2]
     if color is not None:
         pixels = cv2.transform(pixels, color)
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    centres = np.linalg.inv(half) @ matrix @ half
+    centres = np.linalg.inv(half) @ matrix @ half @ np.array([[1, 0, x1], [0, 1, y1], [0, 0, 1]])
     image = cv2.warpAffine(pixels, centres[:2], (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=[float(value) for value in fill])
     return np.ascontiguousarray(image.transpose(2, 0, 1)), matrix

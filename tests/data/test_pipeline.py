@@ -188,6 +188,33 @@ def test_a_turned_view_is_one_bilinear_warp(rng):
     assert (image.transpose(1, 2, 0)[39, 0] == FILL).all()
 
 
+def test_what_a_crop_left_out_does_not_come_back_on_a_larger_view():
+    """A face that lost its label with the crop must not be seen unlabelled beside it."""
+    pixels = np.full((100, 200, 3), 200, np.uint8)
+    for turn in (np.eye(3), np.array([[0, -1, 100], [1, 0, 0], [0, 0, 1]])):  # upright; a quarter round
+        sample = {"picture": Picture.of(pixels)}
+
+        def crop_expand(sample, rng, turn=turn):
+            geometry.move(sample, geometry.view((60, 20, 100, 60), (40, 40)), (40, 40))
+            geometry.move(sample, np.array([[1, 0, 30], [0, 1, 30], [0, 0, 1]]), (100, 100))
+            geometry.move(sample, turn, (100, 100))
+            return sample
+
+        image = Pipeline([crop_expand])(sample, np.random.default_rng(0))["image"]
+        seen = (image == 200).all(axis=0)
+        margin = 0 if turn[0, 0] == 1 else 1  # a turned view may show one pixel more
+        assert seen[31:69, 31:69].all() and abs(seen.sum() - 40 * 40) <= margin * 4 * 42
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_boxes_lie_on_what_is_drawn_when_the_canvas_grows_after_the_crop(seed):
+    rng = np.random.default_rng(seed)
+    crop = SsdCrop(scale=(0.3, 0.6), whole=0)
+    arrays = Pipeline([crop, Expand(max_ratio=3, p=1, fill=(0, 0, 0)), Flip(), Resize((400, 400))])(white_face(rng), rng)
+    (box,) = arrays["gt_boxes"]
+    np.testing.assert_allclose(white_extent(arrays["image"]), box, atol=1 + max(1.0, (box[2:] - box[:2]).max() / 30))
+
+
 def test_colour_does_not_touch_what_lies_around_the_picture():
     pixels = np.full((10, 10, 3), 100, np.uint8)
     double = np.hstack([2 * np.eye(3), np.zeros((3, 1))])

@@ -9,6 +9,8 @@ import numpy as np
 
 from ppface.data.batch import KEYS, ragged
 
+EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf])  # x1, y1, x2, y2
+
 
 def size(sample: dict) -> tuple[int, int]:
     """(height, width) of the view that the sample has been moved to so far."""
@@ -23,11 +25,13 @@ def boxes(sample: dict) -> np.ndarray:
 def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
     """Applies a 3x3 affine matrix, present coordinates to new ones, to the sample, whose view becomes [0, width] x [0, height].
 
-    A box becomes the upright box around its four moved corners.
+    A box becomes the upright box around its four moved corners. What one view leaves out of the picture no later, larger one shows again,
+    as its faces are gone; `_shown` is the upright box around the rest, in coordinates of the picture.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     sample["_matrix"] = matrix @ sample.get("_matrix", np.eye(3))
     sample["_size"] = (int(size[0]), int(size[1]))
+    sample["_shown"] = _common(sample.get("_shown", EVERYWHERE), _seen(sample["_matrix"], sample["_size"]))
     if "gt_boxes" in sample:
         old = sample["gt_boxes"].astype(np.float64)
         corners = points(matrix, old[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
@@ -41,6 +45,18 @@ def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
 def points(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(..., 2) points through a 3x3 affine matrix."""
     return xy @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def _seen(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """x1, y1, x2, y2 around a view, in coordinates of the picture."""
+    corners = points(np.linalg.inv(matrix), np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]))
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """What two boxes x1, y1, x2, y2 share; a box without area where they share nothing."""
+    first = np.maximum(a[:2], b[:2])
+    return np.concatenate([first, np.maximum(first, np.minimum(a[2:], b[2:]))])
 
 
 def keep(sample: dict, mask: np.ndarray) -> None:

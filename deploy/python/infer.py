@@ -1,7 +1,7 @@
 """Finds faces with an exported model, in pictures, folders, videos or from a camera, without ppface.
 
-    python deploy/python/infer.py --model export/blazeface --input picture.jpg --output out
-    python deploy/python/infer.py --model export/blazeface --input 0 --output out --frames 250
+python deploy/python/infer.py --model export/blazeface --input picture.jpg --output out
+python deploy/python/infer.py --model export/blazeface --input 0 --output out --frames 250
 """
 
 import argparse

@@ -71,7 +71,7 @@ class SSDLoss(nn.Layer):
         target = encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)
         losses = {
             "loc": self.loc_weight * _mean_smooth_l1(outputs["boxes"], (image, anchor), target),
-            "conf": self.conf_weight * self._conf(outputs["logits"], matched >= 0),
+            "conf": self.conf_weight * self.conf(outputs["logits"], matched >= 0),
         }
         if "landmarks" in outputs:
             points, known = self._landmarks(outputs, batch)
@@ -81,7 +81,12 @@ class SSDLoss(nn.Layer):
             losses["landmarks"] = self.landmark_weight * _mean_smooth_l1(outputs["landmarks"], where, target)
         return losses
 
-    def _conf(self, logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
+    def conf(self, logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
+        """The score term before its weight; what another loss on the same anchors would do differently.
+
+        Shape:
+            logits (N, A, 2), positive (N, A) bool -> scalar
+        """
         label = paddle.to_tensor(np.where(positive, FACE, BACKGROUND))
         loss = F.cross_entropy(logits.astype("float32"), label, reduction="none").squeeze(-1)
         chosen = positive | self._hardest(loss.detach().numpy(), positive)

@@ -31,12 +31,14 @@ class Painted:
 @pytest.fixture
 def dataset(paint):
     """Four labelled faces, of which one is not bright enough to be found; one false one; one picture of another size without faces."""
-    return Painted([
-        (paint((64, 64), [[8, 8, 24, 24, 250], [40, 40, 60, 60, 90]]), [[8, 8, 24, 24]]),
-        (paint((64, 64), [[8, 8, 28, 48, 240]]), [[8, 8, 28, 48], [40, 8, 60, 18]]),
-        (paint((32, 64), [[0, 0, 10, 10, 200]]), [[0, 0, 10, 10]]),
-        (paint((32, 64), []), []),
-    ])
+    return Painted(
+        [
+            (paint((64, 64), [[8, 8, 24, 24, 250], [40, 40, 60, 60, 90]]), [[8, 8, 24, 24]]),
+            (paint((64, 64), [[8, 8, 28, 48, 240]]), [[8, 8, 28, 48], [40, 8, 60, 18]]),
+            (paint((32, 64), [[0, 0, 10, 10, 200]]), [[0, 0, 10, 10]]),
+            (paint((32, 64), []), []),
+        ]
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

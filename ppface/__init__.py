@@ -3,6 +3,9 @@
     config = ppface.load_config("configs/detection/blazeface_1000e.yml", ["model.backbone.act=hard_swish"])
     model = ppface.build_model(config)
     report = ppface.load_weights(model, "blazeface_1000e.pdparams")
+    model.eval()                            # a model is built for training
+    outputs = model({"image": pixels})      # (N, 3, H, W) RGB 0..255, any size -> "boxes", "logits", "anchors", "size" (see FaceHead)
+    found = model.infer(pixels)             # "boxes" in pixels, "scores", "count" of each image (see FacePost)
     faces = ppface.predict.load("output/blazeface/20260101-120000")("picture.jpg")
 
 Importing this package imports no paddle: what needs it is loaded on first use.

@@ -16,7 +16,7 @@ class MultiScale:
     faces only: at the other sizes a detector errs most. Report such a result apart from a single-scale one.
 
     Args:
-        scales: further factors of the test size, > 0 and not 1. The public code: 0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2 and more.
+        scales: further factors of the test size, > 0 and not 1. The public code goes beyond 2.
         flip: whether the mirror image is looked at, at the test size.
         vote_iou: overlap from which boxes vote together, above 0 and up to 1.
         min_votes: boxes that fewer views agree on are dropped (the public code: 2; 1 keeps all).
@@ -34,7 +34,7 @@ class MultiScale:
 
     def __init__(
         self,
-        scales: list[float],
+        scales: list[float] = [0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0],  # noqa: B006 (never changed)
         flip: bool = True,
         vote_iou: float = 0.3,
         min_votes: int = 1,

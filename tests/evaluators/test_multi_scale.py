@@ -1,8 +1,12 @@
 """Multi-scale testing: which views a picture is looked at in, and what each may say."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from ppface.core.spec import load_config
 from ppface.evaluators.detect import detect
 from ppface.evaluators.multi_scale import MultiScale
 
@@ -58,6 +62,12 @@ def test_views_of_a_real_search_agree(detector, paint):
     rows = detect(detector, lambda i: picture, 1, augmented=MultiScale([0.5, 1.5], min_votes=4))[0]
     assert rows.shape == (1, 5)
     np.testing.assert_allclose(rows[0, :4], [16, 24, 64, 72], atol=1.0)
+
+
+def test_the_name_alone_is_enough_as_the_headers_of_configs_say():
+    config = Path(__file__).resolve().parents[2] / "configs" / "detection" / "blazeface_1000e.yml"
+    (option,) = re.findall(r"-o '([^']*MultiScale[^']*)'", config.read_text(encoding="utf-8"))
+    assert load_config(config, [option])["evaluators"][0]["augmented"]["scales"] == [0.25, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0]
 
 
 @pytest.mark.parametrize(

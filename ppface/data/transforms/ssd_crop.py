@@ -20,7 +20,7 @@ class SsdCrop:
         aspect: width / height of the rectangle relative to the view's, from..to, > 0; unused with `square`.
         coverage: share of at least one face that must lie in the rectangle, 0..1.
         square: crop squares of pixels, `scale` then relative to the view's shorter side.
-        whole: probability of the largest rectangle (scale 1) instead of a draw, 0..1.
+        whole: probability of the largest rectangle (scale 1) instead of a draw, 0..1; where the one does not fit, the other is tried.
         trials: rectangles drawn for each demand, >= 1.
 
     Shape:
@@ -55,23 +55,30 @@ class SsdCrop:
 
     def __call__(self, sample: dict, rng: np.random.Generator) -> dict:
         faces, size = geometry.boxes(sample).astype(np.float64), geometry.size(sample)
-        for least, most in rng.permutation(self.overlaps):
-            rectangles = self._draw(size, rng)
-            fits = np.ones(len(rectangles), bool) if len(faces) == 0 else self._fits(rectangles, faces, least, most)
-            if fits.any():
-                box = rectangles[np.argmax(fits)]
-                geometry.keep(sample, geometry.centre_inside(faces, box))
-                cut = (max(1, round(box[3] - box[1])), max(1, round(box[2] - box[0])))
-                geometry.move(sample, geometry.view(box, cut), cut)
-                geometry.clip(sample)
-                break
+        whole = bool(rng.random() < self.whole)
+        box = self._find(faces, size, whole, rng)
+        if box is None and 0 < self.whole < 1:
+            box = self._find(faces, size, not whole, rng)
+        if box is not None:
+            geometry.keep(sample, geometry.centre_inside(faces, box))
+            cut = (max(1, round(box[3] - box[1])), max(1, round(box[2] - box[0])))
+            geometry.move(sample, geometry.view(box, cut), cut)
+            geometry.clip(sample)
         return sample
 
-    def _draw(self, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    def _find(self, faces: np.ndarray, size: tuple[int, int], whole: bool, rng: np.random.Generator) -> np.ndarray | None:
+        """A rectangle that meets one of the demands, or None."""
+        for least, most in rng.permutation(self.overlaps):
+            rectangles = self._draw(size, whole, rng)
+            fits = np.ones(len(rectangles), bool) if len(faces) == 0 else self._fits(rectangles, faces, least, most)
+            if fits.any():
+                return rectangles[np.argmax(fits)]
+        return None
+
+    def _draw(self, size: tuple[int, int], whole: bool, rng: np.random.Generator) -> np.ndarray:
         """(trials, 4) rectangles inside the view; at scale s the aspect lies in s^2..1/s^2, or the rectangle would not fit."""
         height, width = size
-        scale = rng.uniform(*self.scale, self.trials)
-        scale[rng.random(self.trials) < self.whole] = 1.0
+        scale = np.ones(self.trials) if whole else rng.uniform(*self.scale, self.trials)
         if self.square:
             sides = np.repeat(scale[:, None] * min(height, width), 2, axis=1)
         else:

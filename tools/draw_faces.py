@@ -15,7 +15,10 @@ def main() -> int:
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--seed", type=int, default=2, help="the quickstart trains on seed 0 and holds out seed 1")
     args = parser.parse_args()
-    pictures = SyntheticFaces(args.count, tuple(args.size), args.seed, faces=(1, 4), face_size=(0.2, 0.6))
+    try:
+        pictures = SyntheticFaces(args.count, tuple(args.size), args.seed, faces=(1, 4), face_size=(0.2, 0.6))
+    except ValueError as error:
+        parser.error(str(error))
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for i in range(len(pictures)):

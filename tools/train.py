@@ -25,24 +25,27 @@ def main() -> int:
     source = Path(args.config or Path(args.resume) / run.CONFIG)
     config = load_config(source, args.override)
     run.check_trainable(config)
-    folder = Path(args.resume or args.folder or run.new_folder(config, source.stem))
     device = devices.pick(config["device"])
     count = devices.processes(config["processes"], device)
     if count > 1:
-        again = [sys.executable, __file__, *sys.argv[1:]]
-        return devices.launch(again if args.resume else [*again, "--folder", str(folder)], count)
+        return devices.launch([sys.executable, __file__, *sys.argv[1:]], count)
 
-    world = devices.World(device)
-    if world.rank == 0:
+    world = devices.World(device, config["seed"])
+    folder = Path(args.resume or "")
+    if world.rank == 0 and not args.resume:
+        folder = run.new_folder(config, source.stem, args.folder)
         run.open_folder(folder, config)
     model = build_model(config)
     if config["weights"] and not args.resume:
         from ppface.nets.weights import load_weights
+        from ppface.predict import weights_file
 
-        load_weights(model, config["weights"])
+        load_weights(model, weights_file(config["weights"]))
     trainer = run.assemble(config, world, folder, model)
     if args.resume:
         trainer.resume(CheckpointFolder(folder / "checkpoints").find("last"))
+        if world.rank == 0:
+            run.open_folder(folder, config)  # only now: a config that does not fit the run must not replace the one that does
     trainer.train()
     return 0
 

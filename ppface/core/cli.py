@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,17 +23,25 @@ def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a tool: a UserError becomes its message and exit code, Ctrl-C becomes 130, anything else keeps its traceback."""
+    """Runs a tool: a UserError or a file that the system refuses becomes one line, Ctrl-C becomes 130, the rest keeps its traceback."""
     show_log()
     for chatter in ("No ccache found", "When training, we now always track global mean and variance"):
         warnings.filterwarnings("ignore", message=chatter)  # Paddle says so on every import and of every batch norm
     code: int | None = 1
     try:
         code = main()
+        sys.stdout.flush()
     except UserError as error:
         with contextlib.suppress(BrokenPipeError):
             print(f"error: {error}", file=sys.stderr, flush=True)
         code = error.exit_code
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130

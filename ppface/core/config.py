@@ -73,18 +73,23 @@ def parse(text: str, source: str, one_line: bool = False) -> Node:
     Raises:
         ConfigError: broken YAML, duplicate keys, aliases, tags beyond plain YAML.
     """
-    loader = _Loader(text)
-    loader.name = source
+    loader = None
     try:
+        loader = _Loader(text)
+        loader.name = source
         root = loader.get_single_node()
         origin = Origin(source, None if one_line else 1)
         return Node({}, origin) if root is None else _convert(root, loader, source, one_line)
+    except yaml.reader.ReaderError as error:
+        line = "" if one_line else f":{text.count(chr(10), 0, error.position) + 1}"
+        raise ConfigError([f"{source}{line}: this is not valid YAML: unexpected character {chr(error.character)!r}"]) from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([_describe(error, source, one_line)]) from error
     except RecursionError as error:
         raise ConfigError([f"{source}: this is not a config: its values are nested too deeply"]) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _describe(error: Exception, source: str, one_line: bool) -> str:
@@ -135,11 +140,17 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Node:
         overrides: `a.b.0.c=value` each, the value in YAML.
 
     Raises:
-        ConfigError: a file that is missing or broken, a `_BASE_` cycle, an override that is not of that form.
+        ConfigError: a file that is missing or broken, a `_BASE_` cycle, all overrides that are not of that form.
     """
     tree = _read_file(Path(path), ())
+    mistakes: list[str] = []
     for override in overrides:
-        tree = _override(tree, override)
+        try:
+            tree = _override(tree, override)
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError(mistakes)
     return tree
 
 
@@ -188,7 +199,9 @@ def _put(node: Node, steps: list[str], leaf: Node, source: str, done: tuple[str,
         items = list(node.value)
         items[int(step)] = _put(items[int(step)], rest, leaf, source, (*done, step))
         return Node(items, node.origin)
+    if node.value is None:
+        node = Node({}, node.origin)  # a resolved config writes `neck: null`: what an override puts in is the first key
     if isinstance(node.value, dict):
-        child = node.value.get(step, Node({} if rest else None, Origin(source)))
+        child = node.value.get(step, Node(None, Origin(source)))
         return merge(node, Node({step: _put(child, rest, leaf, source, (*done, step))}, node.origin))
     raise ConfigError([f"{source}: {path}: '{'.'.join(done)}' is {node.plain()!r}, which has no keys"])

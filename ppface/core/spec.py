@@ -150,7 +150,7 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 def component(kind: Kind, node: Node, path: str, check: values.Check) -> Spec | None:
     """The mapping of one component as a Spec, or None after noting its mistakes."""
     if not isinstance(node.value, dict):
-        check.wrong(node, path, f"expected a {kind.kind}, a mapping with 'name', received {values.shown(node)}")
+        check.wrong(node, path, f"expected {values.article(kind.kind)}, a mapping with 'name', received {values.shown(node)}")
         return None
     name_node = node.value.get("name", Node(kind.default, node.origin))
     name = name_node.value

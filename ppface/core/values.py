@@ -1,6 +1,7 @@
 """Checks one value of a config against the annotation of the parameter that takes it."""
 
 import inspect
+import sys
 import types
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -28,12 +29,16 @@ def shown(node: Node) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def describe(annotation: Any) -> str:
     """An annotation in the words of a user: "a number", "one of relu, hard_swish", "a backbone"."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         kind = next((mark for mark in args[1:] if isinstance(mark, Kind)), None)
-        return f"a mapping that names a {kind.kind}" if kind else describe(args[0])
+        return f"a mapping that names {article(kind.kind)}" if kind else describe(args[0])
     if origin in (Union, types.UnionType):
         return " or ".join(describe(arg) for arg in args)
     if origin is Literal:
@@ -138,10 +143,13 @@ class Check:
 
     def _scalar(self, wanted: type, node: Node, path: str) -> Any:
         value = node.value
+        if wanted is float and type(value) in (int, float):
+            if abs(value) <= sys.float_info.max:  # neither infinite, nor no number, nor a whole number beyond them
+                return float(value)
+            self.wrong(node, path, f"expected a finite number, received {shown(node)}")
+            return FAILED
         if type(value) is wanted:
             return value
-        if wanted is float and type(value) is int:
-            return float(value)
         if wanted is bool and isinstance(value, str) and value.lower() in _NO + _YES:
             return value.lower() in _YES
         return self._expected(wanted, node, path)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.log import log
 from ppface.core.registry import Kind, Supplied, register
 from ppface.data.batch import collate
 from ppface.data.pipeline import Pipeline
@@ -153,7 +154,10 @@ class Loader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _count_broken(self, batch: Batch) -> None:
-        self.broken.update(batch.broken)
+        for name, reason in batch.broken.items():
+            if name not in self.broken:
+                self.broken[name] = reason
+                log.warning("skipped sample %d that cannot be read: %s", len(self.broken), reason)
         if len(self.broken) > self.broken_share * len(self.dataset):
             listed = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
             share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"

@@ -63,7 +63,11 @@ class CheckpointFolder:
     def index(self) -> dict[str, str]:
         """{"last": directory name, "best": directory name}, as far as there are any."""
         file = self.folder / INDEX
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        try:
+            index = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise WeightsError(f"{file}: expected the names of the last and the best checkpoint as JSON: {error}") from error
+        return index
 
     def find(self, which: str) -> Path:
         """The directory of the "last" or "best" checkpoint; without a best one, the last.
@@ -156,6 +160,8 @@ def restore(folder: Path, model: nn.Layer, optimizer: Any, average: dict[str, pa
         WeightsError: a broken checkpoint, or one of another network or optimizer.
     """
     files, state = read(folder)
+    if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:
+        raise WeightsError(f"{folder}: expected a whole checkpoint, missing {', '.join(sorted(missing))}")
     put(model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")
     put(optimizer_tensors(optimizer, model), files[OPTIMIZER], f"{folder / OPTIMIZER}")
     if average is not None:

@@ -1,15 +1,21 @@
 """Where a run computes: CPU or GPU, how many processes, and how those processes wait for one another."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from ppface.core.cpu import cores
 from ppface.core.errors import UserError
+
+PARENT = "PPFACE_PARENT"  # environment variable: the process that launched this one
 
 
 def pick(device: Literal["auto", "cpu", "gpu"]) -> str:
@@ -43,25 +49,33 @@ def processes(wanted: int | str, device: str) -> int:
 def launch(command: list[str], count: int) -> int:
     """Runs `command` as `count` data-parallel processes of one thread each on this machine; returns the first failing exit code, else 0.
 
-    Only the first process speaks. When one fails, the rest are stopped, so that none waits forever.
+    Only the first process speaks; of another one the last words are told if it fails. When one fails, the rest are stopped, so that none
+    waits forever; should this process be killed, they notice (see World).
     """
     ports = [_free_port() for _ in range(count)]
     endpoints = [f"127.0.0.1:{port}" for port in ports]
-    children = []
-    for rank, endpoint in enumerate(endpoints):
-        environment = os.environ | {
-            "PADDLE_TRAINER_ID": str(rank),
-            "PADDLE_TRAINERS_NUM": str(count),
-            "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
-            "PADDLE_CURRENT_ENDPOINT": endpoint,
-            "PADDLE_MASTER": endpoints[0],
-            "PADDLE_DISTRI_BACKEND": "gloo",
-            "OMP_NUM_THREADS": "1",
-            "GLOG_minloglevel": os.environ.get("GLOG_minloglevel", "2"),
-        }
-        speaks = None if rank == 0 else subprocess.DEVNULL
-        children.append(subprocess.Popen(command, env=environment, stdout=speaks, stderr=speaks))
-    return _wait(children)
+    common = {PARENT: str(os.getpid()), "PADDLE_TRAINERS_NUM": str(count), "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints)}
+    common |= {"PADDLE_MASTER": endpoints[0], "PADDLE_DISTRI_BACKEND": "gloo", "OMP_NUM_THREADS": "1"}
+    common |= {"GLOG_minloglevel": os.environ.get("GLOG_minloglevel", "2")}
+    children: list[subprocess.Popen] = []
+    with contextlib.ExitStack() as stack:
+        words = [stack.enter_context(tempfile.TemporaryFile()) for _ in endpoints]
+        for rank, endpoint in enumerate(endpoints):
+            environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
+            stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, words[rank])
+            children.append(subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr))
+        rank, code = _wait(children)
+        if rank > 0:
+            print(_last_words(words[rank]), file=sys.stderr)
+    return code
+
+
+def _last_words(file: IO[bytes]) -> str:
+    """The error message at the end of what a process said, else all of its end."""
+    file.seek(0)
+    text = "\n" + file.read().decode(errors="replace").rstrip()
+    at = text.rfind("\nerror: ")
+    return text[at + 1 :] if at >= 0 else text[-4000:].lstrip()
 
 
 def _free_port() -> int:
@@ -70,7 +84,9 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait(children: list[subprocess.Popen]) -> int:
+def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
+    """(rank, exit code) of the process that failed, else (0, 0)."""
+
     def forward(number: int, _frame: Any) -> None:
         for child in children:
             if child.poll() is None:
@@ -80,10 +96,13 @@ def _wait(children: list[subprocess.Popen]) -> int:
     try:
         while True:
             codes = [child.poll() for child in children]
-            if failed := [code for code in codes if code]:
-                return failed[0] if failed[0] > 0 else 128 - failed[0]
+            if any(codes):
+                time.sleep(0.5)  # a process that fails takes those that wait for it along: look who went by itself
+                failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
+                rank, code = next(((rank, code) for rank, code in failed if code > 0), failed[0])
+                return rank, code if code > 0 else 128 - code
             if all(code == 0 for code in codes):
-                return 0
+                return 0, 0
             time.sleep(0.1)
     finally:
         _stop(children)
@@ -104,6 +123,13 @@ def _stop(children: list[subprocess.Popen], patience: float = 5.0) -> None:
             child.wait()
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process soon after the one that launched it, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 class World:
     """The processes of this run.
 
@@ -111,10 +137,17 @@ class World:
         rank: this process, 0..size-1; 0 writes files and evaluates.
         size: how many processes.
         device: "cpu" or "gpu".
+
+    Args:
+        device: as above.
+        seed: of what is drawn until training begins, above all the first weights.
     """
 
-    def __init__(self, device: str):
+    def __init__(self, device: str, seed: int = 0):
         import paddle
+
+        if parent := os.environ.pop(PARENT, None):
+            threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
 
         self.device = device
         own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
@@ -123,6 +156,7 @@ class World:
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
             paddle.distributed.init_parallel_env()
+        paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
         self._meetings = 0
 
@@ -147,5 +181,9 @@ class World:
         place = f"ppface/{self._meetings}"
         store.add(place, 1)
         while store.add(place, 0) < self.size:
+            time.sleep(0.02)
+        if self.rank > 0:
+            store.add(f"{place}/left", 1)
+        while self.rank == 0 and store.add(f"{place}/left", 0) < self.size - 1:  # the store ends with this process: all must have asked it
             time.sleep(0.02)
         return result

@@ -1,5 +1,6 @@
 """A whole run: the schema of a config's sections, and how the sections become the objects of the training loop."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,14 +8,14 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 
-from ppface.core.errors import UserError
+from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
 from ppface.engine.devices import World
@@ -67,10 +68,17 @@ class Run:
 
 
 def check_trainable(config: Spec) -> None:
-    """Raises UserError where a config lacks a section that training needs."""
+    """Raises UserError where a config lacks a section that training needs, or has a number out of range."""
     missing = [name for name in ("model", "loss", "optimizer", "train", "trainer") if config[name] is None]
     if missing:
         raise UserError(f"{config.origin.source}: expected {', '.join(missing)} in a config to train from")
+    mistakes = []
+    for name, least in (("seed", 0), ("processes", 1)):
+        value = config[name]
+        if value != "auto" and not least <= value < 2**63:
+            mistakes.append(f"{config.arguments[name].origin}: {name}: expected a whole number of at least {least}, received {value}")
+    if mistakes:
+        raise ConfigError(mistakes)
 
 
 def assemble(config: Spec, world: World, folder: Path, model: Any) -> Any:
@@ -95,9 +103,34 @@ def assemble(config: Spec, world: World, folder: Path, model: Any) -> Any:
     )
 
 
-def new_folder(config: Spec, name: str) -> Path:
-    """A path `output/name/date-time` for a run; nothing is made yet."""
-    return Path(config["output"]) / name / time.strftime("%Y%m%d-%H%M%S")
+def new_folder(config: Spec, name: str, wanted: str | None = None) -> Path:
+    """Makes the folder of a new run: the one that is wanted, or `output/name/date-time`, counted on where a run has it already.
+
+    Raises:
+        UserError: a folder that is not empty or cannot be made.
+    """
+    folder = Path(wanted or Path(config["output"]) / name / time.strftime("%Y%m%d-%H%M%S"))
+    with _writing(folder):
+        if wanted:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise UserError(f"{folder}: expected a folder that is empty or yet to be made (--resume goes on with a run)")
+            return folder
+        for count in range(2, 1000):
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                folder = folder.with_name(f"{folder.name.partition('_')[0]}_{count}")
+    return folder
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the run's folder: {error.strerror}; choose another with -o output=DIR") from error
 
 
 def open_folder(folder: Path, config: Spec) -> None:
@@ -106,13 +139,11 @@ def open_folder(folder: Path, config: Spec) -> None:
     Raises:
         UserError: a folder that cannot be written.
     """
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
         (folder / CONFIG).write_text(text, encoding="utf-8")
         (folder / ENVIRONMENT).write_text(json.dumps(environment(text), indent=1), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write the run's folder: {error.strerror}; choose another with -o output=DIR") from error
 
 
 def environment(config_text: str) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class Trainer:
             raise ValueError("Trainer: expected accumulate, log_every and keep of at least 1, eval_every and save_every of at least 0")
         self.model, self.loss, self.loader, self.evaluators, self.world = model, loss, loader, evaluators, world
         self.folder, self.seed, self.accumulate = folder, seed, accumulate
+        if accumulate > len(loader):
+            raise ValueError(f"Trainer: expected accumulate of at most the {len(loader)} batches of an epoch, received {accumulate}")
         self.steps_per_epoch = len(loader) // accumulate
         unit = 1 if epochs is None else self.steps_per_epoch
         self.total = length * unit
@@ -155,6 +157,8 @@ class Trainer:
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
         log.info("resumed from %s at step %d of %d", folder, self.step, self.total)
+        if self.step >= self.total:
+            log.warning("nothing is left to train: this run is at its end; a larger trainer.epochs or trainer.iterations goes on with it")
 
     def _images_a_step(self) -> int:
         return self.loader.batch_size * self.accumulate

@@ -65,8 +65,11 @@ def weights_file(path: str | os.PathLike) -> Path:
         return folder
     index = folder / "checkpoints" / "index.json"
     if index.is_file():
-        names = json.loads(index.read_text(encoding="utf-8"))
-        folder = folder / "checkpoints" / names.get("best", names["last"])
+        try:
+            names = json.loads(index.read_text(encoding="utf-8"))
+            folder = folder / "checkpoints" / (names.get("best") or names["last"])
+        except (ValueError, KeyError, AttributeError) as error:
+            raise WeightsError(f"{index}: expected the names of the last and the best checkpoint as JSON: {error}") from error
     for name in ("ema.safetensors", "weights.safetensors"):
         if (folder / name).is_file():
             return folder / name

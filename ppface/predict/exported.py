@@ -1,6 +1,8 @@
 """An exported model as `predict(batch) -> named arrays`, run by paddle.inference."""
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -11,6 +13,21 @@ from ppface.ops.resize import TestSize
 
 DESCRIPTION, MODEL = "inference.yml", "model"
 CACHED_SHAPES = 32  # oneDNN keeps the kernels prepared for as many shapes of the input
+
+
+def _described(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
+    """What the first file tells of the others, and the test policy in it; Paddle crashes on files that were cut."""
+    try:
+        about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
+        policy = about["input"]["test"]
+        size = TestSize(policy["mode"], tuple(policy["size"]) if policy["size"] else None, policy["max_side"])
+        digests, _ = about["sha256"], about["outputs"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{files[0]}: not as tools/export_model.py wrote it ({error}); export or copy it again") from error
+    for file in files[1:]:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
+            raise WeightsError(f"{file}: not the file that {DESCRIPTION} describes: cut or exchanged; export or copy both again")
+    return about, size
 
 
 class Exported:
@@ -30,7 +47,7 @@ class Exported:
         {"image": (N, 3, H, W) uint8} -> arrays by the names that inference.yml lists
 
     Raises:
-        WeightsError: a folder without these files.
+        WeightsError: a folder without these files, or with others than were exported.
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None, onednn: bool = True, gpu: bool = False):
@@ -40,9 +57,7 @@ class Exported:
         files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
         if missing := [file.name for file in files if not file.is_file()]:
             raise WeightsError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
-        self.about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
-        policy = self.about["input"]["test"]
-        self.test_size = TestSize(policy["mode"], tuple(policy["size"]) if policy["size"] else None, policy["max_side"])
+        self.about, self.test_size = _described(files)
         config = inference.Config(str(files[1]), str(files[2]))
         config.disable_glog_info()
         config.enable_new_executor()

@@ -87,6 +87,20 @@ def test_a_wrong_override_says_what_was_expected(tmp_path, override, message):
     assert mistakes(write(tmp_path, main="l: [1, 2]\ns: 3\n"), [override]) == [message]
 
 
+def test_an_override_fills_what_is_null_or_absent(tmp_path):
+    path = write(tmp_path, main="model: {neck: null}\n")
+    tree = config.read(path, ["model.neck.name=Pyramid", "model.neck.depth=2", "model.post.top=3"])
+    assert tree.plain() == {"model": {"neck": {"name": "Pyramid", "depth": 2}, "post": {"top": 3}}}
+
+
+def test_all_wrong_overrides_are_named_at_once(tmp_path):
+    path = write(tmp_path, main="l: [1, 2]\ns: 3\n")
+    assert mistakes(path, ["l.5=1", "s=4", "s.t=1"]) == [
+        "-o l.5=1: l.5: expected an index 0..1 into this list, received '5'",
+        "-o s.t=1: s.t: 's' is 4, which has no keys",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -94,6 +108,7 @@ def test_a_wrong_override_says_what_was_expected(tmp_path, override, message):
         ("a: [1\nb: 2\n", "main.yml:2: this is not valid YAML: expected ',' or ']', but got ':'"),
         ("a: !!python/object:os.system x\n", "main.yml:1: this is not valid YAML: could not determine a constructor for the tag"),
         ("a: &x 1\nb: *x\n", "main.yml:1: this is not valid YAML: found 'x': aliases and anchors are not part of the config language"),
+        ("a: 1\nb: \0\n", "main.yml:2: this is not valid YAML: unexpected character '\\x00'"),
         ("- 1\n", "main.yml: expected a mapping of keys to values, received [1]"),
         ("? [1, 2]\n: 3\n", "main.yml:1: this is not valid YAML: expected a word as key"),
         ("_BASE_: 3\n", "main.yml:1: _BASE_: expected a path or a list of paths, received 3"),

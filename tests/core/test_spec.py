@@ -145,6 +145,9 @@ tabel: {a: 1}
         (["box="], "-o box=: box: expected a mapping (Box), received ''"),
         (["head=Margin"], "-o head=Margin: head: expected a head, a mapping with 'name', received 'Margin'"),
         (["head={name: Zebra}"], "-o head={name: Zebra}: head.name: there is no head 'Zebra'. Expected one of Margin."),
+        (["head.m=.nan"], "-o head.m=.nan: head.m: expected a finite number, received nan"),
+        (["head.m=-.inf"], "-o head.m=-.inf: head.m: expected a finite number, received -inf"),
+        (["box.fill=1" + "0" * 309], f"-o box.fill=1{'0' * 309}: box.fill: expected a finite number, received 1{'0' * 56}..."),
         (["table={a: x}"], "-o table={a: x}: table.a: expected a whole number, received 'x'"),
     ],
 )  # fmt: skip

@@ -166,12 +166,13 @@ def test_the_running_average_is_what_is_evaluated(tmp_path):
     assert not np.array_equal(seen[0], one.model.linear.weight.numpy())
 
 
-def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(tmp_path):
+def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(caplog):
     from ppface.core.errors import DataError
 
     loader = Loader(Pixels(broken=(3,)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
     batches = list(loader.stream(0, 4))
     assert loader.broken == {"pixel-3": "pixel-3: broken picture: torn"}
+    assert caplog.messages == ["skipped sample 1 that cannot be read: pixel-3: broken picture: torn"]
     assert all(len(batch.names) == 4 for batch in batches)
     loader = Loader(Pixels(broken=(3, 5)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
     with pytest.raises(DataError) as caught:
@@ -216,6 +217,11 @@ def test_a_loader_says_what_it_expected(options, message):
 def test_a_trainer_wants_one_length(tmp_path, options):
     with pytest.raises(ValueError, match="expected epochs or iterations, one of them, at least 1"):
         trainer(tmp_path, **options)
+
+
+def test_a_step_is_at_most_an_epoch(tmp_path):
+    with pytest.raises(ValueError, match="Trainer: expected accumulate of at most the 4 batches of an epoch, received 5"):
+        trainer(tmp_path, accumulate=5)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

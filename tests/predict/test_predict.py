@@ -1,5 +1,6 @@
 """The library face: what can be loaded, what a picture may be, and in whose pixels the faces come back."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -130,3 +131,30 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         ppface.predict.load(CONFIG, tmp_path)
     with pytest.raises(WeightsError, match=r"gone.safetensors: expected a weight file"):
         ppface.predict.load(CONFIG, tmp_path / "gone.safetensors")
+
+
+def test_a_broken_index_of_checkpoints_is_named(tmp_path):
+    index = tmp_path / "checkpoints" / "index.json"
+    index.parent.mkdir()
+    for text in ("{", "{}", "[]"):
+        index.write_text(text)
+        with pytest.raises(WeightsError, match=r"index.json: expected the names of the last and the best checkpoint as JSON"):
+            weights_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: cut or exchanged"),
+        ("model.json", None, "model.json: not the file that inference.yml describes: cut or exchanged"),
+        ("inference.yml", "a: [", "inference.yml: not as tools/export_model.py wrote it"),
+        ("inference.yml", "a: 1", "inference.yml: not as tools/export_model.py wrote it"),
+    ],
+)
+def test_a_damaged_export_is_named(tmp_path, trial, file, content, message):
+    folder = tmp_path / "export"
+    shutil.copytree(trial.export, folder)
+    damaged = (folder / file).read_bytes()[:2000] if content is None else content.encode()
+    (folder / file).write_bytes(damaged)
+    with pytest.raises(WeightsError, match=message):
+        ppface.predict.load(folder)

@@ -130,3 +130,17 @@ def test_editors_accept_the_shipped_configs():
     schema = json_schema()
     for path in CONFIGS:
         jsonschema.validate(yaml.safe_load(path.read_text().replace("5e-4", "0.0005")), schema)
+
+
+def test_a_schema_that_cannot_be_written_is_one_line(tmp_path):
+    done = check("--schema", str(tmp_path / "gone" / "schema.json"))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"error: {tmp_path}/gone/schema.json: No such file or directory")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_mistake():
+    file = ROOT / "configs" / "detection" / "blazeface_1000e.yml"
+    code = f"{sys.executable} {ROOT / 'tools' / 'check_config.py'} {file} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip() in ("141", "0")

@@ -1,0 +1,85 @@
+"""Several processes on one machine: what is said when one fails, who ends when one is killed, what comes from the seed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import paddle
+import pytest
+
+from ppface.engine import devices
+
+
+def launch(script, capfd) -> tuple[int, str]:
+    code = devices.launch([sys.executable, str(script)], 2)
+    return code, capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("says", "heard"),
+    [
+        ("noise\\nerror: b.jpg: broken\\n  more of it", "error: b.jpg: broken\n  more of it\n"),
+        ("Traceback\\nKeyError: 3", "Traceback\nKeyError: 3\n"),
+    ],
+)
+def test_the_last_words_of_another_process_are_told(tmp_path, capfd, says, heard):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "if os.environ['PADDLE_TRAINER_ID'] == '0': time.sleep(60)\n"
+        f"print('progress'); sys.stderr.write({says.encode().decode('unicode_escape')!r}); sys.exit(3)\n"
+    )
+    assert launch(script, capfd) == (3, heard)
+
+
+def test_the_process_that_failed_counts_not_the_one_it_took_along(tmp_path, capfd):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "if os.environ['PADDLE_TRAINER_ID'] == '0': os.abort()\n"
+        "time.sleep(0.2); sys.stderr.write('error: the reason\\n'); sys.exit(3)\n"
+    )
+    assert launch(script, capfd) == (3, "error: the reason\n")
+
+
+def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import os, sys, time\nfrom pathlib import Path\nfrom ppface.engine import devices\n"
+        "os.environ['PADDLE_TRAINERS_NUM'] = '1'\ndevices.World('cpu')\n"
+        f"Path({str(tmp_path)!r}, os.environ['PADDLE_TRAINER_ID'] + '.pid').write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    code = f"import sys; from ppface.engine import devices; devices.launch([sys.executable, {str(child)!r}], 2)"
+    launcher = subprocess.Popen([sys.executable, "-c", code])
+    files = [tmp_path / "0.pid", tmp_path / "1.pid"]
+    wait_until(lambda: all(file.is_file() and file.read_text() for file in files))
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait()
+    wait_until(lambda: not any(alive(int(file.read_text())) for file in files))
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + 50
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(done.strip()) and not done.startswith("Z")
+
+
+def test_a_world_is_seeded():
+    drawn = []
+    for seed in (5, 5, 6):
+        devices.World("cpu", seed)
+        drawn.append(float(paddle.rand([])))
+    assert drawn[0] == drawn[1] != drawn[2]

@@ -1,0 +1,99 @@
+"""Run folders: a new one for each run, whole again after a resume that failed, and enough to start the same run once more."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppface.core.errors import ConfigError, UserError, WeightsError
+from ppface.core.spec import load_config
+from ppface.engine import checkpoint, run
+from ppface.engine.checkpoint import CheckpointFolder
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart" / "detection.yml"
+TINY = [
+    "train.dataset.length=8", "train.batch_size=8", "trainer.epochs=null", "trainer.iterations=1", "trainer.log_every=1",
+    "evaluators=null", "processes=1",
+]  # fmt: skip
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return checkpoint.read(CheckpointFolder(folder / "checkpoints").find("last"))[0]["weights.safetensors"]
+
+
+def test_the_saved_config_alone_gives_the_same_run(tmp_path, run_tool):
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *TINY)
+    assert done.returncode == 0, done.stderr
+    done = run_tool("tools/train.py", "-c", tmp_path / "one" / "config.yml", "--folder", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    for name, array in weights(tmp_path / "one").items():
+        np.testing.assert_array_equal(array, weights(tmp_path / "two")[name], err_msg=name)
+    before = (tmp_path / "one" / "config.yml").read_text()
+
+    done = run_tool("tools/train.py", "--resume", tmp_path / "one", "-o", "model.head.landmarks=0", "loss.landmark_weight=0")
+    assert done.returncode == 4
+    assert "weights.safetensors: this checkpoint is of another network: 4 names differ" in done.stderr
+    assert (tmp_path / "one" / "config.yml").read_text() == before
+
+    done = run_tool("tools/train.py", "--resume", tmp_path / "one")
+    assert "nothing is left to train: this run is at its end" in done.stderr
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *TINY)
+    expected = f"error: {tmp_path}/one: expected a folder that is empty or yet to be made (--resume goes on with a run)"
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, expected)
+
+
+def test_a_run_starts_from_the_best_weights_of_another_run(tmp_path, run_tool):
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *TINY)
+    assert done.returncode == 0, done.stderr
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "two", "-o", *TINY, f"weights={tmp_path / 'one'}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    config = load_config(QUICKSTART, [f"output={tmp_path}"])
+    monkeypatch.setattr(run.time, "strftime", lambda _: "20260101-120000")
+    names = [run.new_folder(config, "net").name for _ in range(3)]
+    assert names == ["20260101-120000", "20260101-120000_2", "20260101-120000_3"]
+
+
+def test_numbers_of_a_run_out_of_range_are_named_together():
+    with pytest.raises(ConfigError) as caught:
+        run.check_trainable(load_config(QUICKSTART, ["seed=-1", "processes=0"]))
+    assert caught.value.mistakes == [
+        "-o seed=-1: seed: expected a whole number of at least 0, received -1",
+        "-o processes=0: processes: expected a whole number of at least 1, received 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"index.json": "{"}, "index.json: expected the names of the last and the best checkpoint as JSON: Expecting property name"),
+        (
+            {"step_00000001/state.json": "{}"},
+            "step_00000001: expected a whole checkpoint, missing best, ema_updates, optimizer.safetensors, step",
+        ),
+        ({"step_00000001/state.json": "x"}, "step_00000001: cannot read this checkpoint: Expecting value"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(tmp_path, damage, message):
+    folder = CheckpointFolder(tmp_path)
+    folder.save({"weights.safetensors": {"a": np.ones(3, "float32")}}, {"step": 1}, best=True)
+    for file, text in damage.items():
+        (tmp_path / file).write_text(text)
+    with pytest.raises(WeightsError) as caught:
+        checkpoint.restore(folder.find("last"), None, None, None)
+    assert str(caught.value).startswith(f"{tmp_path}/{message}")
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: cannot write the run's folder: File exists; choose another with -o output=DIR"):
+        run.new_folder(load_config(QUICKSTART), "net", str(tmp_path / "file"))
+
+
+def test_the_environment_tells_the_command(tmp_path):
+    run.open_folder(tmp_path / "run", load_config(QUICKSTART))
+    told = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert {"command", "python", "packages", "config_sha256"} <= told.keys()

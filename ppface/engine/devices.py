@@ -97,7 +97,7 @@ def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
         while True:
             codes = [child.poll() for child in children]
             if any(codes):
-                time.sleep(0.5)  # a process that fails takes those that wait for it along: look who went by itself
+                _grant(children, 3.0)  # one mistake stops all of them, or the failing one takes the rest along: see who says what
                 failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
                 rank, code = next(((rank, code) for rank, code in failed if code > 0), failed[0])
                 return rank, code if code > 0 else 128 - code
@@ -108,6 +108,13 @@ def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
         _stop(children)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _grant(children: list[subprocess.Popen], seconds: float) -> None:
+    """Lets all processes end by themselves within this time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(child.poll() is None for child in children):
+        time.sleep(0.05)
 
 
 def _stop(children: list[subprocess.Popen], patience: float = 5.0) -> None:

@@ -44,6 +44,16 @@ def test_the_process_that_failed_counts_not_the_one_it_took_along(tmp_path, capf
     assert launch(script, capfd) == (3, "error: the reason\n")
 
 
+def test_a_mistake_that_all_processes_meet_is_told_once(tmp_path, capfd):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "time.sleep(1.0 if os.environ['PADDLE_TRAINER_ID'] == '0' else 0.0)\n"
+        "sys.stderr.write('error: the reason\\n'); sys.exit(3)\n"
+    )
+    assert launch(script, capfd) == (3, "error: the reason\n")
+
+
 def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
     child = tmp_path / "child.py"
     child.write_text(

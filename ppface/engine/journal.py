@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -28,7 +28,7 @@ class Journal:
         self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
         if folder is None:
             return
-        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._file = _reopened(folder / "log.jsonl", start)
         self._board = _board(folder / "vdl")
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty())
 
@@ -77,6 +77,14 @@ class Journal:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _reopened(file: Path, start: int) -> TextIO:
+    """The log, ready for the step after `start`: what a run that was broken off wrote beyond its last checkpoint is taken out."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
+    kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start]
+    file.write_text("".join(kept), encoding="utf-8")
+    return file.open("a", encoding="utf-8")
 
 
 def _board(folder: Path) -> Any:

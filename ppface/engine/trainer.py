@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import paddle
 
-from ppface.core.errors import NumericError
+from ppface.core.errors import NumericError, UserError
 from ppface.core.log import log
-from ppface.core.registry import Supplied, register
+from ppface.core.registry import Supplied, nearest, register
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.devices import World
@@ -27,6 +27,13 @@ def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
         for name, value in evaluator(predict):
             metrics[f"{name}.{place}" if name in metrics else name] = float(value)
     return metrics
+
+
+class Batch(dict):
+    """The tensors of one step by name; a name that is not there is the user's mistake: this data does not fit this model or loss."""
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"the model or loss asks for '{key}', but the data has {', '.join(self)}: choose a data set that yields it")
 
 
 @register("trainer")
@@ -55,6 +62,7 @@ class Trainer:
     Raises:
         ValueError: no length or two, or numbers out of range.
         NumericError: a loss that is not finite, before the weights are touched.
+        UserError: a metric that no evaluator yields, or data that lacks what the model or loss asks for.
     """
 
     def __init__(
@@ -122,7 +130,7 @@ class Trainer:
                     before = time.perf_counter()
                     loaded = next(stream)
                     waited += time.perf_counter() - before
-                    batch = {key: paddle.to_tensor(array) for key, array in loaded.arrays.items()}
+                    batch = Batch((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
                     paddle.seed(self._draw(part))
                     last = part == self.accumulate - 1
                     with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
@@ -201,6 +209,10 @@ class Trainer:
         state["ema_updates"] = self.average.updates if self.average else 0
         files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
         self.checkpoints.save(files, state, best)
+        if metrics and self.metric and self.metric not in metrics:
+            meant = nearest(self.metric, list(metrics)) or next(iter(metrics))
+            there = f"there are {', '.join(metrics)}; the checkpoint of step {self.step} is saved"
+            raise UserError(f"trainer.metric={self.metric} is not evaluated: {there}. Go on with --resume and -o trainer.metric={meant}")
 
     def evaluate(self) -> dict[str, float]:
         """All evaluators' values by name, of the running average where there is one."""
@@ -212,8 +224,7 @@ class Trainer:
             return False
         name = self.metric or next(iter(metrics))
         if name not in metrics:
-            log.warning("trainer.metric=%s was not evaluated; there are %s", name, ", ".join(metrics))
-            return False
+            return False  # told after the checkpoint is saved
         if self.best is not None and self.sign * metrics[name] <= self.sign * self.best:
             return False
         self.best = metrics[name]

@@ -5,6 +5,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.ops.codec import encode_boxes, encode_landmarks
 from ppface.ops.matching import match
@@ -38,7 +39,8 @@ class SSDLoss(nn.Layer):
         -> {"loc": scalar, "conf": scalar, "landmarks": scalar if learned}
 
     Raises:
-        ValueError: an argument out of its range, or outputs with landmarks and a batch without, or with another number of them.
+        ValueError: an argument out of its range.
+        DataError: outputs with landmarks and a batch without, or with another number of them.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class SSDLoss(nn.Layer):
         count = outputs["landmarks"].shape[2]
         if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
             received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
-            raise ValueError(
+            raise DataError(
                 f"SSDLoss: the head learns {count} landmarks: expected as many in gt_landmarks of the data, received {received}"
             )
         return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()

@@ -334,3 +334,32 @@ def test_a_gpu_that_is_not_there_is_one_line():
     with pytest.raises(UserError, match=r"device: expected a GPU, but this Paddle sees none"):
         devices.pick("gpu")
     assert devices.pick("auto") == devices.pick("cpu") == "cpu"
+
+
+def test_a_metric_that_is_not_evaluated_is_told_after_the_checkpoint_is_saved(tmp_path):
+    one = trainer(tmp_path, evaluators=[lambda predict: [("ap", 0.5)]], metric="app", eval_every=2)
+    with pytest.raises(UserError) as caught:
+        one.train()
+    there = "there are ap; the checkpoint of step 2 is saved"
+    assert str(caught.value) == f"trainer.metric=app is not evaluated: {there}. Go on with --resume and -o trainer.metric=ap"
+    assert CheckpointFolder(tmp_path / "checkpoints").index() == {"last": "step_00000002"}
+
+
+def test_data_that_lacks_what_the_loss_asks_for_is_one_line(tmp_path):
+    with pytest.raises(UserError) as caught:
+        trainer(tmp_path, loss=lambda outputs, batch: {"ce": batch["gt_boxes"]}).train()
+    assert str(caught.value) == "the model or loss asks for 'gt_boxes', but the data has image, label: choose a data set that yields it"
+
+
+def test_a_resumed_log_has_every_step_once(tmp_path):
+    def crash(outputs, batch):
+        calls.append(1)
+        return {"ce": cross_entropy(outputs, batch)["ce"] * (float("nan") if len(calls) == 7 else 1)}
+
+    calls = []
+    with pytest.raises(NumericError):
+        trainer(tmp_path, loss=crash, log_every=1, save_every=3).train()
+    resumed = trainer(tmp_path, log_every=1, save_every=3)
+    resumed.resume(CheckpointFolder(tmp_path / "checkpoints").find("last"))
+    resumed.train()
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == list(range(1, 9))

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppface.core.errors import DataError
 from ppface.losses import SSDLoss
 from ppface.ops import boxes as ops
 
@@ -198,9 +199,9 @@ def test_arguments_out_of_range_are_named(arguments, message):
 def test_landmarks_that_the_data_does_not_have_are_named(rng):
     outputs, batch = setting(rng, (2,), 5)
     six = tensors({**outputs, "landmarks": np.zeros((1, len(outputs["anchors"]), 6, 2), "float32")})
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(DataError) as error:
         SSDLoss()(six, tensors(batch))
     assert str(error.value) == "SSDLoss: the head learns 6 landmarks: expected as many in gt_landmarks of the data, received 5"
     del batch["gt_landmarks"]
-    with pytest.raises(ValueError, match=r"received none$"):
+    with pytest.raises(DataError, match=r"received none$"):
         SSDLoss()(six, tensors(batch))

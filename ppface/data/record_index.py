@@ -29,7 +29,9 @@ def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray
     Raises:
         DataError: no index, a line that is none, a key that comes twice, or an offset where no record can begin.
     """
-    keys, offsets, line = [], [], 1
+    keys: list[np.ndarray] = []
+    offsets: list[np.ndarray] = []
+    line = 1
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -86,7 +88,8 @@ def scan(descriptor: int, size: int, path: Path) -> tuple[np.ndarray, np.ndarray
     Raises:
         DataError: at the first place where a record should begin and none does, or where the file ends too early.
     """
-    offsets, at = [], 0
+    offsets: list[int] = []
+    at = 0
     while at < size:
         head = os.pread(descriptor, HEAD.size, at)
         magic, word = HEAD.unpack(head) if len(head) == HEAD.size else (0, 0)

@@ -74,9 +74,10 @@ class RecordWriter:
 
 def packed(label: float | list[int], data: bytes, key: int) -> bytes:
     """A whole record: cut into parts wherever its bytes hold the magic number at a multiple of 4, so that a reader can find records."""
-    several = isinstance(label, list)
-    head = HEADER.pack(len(label) if several else 0, 0.0 if several else label, key, 0)
-    record = head + (np.array(label, "<f4").tobytes() if several else b"") + data
+    if isinstance(label, list):
+        record = HEADER.pack(len(label), 0.0, key, 0) + np.array(label, "<f4").tobytes() + data
+    else:
+        record = HEADER.pack(0, label, key, 0) + data
     if len(record) > LENGTH:
         raise DataError(f"record {key}: expected at most {LENGTH} bytes, received {len(record)}")
     cuts, at = [], record.find(MARK)

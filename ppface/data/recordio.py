@@ -94,7 +94,7 @@ class RecordFile:
         found = [self._parsed(at)[0] for at in self.identities]
         for at, labels in zip(self.identities, found, strict=True):
             if len(labels) < 2 or not 1 <= labels[0] <= labels[1] <= len(self) + 1:
-                raise DataError(f"{self._named(at)}: expected the first and last record of an identity, received {labels.tolist()}")
+                raise DataError(f"{self._named(at)}: expected the first and last record of an identity, received {labels}")
         return np.array([labels[:2] for labels in found], np.int64).reshape(-1, 2) - 1
 
     def _layout(self) -> tuple[range, range]:
@@ -105,34 +105,34 @@ class RecordFile:
         keys = np.arange(len(self._offsets)) if self._keys is None else self._keys
         a, b = (int(label) if np.isfinite(label) else -1 for label in labels[:2])
         if a < 2:
-            raise DataError(f"{self._named(0)}: expected how many pictures follow, received the labels {labels[:2].tolist()}")
+            raise DataError(f"{self._named(0)}: expected how many pictures follow, received the labels {labels[:2]}")
         stop, end = (int(np.searchsorted(keys, key)) for key in (a, b))
         if stop != a and a < 1 << 24:  # from there on float32 cannot hold every number
             raise DataError(f"{self._named(0)}: expected {a - 1} pictures as it says, received {stop - 1} in the index: is it cut?")
         return range(1, stop), range(stop, end) if end - stop == b - a else range(0)
 
-    def _parsed(self, at: int) -> tuple[np.ndarray, bytes]:
+    def _parsed(self, at: int) -> tuple[list[float], bytes]:
         """Labels and what follows them."""
         record = self._read(at)
         if len(record) < HEADER.size:
             raise DataError(f"{self._named(at)}: expected a header of {HEADER.size} bytes, received {len(record)}")
         flag, label, _, _ = HEADER.unpack_from(record)
         if flag == 0:
-            return np.array([label]), record[HEADER.size :]
+            return [label], record[HEADER.size :]
         start = HEADER.size + 4 * flag
         if start > len(record):
             raise DataError(f"{self._named(at)}: expected {flag} labels as its header says, received {len(record)} bytes")
-        return np.frombuffer(record, "<f4", flag, HEADER.size), record[start:]
+        return np.frombuffer(record, "<f4", flag, HEADER.size).tolist(), record[start:]
 
-    def _label(self, at: int, labels: np.ndarray) -> int:
-        label = float(labels[0])
+    def _label(self, at: int, labels: list[float]) -> int:
+        label = labels[0]
         if not (0 <= label < 1 << 31 and label.is_integer()):
             raise DataError(f"{self._named(at)}: expected a whole number as label, received {label:g}")
         return int(label)
 
     def _read(self, at: int) -> bytes:
         """The bytes of one record, its parts joined."""
-        offset, parts = int(self._offsets[at]), []
+        offset, parts = int(self._offsets[at]), list[bytes]()
         while True:
             head = os.pread(self._descriptor, HEAD.size, offset)
             magic, word = HEAD.unpack(head) if len(head) == HEAD.size else (None, 0)

@@ -59,7 +59,7 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True) -> Repo
     unexpected = []
     rules = list(_rules(model))
     for name, array in arrays.items():
-        ours = _translate(name, rules)
+        ours = name if name in state else _translate(name, rules)
         if ours in state and ours not in found:
             found[ours] = array
         else:

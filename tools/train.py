@@ -33,6 +33,7 @@ def main() -> int:
         return devices.launch(again if args.resume else [*again, "--folder", str(folder)], count)
 
     world = devices.World(device)
+    loader = run.open_data(config, world)
     if world.rank == 0:
         run.open_folder(folder, config)
     model = build_model(config)
@@ -40,7 +41,7 @@ def main() -> int:
         from ppface.nets.weights import load_weights
 
         load_weights(model, config["weights"])
-    trainer = run.assemble(config, world, folder, model)
+    trainer = run.assemble(config, world, folder, model, loader)
     if args.resume:
         trainer.resume(CheckpointFolder(folder / "checkpoints").find("last"))
     trainer.train()

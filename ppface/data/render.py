@@ -14,6 +14,7 @@ def render(
     size: tuple[int, int],
     color: np.ndarray | None = None,
     fill: tuple[float, float, float] = FILL,
+    window: tuple[int, int, int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the view of a picture that `matrix` asks for.
 
@@ -23,8 +24,9 @@ def render(
     Args:
         matrix: 3x3, picture to view, in continuous coordinates (geometry.py).
         size: (height, width) of the view.
-        color: 3x4, RGB and 1 to RGB; None leaves the colours.
+        color: 3x4, (RGB, 1) to RGB, or 3x7, (RGB, mean RGB of the picture, 1) to RGB; None leaves the colours.
         fill: RGB where the view leaves the picture; not changed by `color`.
+        window: x1, y1, x2, y2 in whole pixels, outside of which the picture counts as left; None: all of it is there.
 
     Returns:
         (3, height, width) uint8, and the 3x3 matrix that was drawn.
@@ -33,9 +35,30 @@ def render(
     reduce = next(factor for factor in (8, 4, 2, 1) if factor == 1 or factor * scales.max() <= 1 + 1e-6)
     from_reduced = np.diag([reduce, reduce, 1.0])
     pixels = picture.decode(reduce)
+    if window is not None:
+        pixels, from_reduced = _within(pixels, from_reduced, window)
+    if color is not None and color.shape[1] == 7:
+        color = np.hstack([color[:, :3], color[:, 3:6] @ np.array(cv2.mean(pixels)[:3])[:, None] + color[:, 6:]])
     draw = _upright if matrix[0, 1] == 0 == matrix[1, 0] else _turned
     image, drawn = draw(pixels, matrix @ from_reduced, size, color, np.clip(np.round(fill), 0, 255))
     return image, drawn @ np.linalg.inv(from_reduced)
+
+
+def coarsened(image: np.ndarray, share: float, down: int, up: int) -> np.ndarray:
+    """(3, H, W) shrunk to `share` of its sides and enlarged again, by OpenCV's interpolations `down` and `up`."""
+    height, width = image.shape[1:]
+    pixels = cv2.merge(list(image))
+    small = cv2.resize(pixels, (max(1, int(share * width)), max(1, int(share * height))), interpolation=down)
+    return np.stack(cv2.split(cv2.resize(small, (width, height), interpolation=up)))
+
+
+def _within(pixels: np.ndarray, from_pixels: np.ndarray, window: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the pixels in the window, and the matrix from it to the picture; at least one pixel."""
+    height, width = pixels.shape[:2]
+    scale = from_pixels[0, 0]
+    x1, y1 = (min(int(edge / scale), side - 1) for edge, side in zip(window[:2], (width, height), strict=True))
+    x2, y2 = max(x1 + 1, round(window[2] / scale)), max(y1 + 1, round(window[3] / scale))
+    return pixels[y1:y2, x1:x2], from_pixels @ np.array([[1, 0, x1], [0, 1, y1], [0, 0, 1]])
 
 
 def _upright(pixels, matrix, size, color, fill) -> tuple[np.ndarray, np.ndarray]:

@@ -59,13 +59,13 @@ def aligned(image: np.ndarray, size: tuple[int, int], name: str, stretch: bool =
     Args:
         image: (H, W, 3) uint8.
         size: (height, width) that the network takes.
-        name: of the picture, for the message.
+        name: of the picture, for the message; none: it names nothing.
         stretch: resize a picture of another size instead of refusing it.
 
     Raises:
         DataError: another size.
     """
     if image.shape[:2] != size and not stretch:
-        expected = f"expected an aligned face of {size[0]}x{size[1]} pixels, received {image.shape[0]}x{image.shape[1]}"
-        raise DataError(f"{name}: {expected}: align it with tools/align_faces.py, or ask for a resize")
+        expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {image.shape[1]}x{image.shape[0]}"
+        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or ask for a resize")
     return resize(image, size)

@@ -72,30 +72,36 @@ class RecordFile:
 
     def labels(self) -> np.ndarray:
         """(N,) int64 labels of all pictures, looked up without reading the pictures."""
-        words = np.memmap(self.path, "<u4", "r", shape=(self._size // 4,))
-        offsets = self._offsets[self._images.start : self._images.stop]
-        found = np.empty(len(offsets), np.int64)
-        for start in range(0, len(offsets), CHUNK):
-            at = offsets[start : start + CHUNK] // 4
-            magic, word, flag, one, first = (words[np.minimum(at + step, len(words) - 1)] for step in (0, 1, 2, 3, 8))
-            label = np.where(flag > 0, first, one).astype("<u4").view("<f4")
-            length = word & LENGTH
-            plain = (
-                (magic == MAGIC) & (word >> 29 == WHOLE) & (length >= HEADER.size + 4 * (flag > 0)) & (at * 4 + 8 + length <= self._size)
-            )
-            plain &= (label >= 0) & (label < 1 << 31) & (label == np.floor(label))
-            found[start : start + CHUNK] = np.where(plain, label, -1)
+        found = np.empty(len(self), np.int64)
+        for start in range(0, len(self), CHUNK):
+            first, _, count = self._glance(self._images[start : start + CHUNK])
+            plain = (count > 0) & (first >= 0) & (first < 1 << 31) & (first == np.floor(first))
+            found[start : start + CHUNK] = np.where(plain, first, -1)
             for i in np.flatnonzero(~plain):  # cut into parts, or something is wrong with it
                 found[start + i] = self[int(start + i)][1]
         return found
 
     def ranges(self) -> np.ndarray:
         """(identities, 2) the pictures, from and up to, of each identity as the layout tells; (0, 2) where it does not."""
-        found = [self._parsed(at)[0] for at in self.identities]
-        for at, labels in zip(self.identities, found, strict=True):
+        first, last, count = self._glance(self.identities)
+        good = (count >= 2) & (first >= 1) & (first <= last) & (last <= len(self) + 1)
+        for i in np.flatnonzero(~good):
+            at = self.identities[int(i)]
+            labels = self._parsed(at)[0]
             if len(labels) < 2 or not 1 <= labels[0] <= labels[1] <= len(self) + 1:
                 raise DataError(f"{self._named(at)}: expected the first and last record of an identity, received {labels}")
-        return np.array([labels[:2] for labels in found], np.int64).reshape(-1, 2) - 1
+            first[i], last[i] = labels[:2]
+        return np.stack([first, last], axis=1).astype(np.int64) - 1
+
+    def _glance(self, records: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First and second label of records, and how many they have: 0 where a record is in parts, cut or damaged."""
+        words = np.memmap(self.path, "<u4", "r", shape=(self._size // 4,))
+        at = self._offsets[records.start : records.stop] // 4
+        magic, word, flag, one, first, second = (words[np.minimum(at + step, len(words) - 1)] for step in (0, 1, 2, 3, 8, 9))
+        length, count = (word & LENGTH).astype(np.int64), np.maximum(flag, 1)
+        whole = (magic == MAGIC) & (word >> 29 == WHOLE) & (at * 4 + HEAD.size + length <= self._size)
+        count[~(whole & (length >= HEADER.size + 4 * flag.astype(np.int64)))] = 0
+        return np.where(flag > 0, first, one).view("<f4"), second.view("<f4"), count
 
     def _layout(self) -> tuple[range, range]:
         """Positions of the pictures and of the identities, by record 0."""

@@ -59,7 +59,7 @@ class IdentityBatches:
         labels = getattr(dataset, "labels", None)
         if labels is None:
             raise ValueError(f"IdentityBatches: expected a data set of identities, received {type(dataset).__name__}")
-        people = len(np.unique(labels))
+        people = np.count_nonzero(np.bincount(labels))
         if people < self.identities:
             raise ValueError(f"IdentityBatches: expected at least {self.identities} identities in the data set, received {people}")
         return max(1, len(labels) // self.group) * self.group
@@ -70,7 +70,8 @@ class IdentityBatches:
         rng = np.random.default_rng([seed, epoch])
         shuffled = rng.permutation(len(dataset.labels))
         by_person = shuffled[np.argsort(dataset.labels[shuffled], kind="stable")]
-        counts = np.unique(dataset.labels, return_counts=True)[1]
+        counts = np.bincount(dataset.labels)
+        counts = counts[counts > 0]
         first = np.cumsum(counts) - counts
         a_round = len(counts) // self.identities  # batches
         rounds = -(-batches // a_round)

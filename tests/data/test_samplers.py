@@ -107,3 +107,17 @@ def test_what_cannot_be_sampled_is_refused(make, message):
     with pytest.raises(ValueError) as refusal:
         make()
     assert str(refusal.value) == message
+
+
+def test_workers_read_records_as_the_training_process_does(tmp_path):
+    from ppface.data import RecordIdentities, SyntheticIdentities
+    from ppface.data.identity_convert import convert
+
+    convert(SyntheticIdentities(4, 3, size=(32, 32)), tmp_path / "x.rec")
+    data, sampler = RecordIdentities(str(tmp_path / "x.rec"), size=(32, 32)), IdentityBatches(2, 2)
+    here, there = (
+        list(Loader(data, [], batch_size=4, seed=1, rank=0, world=1, sampler=sampler, workers=workers).stream(0, 4)) for workers in (0, 1)
+    )
+    for one, two in zip(here, there, strict=True):
+        assert one.names == two.names and one.arrays["label"].tolist() == two.arrays["label"].tolist()
+        np.testing.assert_array_equal(one.arrays["image"], two.arrays["image"])

@@ -106,9 +106,7 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
 def _refusals(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file becomes one line that names the file and the reason."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and large pictures; what matters is raised below
-            yield
+        yield
     except DataError:
         raise
     except FileNotFoundError:
@@ -121,6 +119,15 @@ def _refusals(name: str) -> Iterator[None]:
         raise DataError(f"{name}: broken picture: {error or type(error).__name__}") from None
 
 
+@contextmanager
+def _pillow_opens(file: IO[bytes]) -> Iterator[Image.Image]:
+    """Pillow without its warnings of damaged EXIF and large pictures: what matters is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
 def _not_empty(file: io.BufferedReader, name: str) -> io.BufferedReader:
     if not file.peek(1):
         raise DataError(f"{name}: an empty file, expected a picture")
@@ -129,7 +136,7 @@ def _not_empty(file: io.BufferedReader, name: str) -> io.BufferedReader:
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, int], int]:
     """Upright (height, width) and EXIF orientation."""
-    with Image.open(file, formats=FORMATS) as header:
+    with _pillow_opens(file) as header:
         size, orientation = _believable(header.height, header.width), _orientation(header)
     return (size[::-1] if orientation > 4 else size), orientation
 
@@ -169,7 +176,7 @@ def _jpeg(data: bytes, reduce: int) -> np.ndarray:
 
 def _pillow(data: bytes) -> np.ndarray:
     """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _pillow_opens(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if image.mode == "F":

@@ -2,6 +2,7 @@
 
 from ppface.data.identity_folder import IdentityFolder
 from ppface.data.identity_list import IdentityList
+from ppface.data.identity_subset import IdentitySubset
 from ppface.data.loader import Loader
 from ppface.data.record_identities import RecordIdentities
 from ppface.data.retinaface_labels import RetinaFaceLabels
@@ -16,6 +17,7 @@ __all__ = [
     "IdentityBatches",
     "IdentityFolder",
     "IdentityList",
+    "IdentitySubset",
     "Loader",
     "RecordIdentities",
     "RetinaFaceLabels",

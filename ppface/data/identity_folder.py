@@ -36,10 +36,12 @@ class IdentityFolder(Identities):
     def __init__(self, root: str, size: tuple[int, int] = (112, 112), resize: bool = False):
         super().__init__(size, resize)
         self.root = str(label_files.folder(Path(root), "IdentityFolder", ADVICE))
-        self.class_names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+        try:
+            self.class_names, found = _people(self.root)
+        except OSError as error:
+            raise DataError(f"IdentityFolder: cannot look into {error.filename}: {error.strerror}") from None
         if not self.class_names:
             raise DataError(f"IdentityFolder: no folder in {root}: {ADVICE}")
-        found = [sorted(_pictures(self.root, person)) for person in self.class_names]
         empty = [person for person, pictures in zip(self.class_names, found, strict=True) if not pictures]
         if empty:
             also = f" ({len(empty) - 1} other folders neither)" if len(empty) > 1 else ""
@@ -50,6 +52,12 @@ class IdentityFolder(Identities):
 
     def name(self, index: int) -> str:
         return f"{self.root}/{self.files[index]}"
+
+
+def _people(root: str) -> tuple[list[str], list[list[str]]]:
+    """The folders under root, and the pictures of each."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    return names, [sorted(_pictures(root, name)) for name in names]
 
 
 def _pictures(root: str, folder: str) -> Iterator[str]:

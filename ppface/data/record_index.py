@@ -13,6 +13,7 @@ MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits of continuation flag and 29 of length
 LENGTH = (1 << 29) - 1
 CHUNK = 4 << 20  # bytes of .idx parsed at once
+LINE = 100  # no line is longer
 
 
 def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +36,7 @@ def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
-                pairs = _pairs(chunk + file.readline(), path, line)
+                pairs = _pairs(chunk + file.readline(LINE), path, line)
                 keys.append(pairs[:, 0].copy())
                 offsets.append(pairs[:, 1].copy())
                 line += len(pairs)

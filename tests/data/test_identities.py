@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import IdentityFolder, IdentityList, RecordIdentities, Subset, SyntheticIdentities
+from ppface.data import IdentityFolder, IdentityList, IdentitySubset, RecordIdentities, Subset, SyntheticFaces, SyntheticIdentities
 from ppface.data.pipeline import Pipeline
 from ppface.data.record_writer import RecordWriter
 
@@ -80,6 +80,25 @@ def test_other_sizes_are_refused_or_resized(root):
 def test_a_slice_keeps_labels_and_facts(root):
     part = Subset(IdentityFolder(str(root)), start=2)
     assert part.labels.tolist() == [1, 2, 2, 2] and part.facts() == {"class_num": 3} and part[0]["label"] == 1
+
+
+def test_people_held_out_are_counted_anew_and_nobody_is_on_both_sides(root):
+    data = IdentityFolder(str(root))
+    for cut in ({"stop": 1}, {"start": -1}, {"every": 2}, {"start": 1, "every": 5}):
+        held, rest = IdentitySubset(data, **cut), IdentitySubset(data, **cut, rest=True)
+        assert sorted(held.class_names + rest.class_names) == data.class_names and len(held) + len(rest) == 6
+        for part in (held, rest):
+            assert part.facts() == {"class_num": len(part.class_names)} == {"class_num": len(set(part.labels.tolist()))}
+            for i in range(len(part)):
+                sample = part[i]
+                assert f"/{part.class_names[sample['label']]}/" in part.name(i) == sample["picture"].name
+                assert sample["label"] == part.labels[i]
+    with pytest.raises(DataError, match=r"^IdentitySubset: nobody is left of 3 by start=3, stop=None, every=1, rest=False$"):
+        IdentitySubset(data, start=3)
+    with pytest.raises(ValueError, match=r"^IdentitySubset: expected every >= 1, received 0$"):
+        IdentitySubset(data, every=0)
+    with pytest.raises(ValueError, match=r"^IdentitySubset: expected a data set of identities, received SyntheticFaces$"):
+        IdentitySubset(SyntheticFaces(2))
 
 
 def test_records_without_record_0_say_their_identities_by_their_labels(record):

@@ -127,3 +127,46 @@ def test_real_people_as_records(shared_data, tmp_path):
     source = open_identities(shared_data / "orl" / "images")
     convert(source, tmp_path / "orl.rec")
     assert contents(open_identities(tmp_path / "orl.rec")) == contents(source)
+
+
+def wrong_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    return ["empty"], "IdentityFolder: no folder in {0}/empty: expected root/person/pictures, one folder a person"
+
+
+def wrong_person(tmp_path):
+    (tmp_path / "faces" / "person 99").mkdir()
+    return ["faces"], "IdentityFolder: no picture in {0}/faces/person 99: remove the folder, or fill it"
+
+
+def wrong_list(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
+    return ["list.txt"], "{0}/list.txt: no picture of identity 1; expected at least one of each of 0..2"
+
+
+def wrong_record(tmp_path):
+    convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
+    (tmp_path / "x.rec").write_bytes((tmp_path / "x.rec").read_bytes()[:-1])
+    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is cut"
+
+
+def wrong_index(tmp_path):
+    convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
+    (tmp_path / "x.idx").write_text("0\t0\n1\t900000000\n")
+    size = (tmp_path / "x.rec").stat().st_size
+    reason = f"expected multiples of 4 that lie in the {size} bytes of x.rec, received 900000000 on line 2"
+    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is cut, or this index belongs to another file"
+
+
+def wrong_label(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
+    data = f"{{name: IdentityList, root: {tmp_path}, list_file: list.txt, class_num: 2}}"
+    (tmp_path / "c.yml").write_text(f"train: {{dataset: {data}, transforms: [], batch_size: 2}}\n")
+    return ["-c", "c.yml"], "{0}/list.txt:2: expected a label under class_num=2, received 2"
+
+
+@pytest.mark.parametrize("case", [wrong_folder, wrong_person, wrong_list, wrong_record, wrong_index, wrong_label])
+def test_wrong_data_is_one_line_and_exit_code_3(case, faces, tmp_path, run_tool):
+    arguments, message = case(tmp_path)
+    done = run_tool(INFO, *arguments[:-1], tmp_path / arguments[-1])
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", f"error: {message.format(tmp_path)}\n")

@@ -6,7 +6,7 @@ from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.identities import Identities, count_classes
 from ppface.data.images import Picture
-from ppface.data.recordio import RecordFile
+from ppface.data.recordio import EXACT, RecordFile
 
 
 @register("dataset")
@@ -38,7 +38,7 @@ class RecordIdentities(Identities):
         if len(ranges) == 0:
             self.class_num = count_classes(self.labels, path, class_num)
             return
-        empty = np.flatnonzero(ranges[:, 0] == ranges[:, 1])
+        empty = np.flatnonzero((ranges[:, 0] == ranges[:, 1]) & (ranges[:, 1] < EXACT))
         if len(empty):
             raise DataError(f"{path}: no picture of identity {empty[0]}; expected at least one of each of 0..{len(ranges) - 1}")
         self.class_num = len(ranges) if class_num is None else class_num

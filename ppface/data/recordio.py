@@ -12,8 +12,8 @@ from ppface.core.errors import DataError
 from ppface.data.record_index import HEAD, LENGTH, MAGIC, read_index, scan
 
 HEADER = struct.Struct("<IfQQ")  # flag: how many float32 labels follow, 0: `label` holds it; label; id; second id
-PICTURES = (b"\xff\xd8\xff", b"\x89PNG")
 WHOLE, FIRST, MIDDLE, LAST = range(4)  # continuation flags: a record is cut where its bytes hold the magic number
+EXACT = 1 << 24  # from here on float32, which the layout counts in, leaves out numbers
 CHUNK = 1 << 18  # records whose labels are looked up at once
 log = logging.getLogger("ppface")
 
@@ -82,13 +82,17 @@ class RecordFile:
         return found
 
     def ranges(self) -> np.ndarray:
-        """(identities, 2) the pictures, from and up to, of each identity as the layout tells; (0, 2) where it does not."""
+        """(identities, 2) the pictures, from and up to, of each identity as the layout tells; (0, 2) where it does not.
+
+        Beyond EXACT pictures the layout's numbers, and so these, may be off by two.
+        """
         first, last, count = self._glance(self.identities)
-        good = (count >= 2) & (first >= 1) & (first <= last) & (last <= len(self) + 1)
+        end = len(self) + 1 + 2 * (len(self) >= EXACT)
+        good = (count >= 2) & (first >= 1) & (first <= last) & (last <= end)
         for i in np.flatnonzero(~good):
             at = self.identities[int(i)]
             labels = self._parsed(at)[0]
-            if len(labels) < 2 or not 1 <= labels[0] <= labels[1] <= len(self) + 1:
+            if len(labels) < 2 or not 1 <= labels[0] <= labels[1] <= end:
                 raise DataError(f"{self._named(at)}: expected the first and last record of an identity, received {labels}")
             first[i], last[i] = labels[:2]
         return np.stack([first, last], axis=1).astype(np.int64) - 1
@@ -106,14 +110,14 @@ class RecordFile:
     def _layout(self) -> tuple[range, range]:
         """Positions of the pictures and of the identities, by record 0."""
         labels, data = self._parsed(0)
-        if len(labels) < 2 or data.startswith(PICTURES):
+        if len(labels) < 2 or data:
             return range(len(self._offsets)), range(0)
         keys = np.arange(len(self._offsets)) if self._keys is None else self._keys
         a, b = (int(label) if np.isfinite(label) else -1 for label in labels[:2])
         if a < 2:
             raise DataError(f"{self._named(0)}: expected how many pictures follow, received the labels {labels[:2]}")
         stop, end = (int(np.searchsorted(keys, key)) for key in (a, b))
-        if stop != a and a < 1 << 24:  # from there on float32 cannot hold every number
+        if stop != a and a < EXACT:
             raise DataError(f"{self._named(0)}: expected {a - 1} pictures as it says, received {stop - 1} in the index: is it cut?")
         return range(1, stop), range(stop, end) if end - stop == b - a else range(0)
 
@@ -159,6 +163,8 @@ class RecordFile:
         return f"{self.path}: record {at if self._keys is None else self._keys[at]}"
 
     def _open(self) -> None:
+        if self.path.is_dir():
+            raise DataError(f"{self.path}: expected a .rec file, received a folder")
         try:
             self._descriptor = os.open(self.path, os.O_RDONLY)
             self._size = os.fstat(self._descriptor).st_size

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.data import record_index
+from ppface.data import record_index, recordio
 from ppface.data.record_writer import RecordWriter
 from ppface.data.recordio import RecordFile
 
@@ -80,6 +80,21 @@ def test_without_record_0_every_record_is_a_picture(pictures, tmp_path):
 def test_labels_may_be_arrays_whose_first_counts(pictures, tmp_path):
     read = RecordFile(write(tmp_path / "arrays.rec", [record([float(label), 7.0, 9.0], data) for data, label in pictures]))
     assert [read[i] for i in range(len(read))] == pictures and read.labels().tolist() == [label for _, label in pictures]
+
+
+def test_a_folder_is_no_record_file(tmp_path):
+    with pytest.raises(DataError) as refusal:
+        RecordFile(tmp_path)
+    assert str(refusal.value) == f"{tmp_path}: expected a .rec file, received a folder"
+
+
+def test_numbers_that_float32_cannot_hold_do_not_stop_a_large_file(faces, monkeypatch):
+    """Glint360K has 17 million pictures: its ranges are rounded. Here every number from 4 on may be."""
+    monkeypatch.setattr(recordio, "EXACT", 4)
+    changed(faces, offset_of(faces, 10) + 32, struct.pack("<ff", 8.0, 9.0))
+    assert RecordFile(faces).ranges().tolist() == [[0, 3], [3, 5], [7, 8]]
+    changed(faces, 32, struct.pack("<f", 9.0))
+    assert len(RecordFile(faces)) == 8  # one too many: the first identity, which is a broken picture
 
 
 def test_a_record_0_that_counts_identities_instead_of_ranges(pictures, tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ppface.core.config import parse
 from ppface.core.errors import ConfigError, DataError
-from ppface.core.spec import resolve
+from ppface.core.spec import load_config, resolve
 from ppface.evaluators import Verification
 from ppface.evaluators.verification import evaluate
 from ppface.ops.resize import TestSize
@@ -160,6 +160,26 @@ def test_mistakes_in_the_config_are_named_with_their_line(faces, more, sets, mes
     with pytest.raises(ConfigError) as error:
         built(faces[0], more, sets.replace("FOLDER", str(faces[0])))
     assert str(error.value) == message
+
+
+def test_an_export_is_judged_by_tools_eval(toy_export, toy_embedder, run_tool, tmp_path):
+    import shutil
+
+    folder = tmp_path / "export"
+    shutil.copytree(toy_export, folder)
+    people = "{name: SyntheticIdentities, identities: 4, images: 3, size: [32, 32]}"
+    (folder / "config.yml").write_text(f"""
+evaluators:
+- name: Verification
+  resize: true
+  sets: {{drawn: {{name: DrawnPairs, dataset: {people}, count: 20, folds: 2}}}}
+""")
+    done = run_tool("tools/eval.py", folder)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((folder / "evaluation.json").read_text())["metrics"]
+    live = dict(load_config(folder / "config.yml")["evaluators"][0]()(toy_embedder.predictor()))
+    assert metrics == pytest.approx(live, abs=1e-3)
+    assert done.stdout.splitlines()[0] == f"drawn/accuracy            {metrics['drawn/accuracy']:.4f}"
 
 
 def test_lfw_of_raw_pixels_is_what_literal_loops_say(shared_data):

@@ -6,7 +6,8 @@ A set has `len` (distinct pictures), `picture(i)`, `first` and `second` (N,) pic
 
 from ppface.data.pairs.bin_pairs import BinPairs
 from ppface.data.pairs.cfp_pairs import CfpPairs
+from ppface.data.pairs.drawn_pairs import DrawnPairs
 from ppface.data.pairs.lfw_pairs import LfwPairs
 from ppface.data.pairs.pair_list import PairList
 
-__all__ = ["BinPairs", "CfpPairs", "LfwPairs", "PairList"]
+__all__ = ["BinPairs", "CfpPairs", "DrawnPairs", "LfwPairs", "PairList"]

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data.pairs import BinPairs, CfpPairs, LfwPairs, PairList
+from ppface.data.images import Picture
+from ppface.data.pairs import BinPairs, CfpPairs, DrawnPairs, LfwPairs, PairList
 
 LFW = "2\t1\nAnn\t1\t2\nAnn\t1\tBob_Lee\t3\nBob_Lee\t3\t4\nBob_Lee\t4\tAnn\t2\n"
 
@@ -189,6 +190,54 @@ def test_a_hostile_bin_runs_nothing(tmp_path):
     path = binary(tmp_path, [Command()], [True])
     assert refused(BinPairs, path) == f"{path}: expected bytes and bools alone, but the file wants posix.system; it was not loaded"
     assert not (tmp_path / "witness").exists()
+
+
+class People:
+    """A data set of identities whose pictures are grey as their number."""
+
+    def __init__(self, labels):
+        self.labels = np.array(labels)
+
+    def name(self, index):
+        return f"picture {index}"
+
+    def __getitem__(self, index):
+        return {"picture": Picture.of(np.full((4, 4, 3), index, np.uint8)), "label": self.labels[index]}
+
+
+def test_drawn_pairs_are_half_same_and_all_different_pictures():
+    people = People([7, 2, 2, 7, 2, 0, 9, 9])  # 0 has one picture
+    pairs = DrawnPairs(people, count=400, folds=4, seed=1)
+    assert pairs.issame.sum() == 200 and pairs.folds == 4
+    for one, two, same in greys(pairs):
+        assert one != two
+        assert (people.labels[one] == people.labels[two]) == same
+    assert {pair[:2] for pair in greys(pairs) if pair[2]} == {
+        (0, 3),
+        (3, 0),
+        (1, 2),
+        (2, 1),
+        (1, 4),
+        (4, 1),
+        (2, 4),
+        (4, 2),
+        (6, 7),
+        (7, 6),
+    }
+    assert len(pairs) == 8 and pairs.picture(5).name == "picture 5"
+    assert greys(DrawnPairs(people, count=400, folds=4, seed=1)) == greys(pairs) != greys(DrawnPairs(people, count=400, folds=4, seed=2))
+
+
+def test_mistakes_in_drawn_pairs_are_named():
+    told = "DrawnPairs: expected two people, one of them with two pictures; received "
+    assert refused(DrawnPairs, People([0, 0, 0]), 20) == told + "1, 1 with two"
+    assert refused(DrawnPairs, People([0, 1, 2]), 20) == told + "3, 0 with two"
+    with pytest.raises(
+        ValueError, match="DrawnPairs: expected folds of at least 2, two pairs a fold and .*, received folds=10, count=19, seed=0"
+    ):
+        DrawnPairs(People([0, 0, 1]), 19)
+    with pytest.raises(ValueError, match="DrawnPairs: expected a data set of identities, received list, which has no labels"):
+        DrawnPairs([], 20)
 
 
 def test_the_real_protocols(shared_data):

@@ -98,9 +98,7 @@ def test_a_closed_eye_shows_no_iris():
 
 def test_a_portrait_of_the_same_person_differs_by_background_only_outside_of_the_head():
     identity = Identity.draw(0, 4)
-    first, second = (
-        draw_portrait(identity, Pose(yaw=15), Light(), Expression(), 112, np.random.default_rng(seed)) for seed in (0, 1)
-    )
+    first, second = (draw_portrait(identity, Pose(yaw=15), Light(), Expression(), 112, np.random.default_rng(seed)) for seed in (0, 1))
     x1, y1, x2, y2 = first.box.astype(int)
     middle = slice((y1 + y2) // 2, y2 - 12), slice(x1 + 20, x2 - 20)
     assert first.image.shape == (112, 112, 3) and not first.occlusion.any()

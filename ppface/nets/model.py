@@ -76,7 +76,8 @@ class FaceModel(nn.Layer):
         features = self.backbone(self.input(batch["image"]))
         if self.neck is not None:
             features = self.neck(features)
-        return self.head(features, *(batch.get(key) for key in self.head.takes))
+        named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
+        return named(features, *(batch.get(key) for key in self.head.takes))
 
     def infer(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: what `post` makes of the outputs, else the outputs."""

@@ -12,7 +12,10 @@ from ppface.nets.backbones import AdaFace_IR_18, AdaFace_IR_SE_50, MobileFaceNet
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, Whiten
 from ppface.nets.weights import load_weights
 
-FAMILY = [name for name in backbones.__all__ if name.startswith("AdaFace_IR")]
+FAMILY = [
+    "AdaFace_IR_18", "AdaFace_IR_34", "AdaFace_IR_50", "AdaFace_IR_101", "AdaFace_IR_152", "AdaFace_IR_200",
+    "AdaFace_IR_SE_50", "AdaFace_IR_SE_101", "AdaFace_IR_SE_152", "AdaFace_IR_SE_200",
+]  # fmt: skip
 
 
 def trained(model) -> int:

@@ -1,5 +1,7 @@
 """The recognition backbones: sizes from the literature, published names and outputs against a plain forward, and the fast layers."""
 
+import json
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -226,3 +228,24 @@ def test_arguments_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("backbone", "parameters", "macs"),
+    [("MobileFaceNet", 1_003_136, 2.2e8), ("AdaFace_IR_18", 24_020_000, 2.62e9), ("AdaFace_IR_50", 43_590_000, 6.31e9)],
+)
+def test_the_tool_tells_the_size_of_a_model(backbone, parameters, macs, run_tool, tmp_path):
+    size = 128 if backbone == "MobileFaceNet" else 512
+    (tmp_path / "m.yml").write_text(
+        f"model:\n  input: {{size: [112, 112], mean: [0, 0, 0], std: [1, 1, 1]}}\n  backbone: {{name: {backbone}}}\n"
+        f"  head: {{name: CosMargin, embedding_size: {size}, class_num: 10}}\n"
+    )
+    done = run_tool("tools/model_info.py", "-c", tmp_path / "m.yml", "--json")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads(done.stdout)["parts"]
+    assert parts["backbone"]["parameters"] == pytest.approx(parameters, rel=2e-4)
+    assert parts["backbone"]["macs"] == pytest.approx(macs, rel=0.03)
+    assert parts["head"] == {"parameters": size * 10, "macs": 0}
+    assert parts["total"]["parameters"] == parts["backbone"]["parameters"] + size * 10
+    table = run_tool("tools/model_info.py", "-c", tmp_path / "m.yml").stdout.splitlines()
+    assert table[0].split() == ["112x112", "parameters", "MACs", "(M)"] and table[-1].startswith("total")

@@ -181,3 +181,28 @@ def test_mistakes_are_one_line(toy_export, trial, aligned_faces, run_tool, tmp_p
     assert done.returncode == code, done.stderr
     assert done.stderr.splitlines()[-1] == place(told)
     assert "Traceback" not in done.stderr
+
+
+def test_a_config_with_weights_gives_what_its_export_gives(run_tool, aligned_faces, tmp_path):
+    import paddle
+    from safetensors.numpy import save_file
+
+    from ppface.core.spec import build_model, load_config
+
+    config, weights = tmp_path / "c.yml", tmp_path / "w.safetensors"
+    config.write_text("""
+model:
+  input: {size: [16, 16], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}
+  backbone: {name: MobileFaceNet, embedding_size: 8, input_size: [16, 16]}
+  head: {name: AdaMargin, embedding_size: 8, class_num: 3}
+""")
+    paddle.seed(0)
+    save_file({name: value.numpy() for name, value in build_model(load_config(config)).state_dict().items()}, weights)
+    done = run_tool("tools/export_model.py", "-c", config, "-w", weights, "--out", tmp_path / "export")
+    assert done.returncode == 0, done.stderr
+    for given, out in ((["-c", config, "-w", weights], "live.npy"), ([tmp_path / "export"], "exported.npy")):
+        done = run_tool(TOOL, *given, "-i", aligned_faces, "--out", tmp_path / out)
+        assert done.returncode == 0, done.stderr
+    live, exported = np.load(tmp_path / "live.npy"), np.load(tmp_path / "exported.npy")
+    assert live.shape == (10, 8)
+    np.testing.assert_allclose(exported, live, rtol=1e-3, atol=1e-3)

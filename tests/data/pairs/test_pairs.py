@@ -233,7 +233,7 @@ def test_mistakes_in_drawn_pairs_are_named():
     assert refused(DrawnPairs, People([0, 0, 0]), 20) == told + "1, 1 with two"
     assert refused(DrawnPairs, People([0, 1, 2]), 20) == told + "3, 0 with two"
     with pytest.raises(
-        ValueError, match="DrawnPairs: expected folds of at least 2, two pairs a fold and .*, received folds=10, count=19, seed=0"
+        ValueError, match=r"DrawnPairs: expected folds of at least 2, two pairs a fold and .*, received folds=10, count=19, seed=0"
     ):
         DrawnPairs(People([0, 0, 1]), 19)
     with pytest.raises(ValueError, match="DrawnPairs: expected a data set of identities, received list, which has no labels"):

@@ -8,7 +8,7 @@ from paddle import nn
 
 
 def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
-    """{part of the model: {"parameters", "macs"}} with the "total" last; a margin head works in training alone and has no multiply-adds here.
+    """{part of the model: {"parameters", "macs"}} with the "total" last; margin heads work in training alone and have no multiply-adds.
 
     Args:
         model: takes {"image": (1, 3, H, W) uint8} as FaceModel does.

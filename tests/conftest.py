@@ -85,6 +85,59 @@ def random_weights(config: Path, file: Path, overrides: tuple[str, ...] = ()) ->
 
 
 @pytest.fixture(scope="session")
+def toy_embedder():
+    """A model of aligned faces of 16x16 pixels in evaluation mode: embeddings of 6 numbers and their norm, from random weights."""
+    import paddle
+    from paddle import nn
+
+    from ppface.nets.model import FaceModel, Input
+
+    class Flat(nn.Layer):
+        any_size = False
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.linear, self.out_channels = nn.Conv2D(3, 4, 3, 2, 1), nn.Linear(256, 6), [6]
+
+        def forward(self, x):
+            return self.linear(nn.functional.relu(self.conv(x)).flatten(1))
+
+    class Norm(nn.Layer):
+        takes = ()
+
+        def forward(self, x):
+            return {"embedding": x, "norm": x.norm(axis=1, keepdim=True)}
+
+    paddle.seed(3)
+    model = FaceModel(Input((16, 16), [127.5] * 3, [127.5] * 3), Flat(), lambda in_channels: Norm())
+    model.eval()
+    return model
+
+
+@pytest.fixture(scope="session")
+def toy_export(toy_embedder, tmp_path_factory) -> Path:
+    """The folder of the toy's export."""
+    from ppface.engine import export
+
+    folder = tmp_path_factory.mktemp("toy")
+    export.write(toy_embedder, folder, {})
+    return folder
+
+
+@pytest.fixture
+def aligned_faces(tmp_path) -> Path:
+    """A folder of ten pictures of 16x16 pixels in folders of two people."""
+    from PIL import Image
+
+    rng = np.random.default_rng(4)
+    for i in range(10):
+        file = tmp_path / "faces" / f"person {i // 5}" / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((4, 4, 1))).astype("uint8")).save(file)
+    return tmp_path / "faces"
+
+
+@pytest.fixture(scope="session")
 def make_weights():
     return random_weights
 

@@ -1,7 +1,9 @@
-"""Finds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
+"""Finds or embeds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
 
 python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
 python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+python tools/infer.py output/adaface/20260101-120000 --input aligned/ --json embeddings.json
+python tools/infer.py output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3
 """
 
 import sys
@@ -33,10 +35,7 @@ def main() -> int:
     from ppface import predict
     from ppface.data.images import Picture
 
-    if args.config:
-        find = predict.FaceFinder(predict.load_model(Path(args.config), args.weights, args.override).predictor())
-    else:
-        find = predict.load(args.model, args.weights, threads=args.threads)
+    find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override))
     try:
         return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
     except MediaError as error:

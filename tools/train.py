@@ -31,6 +31,7 @@ def main() -> int:
         return devices.launch([sys.executable, __file__, *sys.argv[1:]], count)
 
     world = devices.World(device, config["seed"])
+    loader = run.open_data(config, world)
     folder = Path(args.resume or "")
     if world.rank == 0 and not args.resume:
         folder = run.new_folder(config, source.stem, args.folder)
@@ -41,7 +42,7 @@ def main() -> int:
         from ppface.predict import weights_file
 
         load_weights(model, weights_file(config["weights"]))
-    trainer = run.assemble(config, world, folder, model)
+    trainer = run.assemble(config, world, folder, model, loader)
     if args.resume:
         trainer.resume(CheckpointFolder(folder / "checkpoints").find("last"))
         if world.rank == 0:

@@ -1,4 +1,4 @@
-"""Runs an exported face detector with paddle.inference: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+"""Runs an exported model, as a face detector, with paddle.inference: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
 
 import os
 import time
@@ -28,15 +28,17 @@ class Face:
         box: (x1, y1, x2, y2) in pixels of the picture.
         score: 0..1.
         landmarks: (K, 2) x, y in pixels of the picture, or None where the model finds none.
+        embedding: (D,) before L2 normalisation, or None where the model makes none.
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: np.ndarray | None = None
+    embedding: np.ndarray | None = None
 
 
-class FaceDetector:
-    """Finds the faces of pictures. Not for several threads at once: make one a thread.
+class ExportedModel:
+    """An exported model of any kind. Not for several threads at once: make one a thread.
 
     Args:
         folder: what tools/export_model.py wrote: inference.yml, model.json, model.pdiparams.
@@ -44,26 +46,52 @@ class FaceDetector:
         device: "cpu" or "gpu".
 
     Attributes:
+        needs: the outputs that the model must have.
         about: inference.yml as plain values.
         seconds: of the last picture, by part: "pre", "run" and "post".
 
     Raises:
-        ModelError: a folder without these files, or of a format this file does not know.
+        ModelError: a folder without these files, of a format this file does not know, or without these outputs.
     """
+
+    needs: tuple[str, ...] = ()
 
     def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
         folder = Path(folder)
-        files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
-        if not folder.is_dir():
-            raise ModelError(f"{folder}: no such folder; expected one that tools/export_model.py wrote")
-        if missing := [file.name for file in files if not file.is_file()]:
-            raise ModelError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
-        self.about = _described(files[0])
+        self.about = described(folder)
+        if missing := [name for name in self.needs if name not in self.about["outputs"]]:
+            has = ", ".join(self.about["outputs"])
+            raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
         self.seconds: dict[str, float] = {}
         self._names = self.about["outputs"]
-        self._predictor = predictor(files[1], files[2], threads or cores(), device)
+        self._predictor = predictor(folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams", threads or cores(), device)
         self._input = self._predictor.get_input_handle(self.about["input"]["name"])
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
+
+    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """(N, 3, H, W) uint8 RGB -> the model's outputs by name."""
+        self._input.copy_from_cpu(np.ascontiguousarray(pixels))
+        self._predictor.run()
+        return {name: output.copy_to_cpu() for name, output in zip(self._names, self._outputs, strict=True)}
+
+    def test_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""
+        policy = self.about["input"]["test"]
+        mode, size, longest = policy["mode"], policy["size"], policy["max_side"]
+        if mode == "stretch":
+            return size[0], size[1]
+        scale = 1.0
+        if mode != "native":
+            scale = size[0] / (max if mode == "long_side" else min)(height, width)
+        if longest:
+            scale = min(scale, longest / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class FaceDetector(ExportedModel):
+    """Finds the faces of pictures."""
+
+    needs = ("boxes", "scores")
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """(H, W, 3) uint8 RGB (what cv2.imread gives is BGR: turn it round first) -> faces, best first."""
@@ -78,29 +106,31 @@ class FaceDetector:
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 
-    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """(N, 3, H, W) uint8 RGB -> the model's outputs by name, in pixels of this input."""
-        self._input.copy_from_cpu(pixels)
-        self._predictor.run()
-        return {name: output.copy_to_cpu() for name, output in zip(self._names, self._outputs, strict=True)}
-
     def warm_up(self, height: int, width: int, times: int = 2) -> None:
         """Runs empty pictures of this size, so that the first real one does not wait for kernels to be prepared."""
         for _ in range(times):
             self(np.zeros((height, width, 3), np.uint8))
 
-    def test_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""
-        policy = self.about["input"]["test"]
-        mode, size, longest = policy["mode"], policy["size"], policy["max_side"]
-        if mode == "stretch":
-            return size[0], size[1]
-        scale = 1.0
-        if mode != "native":
-            scale = size[0] / (max if mode == "long_side" else min)(height, width)
-        if longest:
-            scale = min(scale, longest / max(height, width))
-        return max(1, round(height * scale)), max(1, round(width * scale))
+
+def described(folder: Path) -> dict[str, Any]:
+    """inference.yml of an export as plain values.
+
+    Raises:
+        ModelError: no export, or one of another format.
+    """
+    files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; expected one that tools/export_model.py wrote")
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise ModelError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
+    try:
+        about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
+        known = about["format"] == 1 and isinstance(about["outputs"], list) and {"name", "test"} <= set(about["input"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise ModelError(f"{files[0]}: expected the description of an exported model in format 1: export the model again")
+    return about
 
 
 def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
@@ -144,17 +174,6 @@ def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, wi
     scores = answer["scores"]
     landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
     return [Face(tuple(boxes[i]), float(scores[i]), landmarks[i]) for i in np.argsort(-scores, kind="stable")]
-
-
-def _described(file: Path) -> dict[str, Any]:
-    try:
-        about = yaml.safe_load(file.read_text(encoding="utf-8"))
-        known = about["format"] == 1 and {"boxes", "scores"} <= set(about["outputs"]) and {"name", "test"} <= set(about["input"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
-        known = False
-    if not known:
-        raise ModelError(f"{file}: expected the description of a face detector in format 1: export the model again")
-    return about
 
 
 def _is_amd() -> bool:

@@ -1,13 +1,16 @@
-"""Finds faces with an exported model, in pictures, folders, videos or from a camera, without ppface.
+"""Finds or embeds faces with an exported model, in pictures, folders, videos or from a camera, or compares two, without ppface.
 
 python deploy/python/infer.py --model export/blazeface --input picture.jpg --output out
 python deploy/python/infer.py --model export/blazeface --input 0 --output out --frames 250
+python deploy/python/infer.py --model export/adaface --input aligned/ --json embeddings.json
+python deploy/python/infer.py --model export/adaface --compare a.jpg b.jpg --threshold 0.3
 """
 
 import argparse
 import sys
 
-from detector import FaceDetector, ModelError
+from detector import ModelError
+from embedder import open_export
 from media import MediaError
 from session import add_options, complain, process
 
@@ -19,7 +22,7 @@ def main() -> int:
     add_options(parser)
     options = parser.parse_args()
     try:
-        return process(FaceDetector(options.model, options.threads, options.device), options)
+        return process(open_export(options.model, options.threads, options.device), options)
     except (MediaError, ModelError) as error:
         return complain(error)
 

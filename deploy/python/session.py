@@ -1,4 +1,4 @@
-"""One run over an input: finds faces frame by frame, draws and writes them, and keeps the time of every part."""
+"""One run over an input: finds or embeds faces frame by frame, draws and writes them, and keeps the time of every part."""
 
 import argparse
 import itertools
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from comparison import compare, embeds
 from drawing import draw
 from media import Frame, MediaError, Writer, frames, read_picture
 
@@ -17,24 +18,28 @@ WARM_UP = 2
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every program that finds faces in files."""
-    parser.add_argument("-i", "--input", required=True, help="a picture, a folder of pictures, a video, or the number of a camera")
-    parser.add_argument("--output", help="folder for the drawn pictures or the drawn video")
+    """The options of every program that finds, embeds or compares faces in files."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-i", "--input", help="a picture, a folder of pictures, a video, or the number of a camera")
+    what.add_argument("--compare", nargs=2, metavar="PICTURE", help="tell how alike two aligned faces are")
+    parser.add_argument("--output", help="folder for the drawn pictures or the drawn video, and for faces.json")
     parser.add_argument("--json", metavar="FILE", help="where to write the faces (default: faces.json in the output folder)")
-    parser.add_argument("--threshold", type=float, default=0.5, help="faces that score less are left out (default: 0.5)")
+    parser.add_argument("--threshold", type=float, help="leave out faces that score less (default: 0.5); to compare: one person above")
+    parser.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
+    parser.add_argument("--resize", action="store_true", help="embed pictures that have not the model's size, stretched")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--repeat", type=int, default=1, help="find the faces of every frame as many times, to measure latency")
     parser.add_argument("--frames", type=int, help="stop after as many frames (a camera has no end)")
 
 
 def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.ndarray] = read_picture, broken: Any = MediaError) -> int:
-    """Runs over the input and prints what was found and how long it took.
+    """Runs over the input and prints what was found and how long it took, or compares two pictures.
 
     Args:
         find: image -> faces, best first; its `seconds` tells the time of the last call by part.
         options: see `add_options`.
         read: reads a picture file.
-        broken: the exceptions by which `read` refuses a picture: it is named and skipped.
+        broken: the exceptions by which `read` and `find` refuse a picture: it is named and skipped.
 
     Returns:
         the exit code: 0, or 3 where a picture was broken.
@@ -42,19 +47,23 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     Raises:
         MediaError: an input or output that cannot be used at all.
     """
+    _set_up(find, options)
+    if options.compare:
+        return compare(find, options, read, broken)
     source = frames(options.input, read)
     source = itertools.chain([next(source)], source)  # an input that is not there is told before anything is written
     write = Writer(options.output, options.input) if options.output else None
-    session = Session(find, options.threshold, max(1, options.repeat), write)
+    session = Session(find, 0.5 if options.threshold is None else options.threshold, max(1, options.repeat), write)
     try:
         for frame in itertools.islice(source, options.frames):
+            name = ""  # a picture that cannot be read is named already
             try:
                 image = frame.read()
-            except broken as error:
-                print(f"skipped: {error}", file=sys.stderr, flush=True)
-                session.refused += 1
-            else:
+                name = f"{frame.name}: "
                 session.take(frame, image)
+            except broken as error:
+                print(f"skipped: {name}{error}", file=sys.stderr, flush=True)
+                session.refused += 1
     except KeyboardInterrupt:  # as a camera's user ends it: what was found is kept
         print("stopped", file=sys.stderr)
     finally:
@@ -65,6 +74,14 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     if session.clock:
         print(table(session.clock))
     return MediaError.exit_code if session.refused else 0
+
+
+def _set_up(find: Any, options: argparse.Namespace) -> None:
+    for name in ("flip", "resize"):
+        if getattr(options, name):
+            if not embeds(find):
+                raise MediaError(f"--{name}: expected a model with the output 'embedding', this one finds faces")
+            setattr(find, name, True)
 
 
 class Session:
@@ -98,7 +115,7 @@ class Session:
         self.records.append(_record(frame, image, faces))
         if frame.number is None:
             print(f"{frame.name}: {len(faces)} face{'s' * (len(faces) != 1)}")
-        if self.write:
+        if self.write and not embeds(self.find):
             self.write(frame, draw(image, faces))
 
 
@@ -124,6 +141,8 @@ def _record(frame: Frame, image: np.ndarray, faces: list) -> dict[str, Any]:
         entry: dict[str, Any] = {"box": [round(value, 2) for value in face.box], "score": round(face.score, 5)}
         if face.landmarks is not None:
             entry["landmarks"] = np.round(face.landmarks, 2).tolist()
+        if face.embedding is not None:
+            entry["embedding"] = [float(f"{value:.7g}") for value in face.embedding]
         described.append(entry)
     numbered = {} if frame.number is None else {"frame": frame.number}
     return {"image": frame.name, **numbered, "size": list(image.shape[:2]), "faces": described}

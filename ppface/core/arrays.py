@@ -1,4 +1,4 @@
-"""Reads weight files into NumPy arrays without running anything that a file might hold."""
+"""Reads weight files, and pictures in pickles, without running anything that a file might hold."""
 
 import pickle
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppface.core.errors import WeightsError
+from ppface.core.errors import DataError, WeightsError
 
 PADDLE_NAMES = "StructuredToParameterName@@"  # a table that paddle.save adds to a state dict
 PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]")
@@ -32,6 +32,39 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     raise WeightsError(f"{path}: expected a file that ends in .safetensors or .pdparams, received {path.suffix or 'no ending'!r}")
 
 
+def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
+    """The content of a `.bin` set of pairs: encoded pictures, two a pair, and for each pair whether they show one person.
+
+    The file is a pickle, of Python 2 or 3, of (list of bytes, list or NumPy array of bool). It may name what NumPy's arrays need, for
+    which plain records stand in; nothing else.
+
+    Raises:
+        DataError: a file that is missing, cut, of another kind, or that wants anything but bytes and bools.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = _Reader(file, path, "bytes and bools", "bytes").load()
+        if not isinstance(content, tuple | list) or len(content) != 2 or not isinstance(content[0], tuple | list):
+            raise DataError(f"{path}: expected a pair of lists, encoded pictures and bools, received {type(content).__name__}")
+        pictures, flags = content
+        if isinstance(flags, _Array):
+            flags = flags.array(path, "the second list").tolist()
+    except DataError:
+        raise
+    except WeightsError as error:
+        raise DataError(str(error)) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot read it ({error.strerror}); expected a .bin set of pairs") from None
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise DataError(f"{path}: not a whole .bin set of pairs ({error}); copy or download it again") from error
+    for values, kind, name in ((pictures, bytes, "first"), (flags, bool, "second")):
+        strange = next((value for value in values if type(value) is not kind), None) if isinstance(values, tuple | list) else values
+        if strange is not None:
+            raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange).__name__}")
+    return list(pictures), np.array(flags, dtype=bool)
+
+
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -45,7 +78,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         try:
-            content = _Reader(file, path).load()
+            content = _Reader(file, path, "arrays").load()
         except WeightsError:
             raise
         except Exception as error:  # a damaged pickle can fail in any way
@@ -62,11 +95,11 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
 class _Type:
     """Stands for numpy.dtype: remembers the code and the byte order."""
 
-    def __init__(self, code: str, *_: object):
-        self.code, self.order = code, "|"
+    def __init__(self, code: str | bytes, *_: object):
+        self.code, self.order = code if isinstance(code, str) else code.decode("latin1"), "|"  # Python 2 writes bytes
 
     def __setstate__(self, state: tuple) -> None:
-        self.order = state[1]
+        self.order = state[1] if isinstance(state[1], str) else state[1].decode("latin1")
 
 
 class _Array:
@@ -77,6 +110,12 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         self.state = state
+
+    @classmethod
+    def from_buffer(cls, data: bytes, kind: _Type, shape: tuple, order: str) -> "_Array":
+        made = cls()
+        made.state = (1, shape, kind, order == "F", data)
+        return made
 
     def array(self, path: Path, name: str) -> np.ndarray:
         try:
@@ -89,8 +128,11 @@ class _Array:
             raise WeightsError(f"{path}: {name}: damaged array ({error}); copy or download the file again") from error
 
 
-class _Reader(pickle.Unpickler):
-    """An unpickler that knows the globals below and no others."""
+class _Reader(pickle._Unpickler):
+    """An unpickler that knows the globals below and no others.
+
+    It is the one in Python: the one in C makes room for any memo number that a file names, so that ten bytes take 30 GB.
+    """
 
     allowed = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -98,15 +140,19 @@ class _Reader(pickle.Unpickler):
     }
     for package in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"):
         allowed |= {(package, "ndarray"): _Array, (package, "dtype"): _Type, (package, "_reconstruct"): _Array}
+    for package in ("numpy.core.numeric", "numpy._core.numeric"):
+        allowed |= {(package, "_frombuffer"): _Array.from_buffer}  # how protocol 5 writes arrays
 
-    def __init__(self, file, path: Path):
-        super().__init__(file)
-        self.path = path
+    def __init__(self, file, path: Path, expected: str, encoding: str = "ASCII"):
+        super().__init__(file, encoding=encoding)
+        self.path, self.expected = path, expected
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self.allowed:
-            raise WeightsError(f"{self.path}: expected arrays alone, but the file wants {module}.{name}; it was not loaded")
+            raise WeightsError(f"{self.path}: expected {self.expected} alone, but the file wants {module}.{name}; it was not loaded")
         return self.allowed[module, name]
 
     def persistent_load(self, pid: object) -> object:
-        raise WeightsError(f"{self.path}: expected arrays alone, but the file refers to something outside itself; it was not loaded")
+        raise WeightsError(
+            f"{self.path}: expected {self.expected} alone, but the file refers to something outside itself; it was not loaded"
+        )

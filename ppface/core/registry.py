@@ -19,7 +19,9 @@ PACKAGES = {  # kind -> the package that imports every component of that kind
     "loader": "ppface.data",
     "trainer": "ppface.engine.trainer",
     "dataset": "ppface.data",
+    "sampler": "ppface.data",
     "transform": "ppface.data.transforms",
+    "pairs": "ppface.data.pairs",
     "evaluator": "ppface.evaluators",
     "augmented_test": "ppface.evaluators",
 }

@@ -86,9 +86,7 @@ class Spec:
             mark = known[name].supplied if name in known else None
             if mark is None:
                 continue
-            if name in values_ and values_[name] != value:
-                written = f"{self.arguments[name].origin}: {self._at(name)}"
-                raise ConfigError([f"{written}: expected {value!r} (supplied {mark.by}), received {values_[name]!r}"])
+            self._agree(name, value, mark)
             values_[name] = value
         for name, parameter in known.items():
             if name not in values_ and parameter.default is inspect.Parameter.empty:
@@ -98,6 +96,28 @@ class Spec:
             return self.target(**values_)
         except ValueError as error:
             raise ConfigError([f"{self.origin}: {self.path}: {error}"]) from error
+
+    def supply(self, facts: dict[str, Any]) -> None:
+        """Writes facts into the parameters, here and below, that are supplied but may be written: then `plain()` holds them too.
+
+        Raises:
+            ConfigError: the config says otherwise.
+        """
+        known = parameters(self.target)
+        for name, parameter in known.items():
+            if name in facts and parameter.supplied and parameter.writable:
+                self._agree(name, facts[name], parameter.supplied)
+                self.arguments[name] = Argument(facts[name], Origin(f"supplied {parameter.supplied.by}"))
+        self.arguments = {name: self.arguments[name] for name in known if name in self.arguments}
+        for argument in self.arguments.values():
+            for spec in _nested(argument.value):
+                spec.supply(facts)
+
+    def _agree(self, name: str, value: Any, mark: Supplied) -> None:
+        argument = self.arguments.get(name)
+        if argument is not None and argument.value != value:
+            written = f"{argument.origin}: {self._at(name)}"
+            raise ConfigError([f"{written}: expected {value!r} (supplied {mark.by}), received {argument.value!r}"])
 
     def __getitem__(self, name: str) -> Any:
         """The checked value of one argument: `config["model"]["backbone"]`."""
@@ -120,6 +140,14 @@ def _built(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _built(item) for key, item in value.items()}
     return value
+
+
+def _nested(value: Any) -> list[Spec]:
+    """The calls in a value, not those below them."""
+    if isinstance(value, Spec):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [spec for item in items for spec in _nested(item)]
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -29,9 +30,9 @@ class Picture:
         size: (height, width) in pixels, upright (EXIF orientation applied).
     """
 
-    def __init__(self, name: str, size: tuple[int, int], pixels: np.ndarray | None = None, orientation: int = 1):
+    def __init__(self, name: str, size: tuple[int, int], pixels: np.ndarray | None = None, orientation: int = 1, data: bytes | None = None):
         self.name, self.size = name, size
-        self._pixels, self._orientation = pixels, orientation
+        self._pixels, self._orientation, self._data = pixels, orientation, data
 
     @classmethod
     def of(cls, array: np.ndarray, name: str = "array") -> "Picture":
@@ -48,12 +49,26 @@ class Picture:
             DataError: no such file, not a picture, or a picture too large to be meant.
         """
         name = os.fspath(path)
-        with _refusals(name), Path(name).open("rb") as file, Image.open(_not_empty(file, name), formats=FORMATS) as header:
-            width, height = header.size
-            if height * width > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            orientation = _orientation(header)
-        return cls(name, (width, height) if orientation > 4 else (height, width), orientation=orientation)
+        with _refusals(name), Path(name).open("rb") as file:
+            size, orientation = _header(_not_empty(file, name))
+        return cls(name, size, orientation=orientation)
+
+    @classmethod
+    def encoded(cls, data: bytes, name: str) -> "Picture":
+        """The bytes of a picture file that lie in memory: reads their header only.
+
+        Raises:
+            DataError: not a picture, or a picture too large to be meant.
+        """
+        with _refusals(name):
+            if not data:
+                raise DataError(f"{name}: no bytes, expected a picture")
+            if data.startswith(JPEG_START) and b"Exif\0" not in data:  # Pillow would take half as long as the decoding
+                height, width = simplejpeg.decode_jpeg_header(data)[:2]
+                size, orientation = _believable(height, width), 1
+            else:
+                size, orientation = _header(io.BytesIO(data))
+        return cls(name, size, orientation=orientation, data=data)
 
     def decode(self, reduce: int = 1) -> np.ndarray:
         """All pixels as uint8 RGB, `reduce` (1, 2, 4 or 8) times smaller in each direction (rounded up); small JPEGs cost less to decode.
@@ -69,7 +84,7 @@ class Picture:
             return shrink(self._pixels, reduce)
         in_decoder = reduce if self._orientation == 1 else 1  # a turned picture would begin with its partial pixels
         with _refusals(self.name):
-            data = Path(self.name).read_bytes()
+            data = Path(self.name).read_bytes() if self._data is None else self._data
             pixels = _jpeg(data, in_decoder) if data.startswith(JPEG_START) else shrink(_pillow(data), in_decoder)
         pixels = shrink(_upright(pixels, self._orientation), reduce // in_decoder)
         expected = tuple(-(-side // reduce) for side in self.size)
@@ -91,9 +106,7 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
 def _refusals(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file becomes one line that names the file and the reason."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and large pictures; what matters is raised below
-            yield
+        yield
     except DataError:
         raise
     except FileNotFoundError:
@@ -106,10 +119,32 @@ def _refusals(name: str) -> Iterator[None]:
         raise DataError(f"{name}: broken picture: {error or type(error).__name__}") from None
 
 
+@contextmanager
+def _pillow_opens(file: IO[bytes]) -> Iterator[Image.Image]:
+    """Pillow without its warnings of damaged EXIF and large pictures: what matters is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
 def _not_empty(file: io.BufferedReader, name: str) -> io.BufferedReader:
     if not file.peek(1):
         raise DataError(f"{name}: an empty file, expected a picture")
     return file
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, int], int]:
+    """Upright (height, width) and EXIF orientation."""
+    with _pillow_opens(file) as header:
+        size, orientation = _believable(header.height, header.width), _orientation(header)
+    return (size[::-1] if orientation > 4 else size), orientation
+
+
+def _believable(height: int, width: int) -> tuple[int, int]:
+    if height * width > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    return height, width
 
 
 def _orientation(header: Image.Image) -> int:
@@ -141,7 +176,7 @@ def _jpeg(data: bytes, reduce: int) -> np.ndarray:
 
 def _pillow(data: bytes) -> np.ndarray:
     """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _pillow_opens(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if image.mode == "F":

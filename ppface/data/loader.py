@@ -18,6 +18,7 @@ from ppface.core.log import log
 from ppface.core.registry import Kind, Supplied, register
 from ppface.data.batch import collate
 from ppface.data.pipeline import Pipeline
+from ppface.data.samplers import Shuffled
 
 
 @dataclass
@@ -68,14 +69,15 @@ class Reader:
 class Loader:
     """Batches of transformed samples, shuffled anew each epoch; the last, incomplete batch of an epoch is left out.
 
-    Source: the order of an epoch is `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes every R-th sample of
-    a batch, so that what stands in a batch does not depend on the number of processes or workers.
+    Source: the order of an epoch is the sampler's, by default `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes
+    every R-th sample of a batch, so that what stands in a batch does not depend on the number of processes or workers.
 
     Args:
         dataset: what to train on.
         transforms: from the sample's picture to the network's input, in order.
         batch_size: samples a step over all processes together.
-        shuffle: a new order each epoch.
+        shuffle: a new order each epoch; unused with a sampler.
+        sampler: which samples an epoch takes, and in which order; None: every one, once.
         workers: reading processes beside each training process; 0 reads in the training process itself.
         prefetch: batches read ahead a worker.
         broken_share: share of the data set that may be unreadable, 0..1; one sample more ends the run.
@@ -84,7 +86,7 @@ class Loader:
         `stream()` yields Batch objects whose arrays have batch_size / processes rows.
 
     Raises:
-        ValueError: a batch size that the processes cannot share, or larger than the data set.
+        ValueError: a batch size that the processes cannot share, that is larger than the data set, or cuts the sampler's groups.
         DataError: too many broken samples, or a worker that died.
     """
 
@@ -100,15 +102,20 @@ class Loader:
         workers: int = 0,
         prefetch: int = 2,
         broken_share: float = 0.001,
+        sampler: Annotated[Any, Kind("sampler")] | None = None,
     ):
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"Loader: expected a batch_size that {world} processes can share equally, received {batch_size}")
-        if batch_size > len(dataset):
-            raise ValueError(f"Loader: expected a batch_size of at most the {len(dataset)} samples of the data set, received {batch_size}")
         if workers < 0 or prefetch < 1 or not 0 <= broken_share <= 1:
             received = f"{workers}, {prefetch} and {broken_share}"
             raise ValueError(f"Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received {received}")
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.sampler = sampler or (Shuffled() if shuffle else None)
+        if self.sampler and batch_size % self.sampler.group:
+            raise ValueError(f"Loader: expected a batch_size of whole groups of {self.sampler.group} samples, received {batch_size}")
+        self._length = self.sampler.length(dataset) if self.sampler else len(dataset)
+        if batch_size > self._length:
+            raise ValueError(f"Loader: expected a batch_size of at most the {self._length} samples of the data set, received {batch_size}")
+        self.dataset, self.batch_size = dataset, batch_size
         self.seed, self.rank, self.world = seed, rank, world
         self.workers, self.ahead, self.broken_share = workers, workers * prefetch, broken_share
         self.broken: dict[str, str] = {}
@@ -117,14 +124,14 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return len(self.dataset) // self.batch_size
+        return self._length // self.batch_size
 
     def indices(self, number: int) -> tuple[int, list[int]]:
         """(epoch, samples of this process) of the batch with this number, counted from the beginning of training."""
         epoch, position = divmod(number, len(self))
         if self._order is None or self._order[0] != epoch:
             everything = np.arange(len(self.dataset))
-            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(everything) if self.shuffle else everything
+            self._order = epoch, self.sampler.order(self.dataset, self.seed, epoch) if self.sampler else everything
         start = position * self.batch_size
         return epoch, self._order[1][start : start + self.batch_size][self.rank :: self.world].tolist()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ppface.data.batch import KEYS
-from ppface.data.render import FILL, render
+from ppface.data.render import FILL, coarsened, render
 from ppface.data.transforms import geometry
 
 
@@ -27,11 +27,13 @@ class Pipeline:
         self.transforms = transforms
 
     def __call__(self, sample: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        sample = {"_matrix": np.eye(3), "_color": None, "_fill": FILL, **sample}
+        sample = {"_matrix": np.eye(3), "_color": None, "_fill": FILL, "_resolution": None, **sample}
         for transform in self.transforms:
             sample = transform(sample, rng)
         matrix, size = sample["_matrix"], geometry.size(sample)
         image, drawn = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
+        if sample["_resolution"]:
+            image = coarsened(image, *sample["_resolution"])
         geometry.move(sample, drawn @ np.linalg.inv(matrix), size)  # the half pixels between what was asked for and drawn
         geometry.clip(sample)
         return {"image": image} | {key: value for key, value in sample.items() if key in KEYS}

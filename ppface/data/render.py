@@ -24,7 +24,7 @@ def render(
     Args:
         matrix: 3x3, picture to view, in continuous coordinates (geometry.py).
         size: (height, width) of the view.
-        color: 3x4, RGB and 1 to RGB; None leaves the colours.
+        color: 3x4, (RGB, 1) to RGB, or 3x7, (RGB, mean RGB of the picture, 1) to RGB; None leaves the colours.
         fill: RGB where the view leaves the picture; not changed by `color`.
         shown: (4,) x1, y1, x2, y2 of the part of the picture that is drawn, the rest is filled; None: all of it.
 
@@ -37,9 +37,21 @@ def render(
     pixels = picture.decode(reduce)
     source = np.array([pixels.shape[1], pixels.shape[0]], np.float64)
     shown = np.concatenate([0 * source, source]) if shown is None else np.clip(shown / reduce, 0, np.tile(source, 2))
+    if color is not None and color.shape[1] == 7:
+        x1, y1, x2, y2 = (round(edge) for edge in shown)
+        mean = np.array(cv2.mean(pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])[:3])
+        color = np.hstack([color[:, :3], color[:, 3:6] @ mean[:, None] + color[:, 6:]])
     draw = _upright if matrix[0, 1] == 0 == matrix[1, 0] else _turned
     image, drawn = draw(pixels, matrix @ from_reduced, size, color, np.clip(np.round(fill), 0, 255), shown)
     return image, drawn @ np.linalg.inv(from_reduced)
+
+
+def coarsened(image: np.ndarray, share: float, down: int, up: int) -> np.ndarray:
+    """(3, H, W) shrunk to `share` of its sides and enlarged again, by OpenCV's interpolations `down` and `up`."""
+    height, width = image.shape[1:]
+    pixels = cv2.merge(list(image))
+    small = cv2.resize(pixels, (max(1, int(share * width)), max(1, int(share * height))), interpolation=down)
+    return np.stack(cv2.split(cv2.resize(small, (width, height), interpolation=up)))
 
 
 def _upright(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:

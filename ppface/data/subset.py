@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any
 
+import numpy as np
+
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
 
@@ -48,6 +50,16 @@ class Subset:
 
     def name(self, index: int) -> str:
         return self.dataset.name(self.indices[index])
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Of the slice's samples; None where the data set has no labels."""
+        labels = getattr(self.dataset, "labels", None)
+        return None if labels is None else labels[self.indices]
+
+    def facts(self) -> dict[str, Any]:
+        """Those of the whole data set, so that slices of it fit one model."""
+        return getattr(self.dataset, "facts", dict)()
 
     def __getitem__(self, index: int) -> dict:
         return self.dataset[self.indices[index]]

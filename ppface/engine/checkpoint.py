@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from ppface.core.errors import UserError, WeightsError
 from ppface.core.log import log
+from ppface.core.shards import own_columns
 
 WEIGHTS, OPTIMIZER, EMA, STATE, INDEX = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json", "index.json"
 
@@ -114,7 +115,29 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in values.items()}
+    """Arrays of whole tensors: where some are spread over processes (see ppface/core/shards.py), all processes must call this."""
+    return {name: _whole(value) if hasattr(value, "shard") else value.numpy() for name, value in values.items()}
+
+
+def _whole(value: paddle.Tensor) -> np.ndarray:
+    start, stop, total = value.shard
+    widest = -(-total // paddle.distributed.get_world_size())
+    padded = paddle.nn.functional.pad(value.detach(), [0, 0, 0, widest - (stop - start)])
+    parts: list[paddle.Tensor] = []
+    ranges: list[paddle.Tensor] = []
+    paddle.distributed.all_gather(parts, padded)
+    paddle.distributed.all_gather(ranges, paddle.to_tensor([start, stop]))
+    return np.concatenate([part.numpy()[:, : int(stop - start)] for part, (start, stop) in zip(parts, ranges, strict=True)], axis=1)
+
+
+def _spread_alike(values: dict[str, paddle.Tensor], model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """The running average, or the optimizer's state under "name/kind", spread over processes as the model's own tensors are."""
+    state = model.state_dict()
+    for name, value in values.items():
+        own = state.get(name.rsplit("/", 1)[0])
+        if own is not None and hasattr(own, "shard") and own.shape == value.shape:
+            value.shard = own.shard
+    return values
 
 
 @paddle.no_grad()
@@ -128,9 +151,10 @@ def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: 
         odd = sorted(values.keys() ^ arrays.keys())
         raise WeightsError(f"{where}: this checkpoint is of another network: {len(odd)} names differ, first {odd[0]}")
     for name, value in values.items():
-        if list(value.shape) != list(arrays[name].shape):
-            raise WeightsError(f"{where}: {name}: expected shape {list(value.shape)}, received {list(arrays[name].shape)}")
-        value.set_value(arrays[name])
+        array = own_columns(value, arrays[name])
+        if list(value.shape) != list(array.shape):
+            raise WeightsError(f"{where}: {name}: expected shape {list(value.shape)}, received {list(array.shape)}")
+        value.set_value(array)
 
 
 def optimizer_tensors(optimizer: Any, model: nn.Layer) -> dict[str, paddle.Tensor]:
@@ -144,13 +168,13 @@ def optimizer_tensors(optimizer: Any, model: nn.Layer) -> dict[str, paddle.Tenso
         optimizer._create_accumulators(paddle.static.default_main_program().global_block(), parameters)
     ours = {value.name: name for name, value in model.named_parameters()}
     tables = optimizer._accumulators | ({"master_weight": optimizer._master_weights} if getattr(optimizer, "_master_weights", None) else {})
-    return {f"{ours[name]}/{kind}": tensor for kind, table in tables.items() for name, tensor in table.items()}
+    return _spread_alike({f"{ours[name]}/{kind}": tensor for kind, table in tables.items() for name, tensor in table.items()}, model)
 
 
 def remember(model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, dict[str, np.ndarray]]:
-    """All tensors of a training run as the files of a checkpoint."""
+    """All tensors of a training run as the files of a checkpoint; all processes call this, for what is spread over them."""
     files = {WEIGHTS: to_arrays(model.state_dict()), OPTIMIZER: to_arrays(optimizer_tensors(optimizer, model))}
-    return files | ({EMA: to_arrays(average)} if average is not None else {})
+    return files | ({EMA: to_arrays(_spread_alike(average, model))} if average is not None else {})
 
 
 def restore(folder: Path, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
@@ -167,5 +191,5 @@ def restore(folder: Path, model: nn.Layer, optimizer: Any, average: dict[str, pa
     if average is not None:
         if EMA not in files:
             log.warning("%s has no running average: it starts from the weights", folder)
-        put(average, files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
+        put(_spread_alike(average, model), files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
     return state

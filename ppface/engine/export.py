@@ -36,13 +36,14 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
         about: what `inference.yml` tells beside the inputs, outputs and classes: version, how it was trained.
 
     Shape:
-        the static model takes `image` (N, 3, H, W) uint8 RGB with any N, H and W
+        the static model takes `image` (N, 3, H, W) uint8 RGB with any N, and any H and W where the model does
     """
     model.eval()
     height, width = model.input.size
     with paddle.no_grad():
         names = sorted(model.infer(paddle.zeros([1, 3, height, width], "uint8")))
-    static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, None, None], "uint8", "image")], full_graph=True)
+    sides = [None, None] if model.any_size else [height, width]
+    static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, *sides], "uint8", "image")], full_graph=True)
     paddle.jit.save(static, str(folder / MODEL))
     test = model.input.test
     described = {
@@ -70,20 +71,24 @@ def _classes(model: nn.Layer) -> dict[str, list[str]]:
 
 
 def verify(live: Any, exported: Any, tolerance: float) -> float:
-    """Asks both for the same pictures, at the training size, at an odd size and in a batch; returns the largest difference.
+    """Asks both for the same pictures, at the training size, in a batch and, where the model takes it, at an odd size.
 
     Args:
         live: the model's predictor.
         exported: the exported model's.
         tolerance: see `compare`.
 
+    Returns:
+        the largest difference
+
     Raises:
         UserError: they answer differently.
     """
     height, width = live.model.input.size
+    odd = [(1, (height + 33, width - width // 5 - 1))] if live.model.any_size else []
     rng = np.random.default_rng(0)
     worst = 0.0
-    for count, size in ((1, (height, width)), (1, (height + 33, width - width // 5 - 1)), (2, (height, width))):
+    for count, size in [(1, (height, width)), *odd, (2, (height, width))]:
         coarse = rng.integers(0, 256, (count, 3, 1 + size[0] // 16, 1 + size[1] // 16))
         image = np.kron(coarse, np.ones((16, 16)))[:, :, : size[0], : size[1]] + rng.integers(-8, 9, (count, 3, *size))
         batch = {"image": image.clip(0, 255).astype("uint8")}

@@ -81,7 +81,19 @@ def check_trainable(config: Spec) -> None:
         raise ConfigError(mistakes)
 
 
-def assemble(config: Spec, world: World, folder: Path, model: Any) -> Any:
+def open_data(config: Spec, world: World) -> Any:
+    """The loader of this process. What its data set knows (`facts()`, such as the number of identities) is written into the config,
+    so that the model, and the config that a run saves, have it.
+
+    Raises:
+        ConfigError: the config says otherwise than the data.
+    """
+    loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
+    config.supply(getattr(loader.dataset, "facts", dict)())
+    return loader
+
+
+def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any) -> Any:
     """The trainer with everything it needs; only the first process evaluates, so only it opens the evaluators' data.
 
     Args:
@@ -89,8 +101,8 @@ def assemble(config: Spec, world: World, folder: Path, model: Any) -> Any:
         world: this process among the others.
         folder: the run's.
         model: built from the config, perhaps with weights loaded.
+        loader: of `open_data`.
     """
-    loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
     return config["trainer"](
         model=model,
         loss=config["loss"](),

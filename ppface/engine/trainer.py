@@ -195,10 +195,11 @@ class Trainer:
         saves = end or (self.save_every > 0 and self.step % self.save_every == 0)
         if not (evaluates or saves):
             return
-        self.world.first_does(lambda: self._do_both(journal, evaluates))
+        files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
+        self.world.first_does(lambda: self._do_both(journal, evaluates, files))
         journal.skip_time()
 
-    def _do_both(self, journal: Journal, evaluates: bool) -> None:
+    def _do_both(self, journal: Journal, evaluates: bool, files: dict[str, dict[str, np.ndarray]]) -> None:
         metrics = self.evaluate() if evaluates and self.evaluators else {}
         if metrics:
             journal.write(self.step, metrics)
@@ -207,7 +208,6 @@ class Trainer:
         best = self._is_best(metrics)
         state = {"step": self.step, "total": self.total, "best": self.best, "metrics": metrics}
         state["ema_updates"] = self.average.updates if self.average else 0
-        files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
         self.checkpoints.save(files, state, best)
         if metrics and self.metric and self.metric not in metrics:
             meant = nearest(self.metric, list(metrics)) or next(iter(metrics))

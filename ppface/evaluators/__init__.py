@@ -2,6 +2,7 @@
 
 from ppface.evaluators.face_ap import FaceAP
 from ppface.evaluators.multi_scale import MultiScale
+from ppface.evaluators.verification import Verification
 from ppface.evaluators.wider_face_ap import WiderFaceAP
 
-__all__ = ["FaceAP", "MultiScale", "WiderFaceAP"]
+__all__ = ["FaceAP", "MultiScale", "Verification", "WiderFaceAP"]

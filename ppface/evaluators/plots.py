@@ -1,8 +1,11 @@
-"""Precision-recall curves as pictures (PNG) and as numbers (JSON)."""
+"""Curves and scores as pictures (PNG) and as numbers (JSON)."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.evaluators.ap import THRESHOLDS, Curve
@@ -27,12 +30,7 @@ def make_folder(path: str | Path) -> Path:
 
 def draw_curves(curves: Mapping[str, Curve], path: str | Path, title: str) -> None:
     """Draws one or more precision-recall curves into one PNG file; the legend gives each curve's name and AP."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 0.3 s, so only when needed
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = _figure()
     for name, curve in curves.items():
         seen = curve.precision > 0  # before the first hit a curve has no place
         axes.plot(curve.recall[seen], curve.precision[seen], label=f"{name}  AP {curve.ap:.4f}  ({curve.faces:,} faces)")
@@ -55,3 +53,36 @@ def write_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
         for name, curve in curves.items()
     }
     Path(path).write_text(json.dumps(numbers) + "\n", encoding="utf-8")
+
+
+def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path) -> None:
+    """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the names stand in the legend."""
+    figure, axes = _figure()
+    least = min(far[far > 0].min() for far, _ in curves.values())
+    for name, (far, tar) in curves.items():
+        seen = np.append(np.diff(far) > 0, True)  # of the points with one FAR the best
+        axes.step(np.maximum(far[seen], least / 2), tar[seen], where="post", label=name)
+    axes.set(xscale="log", xlim=(least / 2, 1), ylim=(None, 1.005), xlabel="false accept rate", ylabel="true accept rate", title="ROC")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def draw_scores(similarity: np.ndarray, issame: np.ndarray, threshold: float, path: str | Path, title: str) -> None:
+    """Draws how often each cosine similarity occurs among same (N,) bool and among different pairs, and the threshold between them."""
+    figure, axes = _figure()
+    bins = np.linspace(similarity.min(), similarity.max() + 1e-9, 81)
+    axes.hist([similarity[~issame], similarity[issame]], bins, histtype="stepfilled", alpha=0.6, label=["different", "same"])
+    axes.axvline(threshold, color="black", linewidth=1, label=f"threshold {threshold:.3f}")
+    axes.set(xlabel="cosine similarity", ylabel="pairs", title=title)
+    axes.legend()
+    figure.savefig(path)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # 0.3 s, so only when needed
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()

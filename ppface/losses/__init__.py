@@ -1,5 +1,6 @@
 """Losses: outputs and batch to named scalars."""
 
+from ppface.losses.ce_loss import CELoss
 from ppface.losses.ssd_loss import SSDLoss
 
-__all__ = ["SSDLoss"]
+__all__ = ["CELoss", "SSDLoss"]

@@ -50,7 +50,7 @@ class FaceModel(nn.Layer):
 
     Args:
         input: size and normalisation.
-        backbone: (N, 3, H, W) -> features; says its `out_channels`.
+        backbone: (N, 3, H, W) -> features; says its `out_channels`, and `any_size = False` where it takes pictures of one size alone.
         head: made with `in_channels`, called with the features and the batch keys it names in `takes`.
         neck: made with `in_channels`, features -> features; says its `out_channels`.
         post: from the head's outputs to what a user wants of a picture (faces); part of what is evaluated and exported.
@@ -76,12 +76,18 @@ class FaceModel(nn.Layer):
         features = self.backbone(self.input(batch["image"]))
         if self.neck is not None:
             features = self.neck(features)
-        return self.head(features, *(batch.get(key) for key in self.head.takes))
+        named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
+        return named(features, *(batch.get(key) for key in self.head.takes))
 
     def infer(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: what `post` makes of the outputs, else the outputs."""
         outputs = self({"image": image})
         return outputs if self.post is None else self.post(outputs)
+
+    @property
+    def any_size(self) -> bool:
+        """Whether pictures of any size may enter, or those of `input.size` alone."""
+        return getattr(self.backbone, "any_size", True)
 
     def predictor(self) -> "Predictor":
         """This model as evaluators see it."""
@@ -97,6 +103,10 @@ class Predictor:
 
     def __init__(self, model: FaceModel):
         self.model, self.test_size = model, model.input.test
+
+    def outputs(self) -> list[str]:
+        """The names of what it answers, found by asking once for an empty picture."""
+        return sorted(self({"image": np.zeros([1, 3, *self.model.input.size], np.uint8)}))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """{"image": (N, 3, H, W) uint8} -> arrays by name; in evaluation mode, afterwards as before."""

@@ -10,6 +10,7 @@ from paddle import nn
 
 from ppface.core.arrays import read_arrays
 from ppface.core.errors import WeightsError
+from ppface.core.shards import own_columns
 
 SHOWN = 3  # names in a message
 
@@ -41,7 +42,8 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True) -> Repo
     """Loads a `.safetensors` or `.pdparams` file by name: ppface's own names, or published ones that a component translates.
 
     A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
-    whole names, which are applied in turn. Nothing is changed in the model unless everything is in order.
+    whole names, which are applied in turn. Nothing is changed in the model unless everything is in order. Layers that say
+    `training_only = True` may be missing from the file.
 
     Args:
         model: receives the values.
@@ -56,20 +58,22 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True) -> Repo
     arrays = read_arrays(path)
     state = model.state_dict()
     found: dict[str, np.ndarray] = {}
+    optional = tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
     unexpected = []
     rules = list(_rules(model))
     for name, array in arrays.items():
-        ours = _translate(name, rules)
+        ours = name if name in state else _translate(name, rules)
         if ours in state and ours not in found:
-            found[ours] = array
+            found[ours] = own_columns(state[ours], array)
         else:
             unexpected.append(name)
     missing = tuple(name for name in state if name not in found)
+    needed = [name for name in state if not name.startswith(optional)]
     shapes = {name: (tuple(state[name].shape), tuple(array.shape)) for name, array in found.items()}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
     report = Report(matched, missing, tuple(unexpected), mismatched)
-    _check(report, path, len(state), len(arrays), strict)
+    _check(report, path, needed, len(arrays), strict)
     for name in matched:
         state[name].set_value(found[name].astype(_numpy_type(state[name])))
     return report
@@ -93,7 +97,8 @@ def _numpy_type(tensor) -> str:
     return str(tensor.dtype).removeprefix("paddle.")
 
 
-def _check(report: Report, path: str | Path, names: int, in_file: int, strict: bool) -> None:
+def _check(report: Report, path: str | Path, needed: list[str], in_file: int, strict: bool) -> None:
+    names, missing = len(needed), tuple(name for name in report.missing if name in needed)
     found = len(report.matched) + len(report.mismatched)
     if found == 0 or (strict and found < names / 2):
         raise WeightsError(
@@ -107,9 +112,9 @@ def _check(report: Report, path: str | Path, names: int, in_file: int, strict: b
             f"{name}: expected {list(expected)}, received {list(received)}; "
             "build the model the weights were trained with, or load with strict=False"
         )
-    if strict and report.missing:
+    if strict and missing:
         raise WeightsError(
-            f"{path}: {len(report.missing)} of the model's {names} names are missing: {_some(report.missing)}; "
+            f"{path}: {len(missing)} of the model's {names} names are missing: {_some(missing)}; "
             "build the model the weights were trained with, or load with strict=False"
         )
 

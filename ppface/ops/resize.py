@@ -5,6 +5,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from ppface.core.errors import DataError
+
 
 class TestSize:
     """The test policy: original size, a fixed size, or a fixed long or short side with the aspect ratio kept.
@@ -49,3 +51,21 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: linear interpolation looks at four pixels only
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
+
+
+def aligned(image: np.ndarray, size: tuple[int, int], name: str, stretch: bool = False) -> np.ndarray:
+    """A face that is already cut out at `size`, as the networks want it that tell faces apart.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (height, width) that the network takes.
+        name: of the picture, for the message; none: it names nothing.
+        stretch: resize a picture of another size instead of refusing it.
+
+    Raises:
+        DataError: another size.
+    """
+    if image.shape[:2] != size and not stretch:
+        expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {image.shape[1]}x{image.shape[0]}"
+        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or ask for a resize")
+    return resize(image, size)

@@ -14,6 +14,7 @@ import paddle
 from paddle.optimizer.lr import LRScheduler
 
 from ppface.core.registry import Kind, Supplied, register
+from ppface.optim import by_parts
 
 Parameters = Annotated[list, Supplied("by the model")]
 StepsPerEpoch = Annotated[int, Supplied("by the training data")]
@@ -48,7 +49,7 @@ def SGD(
     Raises:
         ValueError: a learning rate or clip_norm that is not positive.
     """
-    return paddle.optimizer.SGD(**_common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm))
+    return by_parts.SGD(**_common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm))
 
 
 @register("optimizer")
@@ -68,7 +69,7 @@ def Momentum(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return paddle.optimizer.Momentum(momentum=momentum, use_nesterov=nesterov, **common)
+    return by_parts.Momentum(momentum=momentum, use_nesterov=nesterov, **common)
 
 
 @register("optimizer")
@@ -90,7 +91,7 @@ def RMSProp(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return paddle.optimizer.RMSProp(rho=rho, epsilon=epsilon, momentum=momentum, centered=centered, **common)
+    return by_parts.RMSProp(rho=rho, epsilon=epsilon, momentum=momentum, centered=centered, **common)
 
 
 @register("optimizer")
@@ -111,7 +112,7 @@ def Adam(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return paddle.optimizer.Adam(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
+    return by_parts.Adam(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
 
 
 @register("optimizer")
@@ -132,4 +133,4 @@ def AdamW(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm) | {"weight_decay": weight_decay}
-    return paddle.optimizer.AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
+    return by_parts.AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)

@@ -2,18 +2,21 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ppface.core.errors import WeightsError
+from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.finder import FaceFinder
 
-__all__ = ["Face", "FaceFinder", "load", "load_predictor", "weights_file"]
+__all__ = ["Face", "FaceEmbedder", "FaceFinder", "load", "load_predictor", "of_predictor", "weights_file", "weights_of"]
+EXPORT = "inference.yml"
 
 
-def load(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> FaceFinder:
-    """A callable from pictures to faces.
+def load(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> FaceFinder | FaceEmbedder:
+    """A callable from pictures to faces: found ones with their boxes, or, of a model that tells people apart, the picture's own.
 
     Args:
         source: the folder of an export, the folder of a run, or a config file.
@@ -23,35 +26,65 @@ def load(source: str | os.PathLike, weights: str | os.PathLike | None = None, th
     Raises:
         UserError: none of these, or weights that do not fit.
     """
-    return FaceFinder(load_predictor(source, weights, threads))
+    return of_predictor(load_predictor(source, weights, threads))
 
 
-def load_predictor(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> Any:
-    """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`."""
+def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
+    """The callable that fits what `predict` answers.
+
+    Raises:
+        WeightsError: neither boxes nor embeddings.
+    """
+    outputs = predict.outputs()
+    if "boxes" in outputs:
+        return FaceFinder(predict)
+    if "embedding" in outputs:
+        return FaceEmbedder(predict)
+    raise WeightsError(f"expected a model with the output 'boxes' or 'embedding', received one with {', '.join(outputs)}")
+
+
+def load_predictor(
+    source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None, overrides: Sequence[str] = ()
+) -> Any:
+    """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`; overrides: of the config, `a.b=value`."""
     source = Path(source)
-    if (source / "inference.yml").is_file():
+    if (source / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
         return Exported(source, threads)
-    return load_model(source, weights).predictor()
+    return load_model(source, weights, overrides).predictor()
 
 
-def load_model(source: Path, weights: str | os.PathLike | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Any:
+def load_model(source: Path, weights: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Any:
     """The live model of a run's folder or a config, with its weights; arguments and errors as `load`."""
-    from ppface.core.spec import build_model, load_config
+    from ppface.core.spec import build_model
     from ppface.nets.weights import load_weights
+
+    config, file = _config_and_weights(source, weights, overrides)
+    model = build_model(config)
+    load_weights(model, file)
+    model.eval()
+    return model
+
+
+def weights_of(source: str | os.PathLike, weights: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Path:
+    """The file with the weights that `load_predictor` takes; arguments and errors as there."""
+    if (Path(source) / EXPORT).is_file():
+        return Path(source) / "model.pdiparams"
+    return _config_and_weights(Path(source), weights, overrides)[1]
+
+
+def _config_and_weights(source: Path, weights: str | os.PathLike | None, overrides: Sequence[str]) -> tuple[Any, Path]:
+    from ppface.core.spec import load_config
 
     is_run = (source / "config.yml").is_file()
     if source.is_dir() and not is_run:
-        raise WeightsError(f"{source}: expected the folder of a run (config.yml) or of an export (inference.yml)")
-    config = load_config(source / "config.yml" if is_run else source, overrides)
+        raise WeightsError(f"{source}: expected the folder of a run (config.yml) or of an export ({EXPORT})")
+    config = load_config(source / "config.yml" if is_run else source, list(overrides))
     found = weights or (source if is_run else config["weights"])
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
-    model = build_model(config)
-    load_weights(model, weights_file(found))
-    model.eval()
-    return model
+    return config, weights_file(found)
 
 
 def weights_file(path: str | os.PathLike) -> Path:

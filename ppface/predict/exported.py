@@ -76,6 +76,10 @@ class Exported:
         self._input = self._predictor.get_input_handle("image")
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
 
+    def outputs(self) -> list[str]:
+        """The names of what it answers."""
+        return list(self.about["outputs"])
+
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._input.copy_from_cpu(np.ascontiguousarray(batch["image"]))
         self._predictor.run()

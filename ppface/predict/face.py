@@ -13,7 +13,7 @@ class Face:
         box: (x1, y1, x2, y2) in pixels of the original picture.
         score: 0..1.
         landmarks: (K, 2) x, y in pixels of the original picture, or None where the model finds none.
-        embedding: (D,), or None where the model makes none.
+        embedding: (D,) before L2 normalisation, or None where the model makes none; `ppface.ops.embedding.similarity` compares two.
     """
 
     box: tuple[float, float, float, float]

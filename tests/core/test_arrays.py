@@ -1,16 +1,18 @@
 """Weight files: what is read, and what is refused with one clear line."""
 
+import contextlib
 import os
 import pickle
 import pickletools
+import tracemalloc
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ppface.core.arrays import read_arrays
-from ppface.core.errors import WeightsError
+from ppface.core.arrays import read_arrays, read_pictures_and_flags
+from ppface.core.errors import DataError, WeightsError
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def write(path, content, protocol=4):
     return path
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("spelling", ["numpy.core", "numpy._core"])
 def test_pickled_arrays_come_back_equal(tmp_path, arrays, protocol, spelling):
     if protocol == 2:
@@ -153,3 +155,106 @@ def test_missing_files_and_other_endings_are_named(tmp_path):
     with pytest.raises(WeightsError) as error:
         read_arrays(path)
     assert str(error.value) == f"{path}: expected a file that ends in .safetensors or .pdparams, received '.pth'"
+
+
+PICTURES = [b"\xff\xd8one", b"\x89PNG\r\n", b"3", b"\xff\xd8one"]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("flags", [[True, False], (True, False), np.array([True, False])], ids=["list", "tuple", "array"])
+@pytest.mark.parametrize("outer", [tuple, list])
+def test_pictures_and_flags_come_back(tmp_path, protocol, flags, outer):
+    pictures, got = read_pictures_and_flags(write(tmp_path / "lfw.bin", outer([PICTURES, flags]), protocol))
+    assert pictures == PICTURES
+    assert got.dtype == bool and got.tolist() == [True, False]
+
+
+def test_files_of_python_2_come_back(tmp_path):
+    path = tmp_path / "lfw.bin"
+    for strings, flags in ((b"U\x03\xff\xd8oU\x013", b"\x88\x89"), (b"S'\\xff\\xd8o'\nS'3'\n", b"I01\nI00\n")):
+        path.write_bytes(b"\x80\x02](" + strings + b"e](" + flags + b"e\x86.")
+        pictures, got = read_pictures_and_flags(path)
+        assert pictures == [b"\xff\xd8o", b"3"] and got.tolist() == [True, False]
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+    kind = b"cnumpy\ndtype\n(S'b1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"
+    path.write_bytes(b"(](S'3'\ne" + array + b"(I1\n(I2\nt" + kind + b"I00\nS'\\x01\\x00'\ntbt.")
+    assert read_pictures_and_flags(path)[1].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [(os.system, "posix.system"), (eval, "builtins.eval"), (bytearray, "builtins.bytearray"), (np.load, "numpy.load")],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_set_of_pairs_runs_nothing(tmp_path, function, wanted, protocol):
+    witness = tmp_path / "witness"
+    path = write(tmp_path / "lfw.bin", ([Command(function, f"touch {witness}")], [True]), protocol)
+    with pytest.raises(DataError) as error:
+        read_pictures_and_flags(path)
+    wanted = wanted.replace("builtins", "__builtin__") if protocol == 2 else wanted
+    assert str(error.value) == f"{path}: expected bytes and bools alone, but the file wants {wanted}; it was not loaded"
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2, 3], "expected a pair of lists, encoded pictures and bools, received list"),
+        ({"a": 1}, "expected a pair of lists, encoded pictures and bools, received dict"),
+        ((b"", [True]), "expected a pair of lists, encoded pictures and bools, received tuple"),
+        ((["text"], [True]), "expected bytes alone in the first list, received str"),
+        ((PICTURES, [1, 0]), "expected bool alone in the second list, received int"),
+        ((PICTURES, np.array([1, 0])), "expected bool alone in the second list, received int"),
+        ((PICTURES, True), "expected bool alone in the second list, received bool"),
+        ((PICTURES, np.array([True, "x"], object)), "the second list: expected numbers, received the type 'O8'"),
+        (([bytearray(b"abc")], [True]), "expected bytes and bools alone, but the file wants builtins.bytearray; it was not loaded"),
+    ],
+)
+def test_a_set_of_pairs_holds_bytes_and_bools_alone(tmp_path, content, message):
+    path = write(tmp_path / "lfw.bin", content)
+    with pytest.raises(DataError) as error:
+        read_pictures_and_flags(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_every_cut_of_a_set_of_pairs_is_one_clear_error(tmp_path):
+    whole = pickle.dumps((PICTURES, np.array([True, False])))
+    path = tmp_path / "lfw.bin"
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"lfw\.bin: not a whole \.bin set of pairs \(.*\); copy or download it again$"):
+            read_pictures_and_flags(path)
+
+
+def test_random_bytes_are_refused_or_read_but_never_more(tmp_path, rng):
+    whole = bytearray(pickle.dumps((PICTURES, np.array([True, False])), protocol=4))
+    path = tmp_path / "lfw.bin"
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            pictures, flags = read_pictures_and_flags(path)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ")
+        else:
+            assert all(type(picture) is bytes for picture in pictures) and flags.dtype == bool
+
+
+@pytest.mark.parametrize("read", [read_arrays, read_pictures_and_flags])
+def test_a_few_bytes_cannot_ask_for_gigabytes(tmp_path, read):
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(b"\x80\x02}r\xff\xff\xff\x0f.")  # an empty mapping, remembered under the number 2 ** 28
+    tracemalloc.start()
+    with contextlib.suppress(DataError):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_a_missing_set_of_pairs_is_named(tmp_path):
+    with pytest.raises(DataError) as error:
+        read_pictures_and_flags(tmp_path / "no.bin")
+    assert str(error.value) == f"{tmp_path / 'no.bin'}: cannot read it (No such file or directory); expected a .bin set of pairs"

@@ -191,3 +191,19 @@ def test_every_line_tells_its_origin():
     assert [line.split("#")[1].strip() for line in lines if "m:" in line and "0.5" in line] == ["-o head.m=0.5"]
     assert any(line.startswith("  fill: 0.0") and line.endswith("# default") for line in lines)
     assert any(line.startswith("  filters: [[1, 2], [3]]") and line.endswith("# net.yml:4") for line in lines)
+
+
+def test_facts_are_written_where_they_are_awaited_and_stay_in_the_plain_config():
+    config = resolve(GOOD, "box.fill=2")
+    config.supply({"class_num": 7, "fill": 9, "in_channels": [1]})  # fill is not supplied, in_channels not writable
+    assert config.plain()["head"] == {"name": "Margin", "class_num": 7, "m": 1.0, "ratio": None} and config.plain()["box"]["fill"] == 2
+    assert resolve(yaml.safe_dump(config.plain())).plain() == config.plain()
+    head = config().head(in_channels=[4])
+    assert (head.class_num, head.in_channels) == (7, [4])
+    config.supply({"class_num": 7})
+
+
+def test_facts_that_the_config_contradicts_are_one_line():
+    with pytest.raises(ConfigError) as caught:
+        resolve(GOOD.replace("m: 1", "class_num: 5")).supply({"class_num": 7})
+    assert caught.value.mistakes == ["net.yml:5: head.class_num: expected 7 (supplied by the data), received 5"]

@@ -196,3 +196,28 @@ def test_no_mutation_yields_anything_but_a_whole_picture_or_a_refusal(jpeg, text
             else:
                 assert pixels.shape == (*picture.size, 3)
     assert refused > 200  # every cut, and what flips a decoder can notice
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_bytes_in_memory_are_read_as_the_file_is(texture, tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    texture.save(path, **({"exif": exif} if orientation > 1 else {}))
+    file, memory = Picture.open(path), Picture.encoded(path.read_bytes(), "record 3")
+    assert memory.size == file.size and memory.name == "record 3"
+    for reduce in (1, 2):
+        np.testing.assert_array_equal(memory.decode(reduce), file.decode(reduce))
+
+
+def test_bytes_that_are_no_picture_are_refused_by_name(jpeg, monkeypatch):
+    data = jpeg.read_bytes()
+    for broken, reason in ((b"", "no bytes, expected a picture"), (b"words", "not a picture, .*"), (data[:100], "broken picture: .*")):
+        with pytest.raises(DataError, match=f"^record 3: {reason}"):
+            Picture.encoded(broken, "record 3")
+    with pytest.raises(DataError, match=r"^record 3: broken picture: Premature end of JPEG file$"):
+        Picture.encoded(data[:-2], "record 3").decode()
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match=r"^record 3: its header claims more than 0 million pixels"):
+        Picture.encoded(data, "record 3")

@@ -8,6 +8,8 @@ import pytest
 
 from ppface.core import config, spec
 from ppface.core.errors import ConfigError
+from ppface.data import SyntheticIdentities
+from ppface.data.identity_convert import convert
 
 RECIPE = """
 name: DataAnchorSampling
@@ -34,7 +36,7 @@ def test_a_subset_of_a_data_set(tmp_path, shared_data):
     assert len(built(text, "dataset", tmp_path)) == 613 - 123
 
 
-@pytest.mark.parametrize("name", ["ColorDistort", "Expand", "Flip", "SsdCrop"])
+@pytest.mark.parametrize("name", ["ColorDistort", "CropPad", "Expand", "Flip", "LowResolution", "Photometric", "SsdCrop"])
 def test_defaults_need_no_arguments(name, tmp_path):
     assert type(built(f"name: {name}", "transform", tmp_path)).__name__ == name
 
@@ -48,3 +50,34 @@ def test_data_workers_stay_light():
     """Importing the data sets, transforms and pipeline does not import paddle, which takes seconds and 300 MB a worker."""
     code = "import sys, ppface.data, ppface.data.transforms, ppface.data.pipeline; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+IDENTITIES = {
+    "folder": "{name: IdentityFolder, root: ROOT/faces, resize: true}",
+    "list": "{name: IdentityList, root: ROOT/faces, list_file: ROOT/faces.txt, class_num: 3}",
+    "records": "{name: RecordIdentities, path: ROOT/faces.rec}",
+    "drawn": "{name: SyntheticIdentities, identities: 3, images: 2, seed: 1, difficulty: 0.3}",
+}
+LOADER = """
+dataset: DATASET
+sampler: {name: IdentityBatches, identities: 2, images: 2}
+transforms:
+  - {name: CropPad, p: 0.2}
+  - {name: LowResolution, p: 0.2}
+  - {name: Photometric, p: 0.2}
+  - {name: Flip}
+batch_size: 4
+"""
+
+
+@pytest.mark.parametrize("kind", IDENTITIES)
+def test_the_recipe_of_adaface_over_every_kind_of_identities(kind, tmp_path):
+    people = SyntheticIdentities(3, 2, seed=1, difficulty=0.3)
+    convert(people, tmp_path / "faces.rec")
+    convert(people, tmp_path / "faces.txt")
+    path = tmp_path / "loader.yml"
+    path.write_text(LOADER.replace("DATASET", IDENTITIES[kind]).replace("ROOT", str(tmp_path)))
+    loader = spec.resolve(config.read(path), "loader", default="Loader")(seed=0, rank=0, world=1)
+    assert loader.dataset.facts() == {"class_num": 3}
+    for batch in loader.stream(0, 3):
+        assert batch.arrays["image"].shape == (4, 3, 112, 112) and len(set(batch.arrays["label"].tolist())) == 2

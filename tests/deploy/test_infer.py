@@ -128,15 +128,26 @@ def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, 
         "format: 2\ninput: {name: image, test: {}}\noutputs: [boxes, scores]\n",
         "format: 1\n",
         "{",
-        "format: 1\ninput: {name: image, test: {}}\noutputs: [embedding]\n",
+        "format: 1\ninput: {name: image, test: {}}\noutputs: boxes\n",
     ],
 )
 def test_a_strange_description_is_told(tmp_path, text):
     for name in ("model.json", "model.pdiparams"):
         (tmp_path / name).write_text("")
     (tmp_path / "inference.yml").write_text(text)
-    with pytest.raises(ModelError, match=r"inference.yml: expected the description of a face detector in format 1: export the model again"):
+    with pytest.raises(
+        ModelError, match=r"inference.yml: expected the description of an exported model in format 1: export the model again"
+    ):
         FaceDetector(tmp_path)
+
+
+def test_a_model_of_another_kind_is_told(tmp_path):
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "inference.yml").write_text("format: 1\ninput: {name: image, test: {}}\noutputs: [embedding, norm]\n")
+    with pytest.raises(ModelError) as error:
+        FaceDetector(tmp_path)
+    assert str(error.value) == f"{tmp_path / 'inference.yml'}: expected a model with the output 'boxes', this one has embedding, norm"
 
 
 @pytest.mark.parametrize(

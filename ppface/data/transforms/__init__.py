@@ -1,10 +1,23 @@
 """Transforms: what is done to a training sample. Each moves boxes and landmarks; the pixels follow once (render.py)."""
 
 from ppface.data.transforms.color_distort import ColorDistort
+from ppface.data.transforms.crop_pad import CropPad
 from ppface.data.transforms.data_anchor_sampling import DataAnchorSampling
 from ppface.data.transforms.expand import Expand
 from ppface.data.transforms.flip import Flip
+from ppface.data.transforms.low_resolution import LowResolution
+from ppface.data.transforms.photometric import Photometric
 from ppface.data.transforms.resize import Resize
 from ppface.data.transforms.ssd_crop import SsdCrop
 
-__all__ = ["ColorDistort", "DataAnchorSampling", "Expand", "Flip", "Resize", "SsdCrop"]
+__all__ = [
+    "ColorDistort",
+    "CropPad",
+    "DataAnchorSampling",
+    "Expand",
+    "Flip",
+    "LowResolution",
+    "Photometric",
+    "Resize",
+    "SsdCrop",
+]

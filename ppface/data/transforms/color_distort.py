@@ -71,7 +71,9 @@ def step(name: str, amount: float) -> np.ndarray:
 
 
 def after(first: np.ndarray | None, second: np.ndarray) -> np.ndarray:
-    """The 3x4 matrix of `second` applied after `first` (None: nothing before it)."""
+    """The matrix of the 3x4 `second` applied after `first`, 3x4 or 3x7 (None: nothing before it)."""
     if first is None:
         return second
-    return second[:, :3] @ first + np.hstack([np.zeros((3, 3)), second[:, 3:]])
+    both = second[:, :3] @ first
+    both[:, -1:] += second[:, 3:]
+    return both

@@ -42,6 +42,11 @@ def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
         sample["gt_landmarks"] = np.where(labelled[:, None, None], moved, 0).astype(np.float32)
 
 
+def show_only(sample: dict, box: np.ndarray) -> None:
+    """Leaves everything outside the rectangle x1, y1, x2, y2, in coordinates of the picture, out of every view."""
+    sample["_shown"] = _common(sample.get("_shown", EVERYWHERE), box)
+
+
 def points(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(..., 2) points through a 3x3 affine matrix."""
     return xy @ matrix[:2, :2].T + matrix[:2, 2]

@@ -1,5 +1,31 @@
-"""Backbones: normalised pixels to feature maps."""
+"""Backbones: normalised pixels to feature maps, or to an embedding."""
 
+from ppface.nets.backbones.adaface_ir import (
+    AdaFace_IR_18,
+    AdaFace_IR_34,
+    AdaFace_IR_50,
+    AdaFace_IR_101,
+    AdaFace_IR_152,
+    AdaFace_IR_200,
+    AdaFace_IR_SE_50,
+    AdaFace_IR_SE_101,
+    AdaFace_IR_SE_152,
+    AdaFace_IR_SE_200,
+)
 from ppface.nets.backbones.blazenet import BlazeNet
+from ppface.nets.backbones.mobilefacenet import MobileFaceNet
 
-__all__ = ["BlazeNet"]
+__all__ = [
+    "AdaFace_IR_18",
+    "AdaFace_IR_34",
+    "AdaFace_IR_50",
+    "AdaFace_IR_101",
+    "AdaFace_IR_152",
+    "AdaFace_IR_200",
+    "AdaFace_IR_SE_50",
+    "AdaFace_IR_SE_101",
+    "AdaFace_IR_SE_152",
+    "AdaFace_IR_SE_200",
+    "BlazeNet",
+    "MobileFaceNet",
+]

@@ -1,0 +1,56 @@
+"""Embeds aligned faces with an exported model, and compares two: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from detector import ExportedModel, Face, FaceDetector, described, resized
+from media import MediaError
+
+
+class FaceEmbedder(ExportedModel):
+    """Embeds pictures that show one aligned face each.
+
+    Attributes:
+        flip: add the embedding of the mirrored picture.
+        resize: stretch pictures of another size than the model's; otherwise they are an error.
+    """
+
+    needs = ("embedding",)
+    flip = resize = False
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """(H, W, 3) uint8 RGB -> its face: the box is the whole picture, the score 1, the embedding (D,) before L2 normalisation.
+
+        Raises:
+            MediaError: a picture of another size.
+        """
+        start = time.perf_counter()
+        height, width = image.shape[:2]
+        size = self.test_size(height, width)
+        if (height, width) != size and not self.resize:
+            expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {width}x{height}"
+            raise MediaError(f"{expected}: align it with tools/align_faces.py, or ask for a resize")
+        pixels = resized(image, size).transpose(2, 0, 1)[None]
+        prepared = time.perf_counter()
+        embedding = self.run(pixels)["embedding"][0]
+        if self.flip:
+            embedding = embedding + self.run(pixels[..., ::-1])["embedding"][0]
+        ran = time.perf_counter()
+        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, embedding)]
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
+
+
+def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu") -> FaceDetector | FaceEmbedder:
+    """What fits the model's outputs: one that finds faces, or one that embeds them; arguments and errors as ExportedModel."""
+    embeds = "embedding" in described(Path(folder))["outputs"]
+    return (FaceEmbedder if embeds else FaceDetector)(folder, threads, device)
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> float:
+    """The cosine between two embeddings, -1..1; 0 where one of them is zero."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / lengths) if lengths > 0 else 0.0

@@ -1,0 +1,13 @@
+"""Sets of labelled pairs of pictures for verification, one a line.
+
+A set has `len` (distinct pictures), `picture(i)`, `first` and `second` (N,) picture numbers of each pair, `issame` (N,) bool, and
+`folds`: into how many folds its protocol cuts the pairs, in their order.
+"""
+
+from ppface.data.pairs.bin_pairs import BinPairs
+from ppface.data.pairs.cfp_pairs import CfpPairs
+from ppface.data.pairs.drawn_pairs import DrawnPairs
+from ppface.data.pairs.lfw_pairs import LfwPairs
+from ppface.data.pairs.pair_list import PairList
+
+__all__ = ["BinPairs", "CfpPairs", "DrawnPairs", "LfwPairs", "PairList"]

@@ -1,0 +1,51 @@
+"""Pairs from a `.bin` file, as the evaluation sets of the public training sets come."""
+
+import os
+
+import numpy as np
+
+from ppface.core.arrays import read_pictures_and_flags
+from ppface.core.errors import DataError
+from ppface.core.registry import register
+from ppface.data.images import Picture
+
+
+@register("pairs")
+class BinPairs:
+    """lfw.bin, cfp_fp.bin, agedb_30.bin, ...: 2 N encoded pictures and N flags in a pickle, of which nothing is ever run.
+
+    Source: the evaluation sets of https://github.com/deepinsight/insightface/tree/master/recognition/_datasets_.
+
+    Pictures 2 k and 2 k + 1 are pair k. Equal files are one picture.
+
+    Args:
+        path: the file.
+        folds: into how many folds the pairs are cut, in their order, >= 2.
+
+    Shape:
+        6,000 pairs of LFW and AgeDB-30, 7,000 of CFP-FP
+
+    Raises:
+        DataError: a damaged file, one that holds anything but bytes and bools, or numbers of pictures and flags that do not fit.
+        ValueError: fewer than two folds.
+    """
+
+    def __init__(self, path: str, folds: int = 10):
+        if folds < 2:
+            raise ValueError(f"BinPairs: expected at least two folds, received {folds}")
+        pictures, self.issame = read_pictures_and_flags(path)
+        if len(pictures) % 2:
+            raise DataError(f"{path}: expected two pictures a pair, received an odd number, {len(pictures)}")
+        if not pictures or len(pictures) != 2 * len(self.issame):
+            raise DataError(f"{path}: expected two pictures for each of the {len(self.issame)} flags, received {len(pictures)}")
+        number: dict[bytes, int] = {}
+        numbers = np.array([number.setdefault(data, len(number)) for data in pictures])
+        self.first, self.second, self.folds = numbers[0::2], numbers[1::2], folds
+        self.encoded = list(number)
+        self.names = [f"{os.fspath(path)}: picture {place}" for place in np.unique(numbers, return_index=True)[1]]
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def picture(self, index: int) -> Picture:
+        return Picture.encoded(self.encoded[index], self.names[index])

@@ -1,0 +1,85 @@
+"""What all sets of pairs in text files are made of: lines that name two picture files each."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.images import Picture
+
+
+class Row(NamedTuple):
+    """One pair and the line that names it, as `pairs.txt:17`."""
+
+    first: Path
+    second: Path
+    issame: bool
+    where: str
+
+
+class FilePairs:
+    """Pairs of picture files; a file that stands in many pairs is one picture.
+
+    Args:
+        rows: all pairs in order.
+        folds: into how many folds the protocol cuts them.
+        source: the list they come from, for messages.
+
+    Raises:
+        DataError: no pairs, or pictures that are missing: the first is named with its line.
+    """
+
+    def __init__(self, rows: Iterable[Row], folds: int, source: Path):
+        rows = list(rows)
+        if not rows:
+            raise DataError(f"{source}: expected at least one pair, found none")
+        lines: dict[Path, str] = {}
+        for row in rows:
+            lines.setdefault(row.first, row.where)
+            lines.setdefault(row.second, row.where)
+        missing = [path for path in lines if not path.is_file()]
+        if missing:
+            told = f"{len(missing)} of {len(lines)} pictures of the pairs are missing"
+            raise DataError(f"{lines[missing[0]]}: no such picture file {missing[0]}; {told}")
+        self.files = list(lines)
+        number = {path: i for i, path in enumerate(self.files)}
+        self.first = np.array([number[row.first] for row in rows])
+        self.second = np.array([number[row.second] for row in rows])
+        self.issame = np.array([row.issame for row in rows])
+        self.folds = folds
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def picture(self, index: int) -> Picture:
+        return Picture.open(self.files[index])
+
+
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(`pairs.txt:17`, text) of every line that is not empty.
+
+    Raises:
+        DataError: a file that is not there, or not text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot read this list of pairs: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected a list of pairs as UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield f"{path}:{number}", line.strip()
+
+
+def folder(path: str) -> Path:
+    """The path of a folder of pictures.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not Path(path).is_dir():
+        raise DataError(f"{path}: no such folder; expected the pictures of the pairs")
+    return Path(path)

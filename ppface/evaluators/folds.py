@@ -1,0 +1,163 @@
+"""Scores pairs of embeddings by k folds, the protocol of LFW, with counts over a grid of thresholds instead of loops."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppface.core.errors import DataError
+
+GRID = np.arange(0, 4, 0.01)  # thresholds of squared L2 distance that accuracy chooses from
+FINE = np.arange(0, 4, 0.001)  # those that TAR at FAR interpolates between
+FARS = {"tar@1e-1": 1e-1, "tar@1e-2": 1e-2, "tar@1e-3": 1e-3, "tar@1e-4": 1e-4}
+ROWS = 256  # pairs at a time: a slice of both embeddings stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Pairs by their distance, and the fold each one is tested in.
+
+    Args:
+        distance: (N,) squared L2 distance of the normalised embeddings, 0..4.
+        issame: (N,) 1 where both pictures show one person, else 0.
+        fold: (N,) 0..folds-1, never falling: consecutive pairs make a fold.
+
+    Attributes:
+        size: (folds, 2) pairs of different and of same people.
+    """
+
+    distance: np.ndarray
+    issame: np.ndarray
+    fold: np.ndarray
+    size: np.ndarray
+
+    def below(self, grid: np.ndarray) -> np.ndarray:
+        """(folds, 2, len(grid)): how many different and same pairs of each fold lie below each threshold."""
+        first = np.searchsorted(grid, self.distance, side="right")  # the first threshold that is larger
+        cell = (2 * self.fold + self.issame) * (len(grid) + 1) + first
+        counts = np.bincount(cell, minlength=self.size.size * (len(grid) + 1))
+        return counts.reshape(len(self.size), 2, -1)[:, :, :-1].cumsum(axis=2)
+
+
+def squared_distances(embeddings1: np.ndarray, embeddings2: np.ndarray) -> np.ndarray:
+    """Squared L2 distance of L2-normalised rows, in float64; a zero row has no direction and stays zero.
+
+    Shape:
+        (N, D), (N, D) -> (N,) in 0..4
+
+    Raises:
+        DataError: other shapes, or numbers that are not finite.
+    """
+    if embeddings1.ndim != 2 or embeddings1.shape != embeddings2.shape or embeddings1.size == 0:
+        received = f"{embeddings1.shape} and {embeddings2.shape}"
+        raise DataError(f"embeddings1, embeddings2: expected two (N, D) arrays, a row for each pair; received shapes {received}")
+    for name, array in (("embeddings1", embeddings1), ("embeddings2", embeddings2)):
+        if array.dtype.kind not in "fiu":
+            raise DataError(f"{name}: expected numbers, received an array of {array.dtype}")
+    distance = np.empty(len(embeddings1))
+    for start in range(0, len(distance), ROWS):
+        rows = slice(start, start + ROWS)
+        difference = _normalised(embeddings1, rows, "embeddings1")
+        difference -= _normalised(embeddings2, rows, "embeddings2")
+        distance[rows] = np.square(difference, out=difference).sum(axis=1)
+    return distance
+
+
+def _normalised(embeddings: np.ndarray, rows: slice, name: str) -> np.ndarray:
+    part = np.array(embeddings[rows], dtype=np.float64)
+    norm = np.sqrt(np.einsum("nd,nd->n", part, part))
+    if not np.isfinite(norm).all():
+        row = rows.start + int(np.argmin(np.isfinite(norm)))
+        raise DataError(f"{name}: row {row} holds a number that is not finite: an embedding of a diverged model or a damaged file")
+    norm[norm == 0] = 1
+    part /= norm[:, None]
+    return part
+
+
+def split(distance: np.ndarray, issame: np.ndarray, folds: int) -> Folds:
+    """Cuts the pairs into folds in their order; the first N % folds folds hold one pair more.
+
+    Raises:
+        DataError: `issame` of another length or of other values than yes and no, folds out of range or without pairs of both classes.
+    """
+    count = len(distance)
+    if issame.shape != (count,):
+        raise DataError(f"issame: expected a flag for each of the {count} pairs, received shape {issame.shape}")
+    if not np.isin(issame, (0, 1)).all():
+        raise DataError(f"issame: expected true and false alone, received {issame[~np.isin(issame, (0, 1))][0]!s}")
+    if isinstance(folds, bool) or not 2 <= folds <= count:
+        raise DataError(f"folds: expected 2 to {count}, the number of pairs, received {folds}")
+    issame = issame.astype(np.int64)
+    sizes = np.full(folds, count // folds)
+    sizes[: count % folds] += 1
+    fold = np.repeat(np.arange(folds), sizes)
+    size = np.bincount(2 * fold + issame, minlength=2 * folds).reshape(folds, 2)
+    if not size.all():
+        number = int(np.argmin(size.min(axis=1)))
+        only = "same" if size[number, 0] == 0 else "different"
+        first = int(sizes[:number].sum()) + 1
+        where = f"fold {number + 1} of {folds} (pairs {first} to {first + sizes[number] - 1})"
+        raise DataError(f"{where} holds {only} pairs alone; expected both in every fold: the order of the pairs makes the folds, mix it")
+    return Folds(distance, issame, fold, size)
+
+
+def accuracies(pairs: Folds) -> tuple[np.ndarray, np.ndarray]:
+    """(folds,) accuracy of each fold at the threshold that is best on the others (the smallest such one), and (folds,) those thresholds."""
+    below = pairs.below(GRID)
+    right = below[:, 1] + pairs.size[:, :1] - below[:, 0]
+    best = (right.sum(axis=0) - right).argmax(axis=1)
+    return right[np.arange(len(right)), best] / pairs.size.sum(axis=1), GRID[best]
+
+
+def tar_at_far(pairs: Folds) -> dict[str, float]:
+    """The mean over folds of the share of same pairs accepted, at thresholds that the other folds' FAR interpolates.
+
+    Where several thresholds have the wanted FAR, the largest counts; where none reaches it, the threshold is 0. Only of the FARs that the
+    number of different pairs resolves: at least one false accept among them.
+    """
+    below = pairs.below(FINE)[:, 0]
+    different = pairs.size[:, 0]
+    far = (below.sum(axis=0) - below) / (different.sum() - different)[:, None]
+    tar = {}
+    for name, wanted in supported(int(different.sum())).items():
+        thresholds = np.array([np.interp(wanted, rising, FINE) if rising[-1] >= wanted else 0.0 for rising in far])
+        accepted = (pairs.distance < thresholds[pairs.fold]) & (pairs.issame == 1)
+        tar[name] = float((np.bincount(pairs.fold, weights=accepted) / pairs.size[:, 1]).mean())
+    return tar
+
+
+def supported(different: int) -> dict[str, float]:
+    """The entries of FARS that so many pairs of different people can show."""
+    return {name: far for name, far in FARS.items() if different >= needed(far)}
+
+
+def needed(far: float) -> int:
+    """How many pairs of different people a FAR asks for: one false accept among them."""
+    return round(1 / far)
+
+
+def roc(distance: np.ndarray, issame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """FAR and TAR at every threshold that changes them, both rising from 0 to 1."""
+    order = np.argsort(distance, kind="stable")
+    last = np.append(np.diff(distance[order]) > 0, True)  # equal distances are accepted together
+    accepted = np.cumsum(np.stack([1 - issame[order], issame[order]]), axis=1)[:, last]
+    rates = accepted / accepted[:, -1:]
+    return np.append(0.0, rates[0]), np.append(0.0, rates[1])
+
+
+def auc(far: np.ndarray, tar: np.ndarray) -> float:
+    """The area under a ROC curve."""
+    return float((np.diff(far) * (tar[1:] + tar[:-1])).sum() / 2)
+
+
+def eer(far: np.ndarray, tar: np.ndarray) -> float:
+    """The rate at which false accepts and false rejects are equal, on the straight lines between the points of a ROC curve."""
+    return float(np.interp(1.0, far + tar, far))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share among `count` trials: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953."""
+    z = 1.959963984540054
+    middle = share + z * z / (2 * count)
+    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return float((middle - half) / scale), float((middle + half) / scale)

@@ -1,0 +1,136 @@
+"""The improved residual networks of AdaFace and ArcFace, without and with squeeze-and-excitation, under PaddleClas' names.
+
+Source: Deng et al. 2019, https://arxiv.org/abs/1801.07698, section 3.1 (the block BN, 3x3, BN, PReLU, 3x3, BN), and Kim et al. 2022,
+https://arxiv.org/abs/2204.00964, section 4, for the depths; squeeze-and-excitation of Hu et al. 2018, https://arxiv.org/abs/1709.01507.
+Shape: (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation.
+"""
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppface.core.registry import register
+from ppface.nets.layers.fast import PReLU, Whiten, kaiming
+
+STRIDE = 16
+BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)  # channels a stage
+
+
+class AdaFaceIR(nn.Layer):
+    """A residual network of units without activation on the sum; the first unit of every stage has stride 2.
+
+    Args:
+        units: of each stage.
+        depths: channels of each stage; four times more make bottlenecks of the units.
+        squeeze: with squeeze-and-excitation, reduction 16, in every unit.
+        embedding_size: D, 512 in all published networks.
+        input_size: (height, width) in pixels, multiples of 16; published ones take 112x112.
+
+    Raises:
+        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+    """
+
+    any_size = False
+    published_names = ((r"^(input_layer|body|output_layer)\.", r"backbone.\1."),)  # PaddleClas -> ppface: files of the backbone alone
+
+    def __init__(self, units: list[int], depths: tuple[int, ...], squeeze: bool, embedding_size: int, input_size: tuple[int, int]):
+        super().__init__()
+        who = type(self).__name__
+        if embedding_size < 1:
+            raise ValueError(f"{who}: expected embedding_size of at least 1, received {embedding_size}")
+        if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
+            raise ValueError(f"{who}: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
+        self.input_layer = nn.Sequential(_conv(3, 64, 3), nn.BatchNorm2D(64), PReLU(64))
+        body, channels = [], 64
+        for count, depth in zip(units, depths, strict=True):
+            for i in range(count):
+                body.append(Unit(channels, depth, 2 if i == 0 else 1, depths == BOTTLENECK, squeeze))
+                channels = depth
+        self.body = nn.Sequential(*body)
+        pixels = (input_size[0] // STRIDE) * (input_size[1] // STRIDE)
+        self.output_layer = nn.Sequential(
+            nn.BatchNorm2D(channels),
+            nn.Dropout(0.4),
+            nn.Flatten(),
+            nn.Linear(channels * pixels, embedding_size),
+            Whiten(embedding_size),
+        )
+        self.out_channels = [embedding_size]
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.output_layer(self.body(self.input_layer(x)))
+
+
+class Unit(nn.Layer):
+    """shortcut(x) + residual(x): two 3x3 convolutions, or 1x1, 3x3 and 1x1 with a quarter of the channels between them."""
+
+    def __init__(self, channels: int, depth: int, stride: int, bottleneck: bool, squeeze: bool):
+        super().__init__()
+        self.stride = stride
+        self.shortcut_layer = None
+        if channels != depth:
+            self.shortcut_layer = nn.Sequential(_conv(channels, depth, 1, stride), nn.BatchNorm2D(depth))
+        narrow = depth // 4
+        layers: list[nn.Layer] = [nn.BatchNorm2D(channels)]
+        if bottleneck:
+            layers += [_conv(channels, narrow, 1), nn.BatchNorm2D(narrow), PReLU(narrow)]
+            layers += [_conv(narrow, narrow, 3), nn.BatchNorm2D(narrow), PReLU(narrow), _conv(narrow, depth, 1, stride)]
+        else:
+            layers += [_conv(channels, depth, 3), nn.BatchNorm2D(depth), PReLU(depth), _conv(depth, depth, 3, stride)]
+        self.res_layer = nn.Sequential(*layers, nn.BatchNorm2D(depth))
+        if squeeze:
+            self.res_layer.add_sublayer("se_block", SqueezeExcite(depth))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        shortcut = x
+        if self.shortcut_layer is not None:
+            shortcut = self.shortcut_layer(x)
+        elif self.stride > 1:
+            shortcut = F.max_pool2d(x, kernel_size=1, stride=self.stride)
+        return shortcut + self.res_layer(x)
+
+
+class SqueezeExcite(nn.Layer):
+    """x * sigmoid(fc2(relu(fc1(mean of x over the map)))), with a sixteenth of the channels between the two."""
+
+    def __init__(self, channels: int, reduction: int = 16):
+        super().__init__()
+        self.fc1, self.fc2 = _conv(channels, channels // reduction, 1), _conv(channels // reduction, channels, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return x * F.sigmoid(self.fc2(F.relu(self.fc1(x.mean(axis=[2, 3], keepdim=True)))))
+
+
+def _conv(channels_in: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D:
+    return nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, weight_attr=kaiming(), bias_attr=False)
+
+
+def _published(name: str, units: list[int], depths: tuple[int, ...], squeeze: bool) -> type[AdaFaceIR]:
+    """One network of the family, registered under its name."""
+
+    def __init__(self, embedding_size: int = 512, input_size: tuple[int, int] = (112, 112)):  # noqa: N807
+        AdaFaceIR.__init__(self, units, depths, squeeze, embedding_size, input_size)
+
+    about = f"""Units {units} of {depths} channels{", with squeeze-and-excitation" if squeeze else ""}. Source, Shape: see the module.
+
+    Args:
+        embedding_size: D.
+        input_size: (height, width) in pixels, multiples of 16.
+
+    Raises:
+        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+    """
+    body = {"__init__": __init__, "__doc__": about, "__module__": __name__}
+    return register("backbone")(type(name, (AdaFaceIR,), body))
+
+
+AdaFace_IR_18 = _published("AdaFace_IR_18", [2, 2, 2, 2], BASIC, squeeze=False)
+AdaFace_IR_34 = _published("AdaFace_IR_34", [3, 4, 6, 3], BASIC, squeeze=False)
+AdaFace_IR_50 = _published("AdaFace_IR_50", [3, 4, 14, 3], BASIC, squeeze=False)
+AdaFace_IR_101 = _published("AdaFace_IR_101", [3, 13, 30, 3], BASIC, squeeze=False)
+AdaFace_IR_152 = _published("AdaFace_IR_152", [3, 8, 36, 3], BOTTLENECK, squeeze=False)
+AdaFace_IR_200 = _published("AdaFace_IR_200", [3, 24, 36, 3], BOTTLENECK, squeeze=False)
+AdaFace_IR_SE_50 = _published("AdaFace_IR_SE_50", [3, 4, 14, 3], BASIC, squeeze=True)
+AdaFace_IR_SE_101 = _published("AdaFace_IR_SE_101", [3, 13, 30, 3], BASIC, squeeze=True)
+AdaFace_IR_SE_152 = _published("AdaFace_IR_SE_152", [3, 8, 36, 3], BOTTLENECK, squeeze=True)
+AdaFace_IR_SE_200 = _published("AdaFace_IR_SE_200", [3, 24, 36, 3], BOTTLENECK, squeeze=True)

@@ -1,0 +1,94 @@
+"""MobileFaceNet: the one-million-parameter recognition backbone for phones."""
+
+from typing import Literal
+
+import paddle
+from paddle import nn
+
+from ppface.core.registry import register
+from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
+
+STRIDE = 16
+SETTINGS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))  # expansion t, channels c, repeats n, stride s
+
+
+@register("backbone")
+class MobileFaceNet(nn.Layer):
+    """MobileFaceNet, Chen et al. 2018, https://arxiv.org/abs/1804.07573, table 1: 3x3 convolution with stride 2, depthwise 3x3, five groups
+    of inverted residuals, 1x1 convolution to 512, then the last pooling and a linear layer to the embedding.
+
+    PReLU and batch norm after every convolution, the linear ones with batch norm alone. 1,003,136 parameters with the defaults;
+    999,552 for an input of 112x96.
+
+    Args:
+        embedding_size: D; the paper takes 128, later ones 512.
+        pooling: the paper's comparison (table 2) of how the last map becomes a vector: "gdc", a global depthwise convolution, "avg", its
+            average, or "fc", one fully connected layer from all of it to the embedding.
+        input_size: (height, width) in pixels, multiples of 16: it fixes the size of the last kernel.
+
+    Shape:
+        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation
+
+    Raises:
+        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+    """
+
+    def __init__(self, embedding_size: int = 128, pooling: Literal["gdc", "avg", "fc"] = "gdc", input_size: tuple[int, int] = (112, 112)):
+        super().__init__()
+        if embedding_size < 1:
+            raise ValueError(f"MobileFaceNet: expected embedding_size of at least 1, received {embedding_size}")
+        if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
+            raise ValueError(f"MobileFaceNet: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
+        last = (input_size[0] // STRIDE, input_size[1] // STRIDE)
+        self.conv1 = ConvBNPReLU(3, 64, 3, stride=2)
+        self.dw_conv1 = ConvBNPReLU(64, 64, 3, depthwise=True)
+        blocks, channels = [], 64
+        for expansion, out, repeats, stride in SETTINGS:
+            for i in range(repeats):
+                blocks.append(Bottleneck(channels, out, expansion, stride if i == 0 else 1))
+                channels = out
+        self.blocks = nn.Sequential(*blocks)
+        self.conv2 = ConvBNPReLU(channels, 512, 1)
+        self.pool: nn.Layer = nn.Identity()
+        if pooling == "gdc":
+            self.pool = nn.Sequential(GlobalDepthwiseConv2D(512, last), nn.BatchNorm2D(512))
+        elif pooling == "avg":
+            self.pool = nn.AdaptiveAvgPool2D(1)
+        self.linear = nn.Conv2D(512, embedding_size, last if pooling == "fc" else 1, weight_attr=kaiming(), bias_attr=False)
+        self.norm = nn.BatchNorm2D(embedding_size)
+        self.out_channels = [embedding_size]
+        self.any_size = pooling == "avg"
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
+        return self.norm(self.linear(self.pool(x))).flatten(1)
+
+
+class ConvBNPReLU(nn.Layer):
+    """Convolution without bias, batch norm, and PReLU unless `linear`."""
+
+    def __init__(self, channels_in: int, out: int, kernel: int, stride: int = 1, depthwise: bool = False, linear: bool = False):
+        super().__init__()
+        groups = channels_in if depthwise else 1
+        self.conv = nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, groups=groups, weight_attr=kaiming(), bias_attr=False)
+        self.norm = nn.BatchNorm2D(out)
+        self.act: nn.Layer = nn.Identity() if linear else PReLU(out)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class Bottleneck(nn.Layer):
+    """Inverted residual, Sandler et al. 2018, https://arxiv.org/abs/1801.04381, table 1: expand, depthwise 3x3, project linearly."""
+
+    def __init__(self, channels_in: int, out: int, expansion: int, stride: int):
+        super().__init__()
+        middle = channels_in * expansion
+        self.expand = ConvBNPReLU(channels_in, middle, 1)
+        self.depthwise = ConvBNPReLU(middle, middle, 3, stride, depthwise=True)
+        self.project = ConvBNPReLU(middle, out, 1, linear=True)
+        self.adds = stride == 1 and channels_in == out
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.adds else y

@@ -1,0 +1,46 @@
+"""How large a model is: trained parameters, and multiply-adds of one picture's forward pass."""
+
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+
+def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
+    """{part of the model: {"parameters", "macs"}} with the "total" last; margin heads work in training alone and have no multiply-adds.
+
+    Args:
+        model: takes {"image": (1, 3, H, W) uint8} as FaceModel does.
+        size: (height, width) of the picture.
+    """
+    macs = dict.fromkeys((name for name, _ in model.named_children()), 0)
+
+    def count(part: str) -> Any:
+        def add(layer: nn.Layer, _inputs: Any, output: paddle.Tensor) -> None:
+            weights = layer.weight.shape  # (out, in / groups, h, w), or (in, out) of a linear layer
+            macs[part] += output.size * (int(np.prod(weights[1:])) if len(weights) == 4 else weights[0])
+
+        return add
+
+    hooks = [
+        layer.register_forward_post_hook(count(name))
+        for name, part in model.named_children()
+        for layer in part.sublayers(include_self=True)
+        if isinstance(layer, nn.Conv2D | nn.Linear)
+    ]
+    training = model.training
+    model.eval()
+    with paddle.no_grad():
+        model({"image": paddle.zeros([1, 3, *size], "uint8")})
+    if training:
+        model.train()
+    for hook in hooks:
+        hook.remove()
+    found = {name: {"parameters": parameters(part), "macs": macs[name]} for name, part in model.named_children()}
+    return found | {"total": {key: sum(part[key] for part in found.values()) for key in ("parameters", "macs")}}
+
+
+def parameters(layer: nn.Layer) -> int:
+    """Numbers that training moves; running statistics are none of them."""
+    return sum(int(parameter.size) for parameter in layer.parameters() if not parameter.stop_gradient)

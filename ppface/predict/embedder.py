@@ -1,0 +1,54 @@
+"""From a picture of one aligned face to its embedding, whatever runs the model."""
+
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from ppface.data.images import Picture
+from ppface.ops.embedding import embed
+from ppface.ops.resize import aligned
+from ppface.predict.face import Face
+
+
+class FaceEmbedder:
+    """Embeds pictures that show one aligned face each.
+
+    Args:
+        predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}; its `test_size` tells the size it takes.
+        flip: add the embedding of the mirrored picture.
+        resize: stretch pictures of another size than the model's; otherwise they are an error.
+
+    Attributes:
+        seconds: of the last picture, by part: "pre" (resizing), "run" (the model) and "post"; decoding a file is not in it.
+    """
+
+    def __init__(self, predict: Any, flip: bool = False, resize: bool = False):
+        self.predict, self.flip, self.resize = predict, flip, resize
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
+        """The face of one picture: its box is the whole picture, its score 1, its embedding (D,) before L2 normalisation.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of a picture.
+
+        Raises:
+            DataError: not such an array, a picture that cannot be read, or one of another size.
+        """
+        picture = Picture.of(image) if isinstance(image, np.ndarray) else Picture.open(image)
+        pixels = picture.decode()
+        start = time.perf_counter()
+        fitting = self.fitted(pixels, "" if isinstance(image, np.ndarray) else picture.name)
+        prepared = time.perf_counter()
+        embedding = embed(self.predict, [fitting], self.flip)[0]
+        ran = time.perf_counter()
+        height, width = picture.size
+        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, embedding)]
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
+
+    def fitted(self, pixels: np.ndarray, name: str) -> np.ndarray:
+        """(H, W, 3) at the size that the model takes; see `__call__`."""
+        return aligned(pixels, self.predict.test_size.of(*pixels.shape[:2]), name, self.resize)

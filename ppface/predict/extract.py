@@ -1,0 +1,167 @@
+"""Embeddings of many pictures into one file, part by part, so that a run that was ended at any moment goes on where it was."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.images import Picture
+from ppface.ops.embedding import embed
+from ppface.predict.embedder import FaceEmbedder
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+BATCHES = 16  # a part; as many are done again at most
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture: its line of the index, and its file."""
+
+    line: str
+    file: Path
+
+
+def entries(source: Path, root: Path | None = None) -> list[Entry]:
+    """The pictures of a folder (and of those below it, by their names), or of a list.
+
+    Args:
+        source: a folder, or a text file with one `path` or `path label` a line.
+        root: what the list's paths are relative to; None: the list's folder.
+
+    Raises:
+        DataError: no such folder or list, or none in it.
+    """
+    if source.is_dir():
+        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
+        found = [Entry(file.relative_to(source).as_posix(), file) for file in files]
+    else:
+        try:
+            lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{source}: expected a folder of pictures or a text file that lists them ({error})") from None
+        found = [Entry(line, (root or source.parent) / _path(line)) for line in lines]
+    if not found:
+        raise DataError(f"{source}: expected at least one picture, found none")
+    return found
+
+
+def _path(line: str) -> str:
+    """`path` or `path label`: a label is a number after the last space."""
+    path, _, label = line.replace("\t", " ").rpartition(" ")
+    return path.strip() if path and label.isdecimal() else line
+
+
+def extract(
+    embedder: FaceEmbedder,
+    pictures: list[Entry],
+    out: Path,
+    weights: Path,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] = lambda done, count: None,
+) -> list[str]:
+    """Writes `out` (.npy, (N, D) float32 before L2 normalisation) and beside it the index (.txt): line i tells of what row i is.
+
+    Broken pictures are in neither. Until both are whole, what is done lies in a folder beside them, from which the same call goes on.
+
+    Args:
+        embedder: of the model; without its `resize`, pictures of another size count as broken.
+        pictures: what to embed.
+        out: ends in .npy.
+        weights: the model's file of weights; unfinished work with others is refused.
+        batch_size: pictures in one call of the model, > 0.
+        progress: called with the numbers of pictures done and of all.
+
+    Returns:
+        why each broken picture is broken
+
+    Raises:
+        DataError: `out` cannot be written, unfinished work of another run lies there, or no picture is whole.
+    """
+    settings = [hashlib.sha256(weights.read_bytes()).hexdigest(), str((batch_size, embedder.resize, embedder.flip))]
+    work = "\n".join([*settings, *(f"{entry.line}\t{entry.file}" for entry in pictures)])
+    folder, step = out.with_suffix(".parts"), BATCHES * batch_size
+    _open(folder, hashlib.sha256(work.encode()).hexdigest())
+    parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
+    done = 0
+    for part, some in parts.items():
+        if not part.exists():
+            embeddings, reasons = _embedded(embedder, some, batch_size)
+            _whole(part, partial(np.savez, embeddings=embeddings, reasons=reasons))
+        done += len(some)
+        progress(done, len(pictures))
+    reasons = np.concatenate([_read(part, "reasons") for part in parts])
+    broken = reasons[reasons != ""].tolist()
+    if len(broken) == len(pictures):
+        raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
+    index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
+    _whole(out.with_suffix(".txt"), lambda file: file.write(index.encode()))
+    _whole(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
+    shutil.rmtree(folder)
+    return broken
+
+
+def _open(folder: Path, digest: str) -> None:
+    """Makes the folder of unfinished work, or finds it as an earlier run with the same inputs left it."""
+    note = folder / "inputs.sha256"
+    try:
+        if note.is_file() and note.read_text() != digest:
+            raise DataError(
+                f"{folder}: holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(digest)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot write there: {error.strerror}") from None
+
+
+def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of the whole ones, and for each of all why it is broken, or nothing."""
+    found, reasons = [np.zeros((0, 0), np.float32)], []
+    for start in range(0, len(pictures), batch_size):
+        images = []
+        for entry in pictures[start : start + batch_size]:
+            try:
+                images.append(embedder.fitted(Picture.open(entry.file).decode(), str(entry.file)))
+                reasons.append("")
+            except DataError as error:
+                reasons.append(str(error))
+        if images:
+            found.append(embed(embedder.predict, images, embedder.flip))
+    return np.concatenate(found[1:] or found), np.array(reasons)
+
+
+def _read(part: Path, name: str) -> np.ndarray:
+    with np.load(part, allow_pickle=False) as arrays:
+        return arrays[name]
+
+
+def _join(file: IO[bytes], parts: Iterable[Path], count: int) -> None:
+    """One .npy file of all parts, one of them in memory at a time."""
+    written = False
+    for part in parts:
+        rows = _read(part, "embeddings")
+        if len(rows) and not written:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, rows.shape[1])}
+            np.lib.format.write_array_header_1_0(file, header)
+            written = True
+        file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+
+
+def _whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file aside and puts it in place at once: what has its name is whole."""
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot write it: {error.strerror}") from None

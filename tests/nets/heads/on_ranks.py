@@ -1,0 +1,76 @@
+"""Not a test: one process of test_ranks.py. Trains a linear layer and a head on its share of a batch and writes what came of it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.distributed as dist
+
+from ppface.engine import checkpoint
+from ppface.engine.devices import World
+from ppface.losses import CELoss
+from ppface.nets.heads import AdaMargin, ArcMargin, NormFace
+from ppface.optim import Momentum
+
+N, D, C = 8, 6, 11
+HEADS = {
+    "ada": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=True),
+    "ada_replicated": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=False),
+    "arc": lambda world: ArcMargin(D, C, class_parallel=True),
+    "norm": lambda world: NormFace(D, C, s=8, learn_s=True, class_parallel=True),
+    "arc_sampled": lambda world: ArcMargin(D, C, sample_ratio=0.01),  # the batch's own classes alone: nothing is drawn
+}
+
+
+class Both(paddle.nn.Layer):
+    def __init__(self, head):
+        super().__init__()
+        self.linear, self.head = paddle.nn.Linear(D, D), head
+
+    def forward(self, batch):
+        embedding = self.linear(batch["image"])
+        return self.head.outputs(embedding, batch["label"]) | {"embedding": embedding}
+
+
+def main(folder: Path) -> None:
+    world = World("cpu")
+    mine = slice(world.rank * N // world.size, (world.rank + 1) * N // world.size)
+    for name, make in HEADS.items():
+        rng = np.random.default_rng(1)
+        model = Both(make(world))
+        whole = {
+            key: rng.normal(size=shape).astype("float32")
+            for key, shape in (("linear.weight", (D, D)), ("linear.bias", (D,)), ("head.kernel", (D, C)))
+        }
+        state = model.state_dict()
+        checkpoint.put({key: state[key] for key in whole}, whole, name)
+        network = world.wrap(model)
+        optimizer = Momentum([p for p in model.parameters() if not p.stop_gradient], 1, 1, 0.05, weight_decay=0.01)
+        found = {}
+        for step in range(3):
+            x, y = rng.normal(size=(N, D)).astype("float32") * 5, rng.integers(0, C, N)
+            if step == 1 and name != "arc_sampled":  # a process without a class of the batch draws one
+                y[:] = 1  # all on one process
+            batch = {"image": paddle.to_tensor(x[mine]), "label": paddle.to_tensor(y[mine])}
+            outputs = network(batch)
+            loss = CELoss(0.1)(outputs, batch)["ce"]
+            outputs["embedding"].retain_grads()
+            loss.backward()
+            parts = [loss.detach().reshape([1]), outputs["embedding"].grad / world.size]
+            if world.size > 1:
+                gathered = [[], []]
+                for part, into in zip(parts, gathered, strict=True):
+                    dist.all_gather(into, part)
+                parts = [paddle.concat(into) for into in gathered]
+            found[f"loss{step}"], found[f"embedding{step}"] = parts[0].mean().numpy(), parts[1].numpy()
+            optimizer.step()
+            optimizer.clear_grad()
+        for file, arrays in checkpoint.remember(model, optimizer, None).items():
+            found |= {f"{file}:{key}": value for key, value in arrays.items()}
+        if world.rank == 0:
+            np.savez(folder / f"{name}.npz", **found)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,37 @@
+"""Two processes that share the classes out give the loss, the gradients and the weights of one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = Path(__file__).with_name("on_ranks.py")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """{processes: the folder of their results}."""
+    made = {}
+    for count in (1, 2):
+        made[count] = tmp_path_factory.mktemp(f"ranks{count}")
+        command = [sys.executable, str(SCRIPT), str(made[count])]
+        launch = f"import sys; from ppface.engine.devices import launch; sys.exit(launch({command!r}, {count}))"
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, "-c", launch], capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.mark.parametrize("name", ["ada", "ada_replicated", "arc", "norm", "arc_sampled"])
+def test_two_processes_train_as_one(name, folders):
+    one, two = np.load(folders[1] / f"{name}.npz"), np.load(folders[2] / f"{name}.npz")
+    assert set(one.files) == set(two.files) and "weights.safetensors:head.kernel" in one.files
+    if name == "arc_sampled":
+        assert "optimizer.safetensors:head.kernel/velocity_0" in one.files or "optimizer.safetensors:head.kernel/velocity" in one.files
+    for key in one.files:
+        assert one[key].shape == two[key].shape
+        np.testing.assert_allclose(two[key], one[key], rtol=1e-5, atol=1e-5, err_msg=key)

@@ -1,0 +1,208 @@
+"""tools/extract.py: rows and lines that belong together, the same after any interruption, and the one line of each mistake."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppface import predict
+from ppface.core.errors import DataError
+from ppface.predict import FaceEmbedder
+from ppface.predict import extract as extraction
+from ppface.predict.extract import entries, extract
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = "tools/extract.py"
+
+
+def wanted(toy_export, files, flip=False) -> np.ndarray:
+    embedder = FaceEmbedder(predict.load_predictor(toy_export, threads=1), flip)
+    return np.stack([embedder(file)[0].embedding for file in files])
+
+
+def test_a_folder_with_broken_pictures(toy_export, aligned_faces, run_tool, tmp_path):
+    files = sorted(aligned_faces.rglob("*.png"))
+    files[3].write_bytes(files[3].read_bytes()[:60])
+    files[7].write_text("words")
+    out = tmp_path / "e.npy"
+    done = run_tool(TOOL, toy_export, "--input", aligned_faces, "--out", out, "--flip", "--batch-size", 4)
+    assert done.returncode == 3, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
+    assert [line.split(": ")[1] for line in told] == [str(files[3]), str(files[7])]
+    assert done.stdout.splitlines() == ["10 of 10", f"8 embeddings in {out}, 2 broken pictures left out"]
+    whole = [file for i, file in enumerate(files) if i not in (3, 7)]
+    assert (tmp_path / "e.txt").read_text().splitlines() == [str(file.relative_to(aligned_faces)) for file in whole]
+    rows = np.load(out, allow_pickle=False)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, wanted(toy_export, whole, flip=True), atol=1e-5)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["e.npy", "e.txt", "faces"]
+
+
+def test_a_list_keeps_its_lines(toy_export, aligned_faces, run_tool, tmp_path):
+    lines = ["person 1/7.png 3", "person 0/0.png\t1", "person 1/5.png"]
+    (tmp_path / "list.txt").write_text("\n".join(lines) + "\n\n")
+    done = run_tool(TOOL, toy_export, "-i", tmp_path / "list.txt", "--root", aligned_faces, "--out", tmp_path / "e.npy")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e.txt").read_text().splitlines() == lines
+    files = [aligned_faces / name for name in ("person 1/7.png", "person 0/0.png", "person 1/5.png")]
+    np.testing.assert_allclose(np.load(tmp_path / "e.npy"), wanted(toy_export, files), atol=1e-5)
+
+
+class StopsError(Exception):
+    """Stands for a process that is ended."""
+
+
+def failing(embedder: FaceEmbedder, after: int) -> FaceEmbedder:
+    """The same embedder, which ends the run after so many calls of its model."""
+    calls = []
+
+    def predict_(batch):
+        calls.append(1)
+        if len(calls) > after:
+            raise StopsError
+        return embedder.predict(batch)
+
+    predict_.test_size = embedder.predict.test_size
+    return FaceEmbedder(predict_, embedder.flip, embedder.resize)
+
+
+def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "BATCHES", 1)
+    embedder, weights = predict.load(toy_export, threads=1), toy_export / "model.pdiparams"
+    pictures = entries(aligned_faces)
+    (aligned_faces / "person 0" / "2.png").write_text("words")
+    assert len(extract(embedder, pictures, tmp_path / "whole.npy", weights, 2)) == 1
+    out, calls = tmp_path / "e.npy", 0
+    while not out.exists():
+        calls += 1
+        try:
+            extract(failing(embedder, 1), pictures, out, weights, 2)
+        except StopsError:
+            assert (tmp_path / "e.parts").is_dir() and not out.exists()
+    assert calls == 5  # each call does one part more
+    assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert (tmp_path / "e.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
+    assert not (tmp_path / "e.parts").exists()
+
+
+def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "BATCHES", 1)
+    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    pictures = entries(aligned_faces)
+    with pytest.raises(StopsError):
+        extract(failing(embedder, 1), pictures, out, weights, 2)
+    other = tmp_path / "other.pdiparams"
+    other.write_bytes(b"other")
+    flipping = FaceEmbedder(embedder.predict, flip=True)
+    for given in (
+        (embedder, pictures[1:], weights, 2),
+        (flipping, pictures, weights, 2),
+        (embedder, pictures, other, 2),
+        (embedder, pictures, weights, 3),
+    ):
+        with pytest.raises(DataError) as error:
+            extract(given[0], given[1], out, *given[2:])
+        told = "holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
+        assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}"
+    assert extract(embedder, pictures, out, weights, 2) == []
+
+
+def test_killed_in_the_middle_the_same_command_gives_the_same(toy_export, tmp_path, rng):
+    from PIL import Image
+
+    (tmp_path / "faces").mkdir()
+    for i in range(400):
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype("uint8")).save(tmp_path / "faces" / f"{i:04d}.png")
+
+    def command(out: Path) -> list[str]:
+        given = [toy_export, "--input", tmp_path / "faces", "--out", out, "--batch-size", 1]
+        return [sys.executable, str(ROOT / TOOL), *map(str, given)]
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    assert subprocess.run(command(tmp_path / "whole.npy"), env=environment, capture_output=True).returncode == 0
+    process = subprocess.Popen(command(tmp_path / "e.npy"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "e.parts").glob("*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "e.npy").exists()
+    done = subprocess.run(command(tmp_path / "e.npy"), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert (tmp_path / "e.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
+    assert not (tmp_path / "e.parts").exists()
+
+
+def test_a_cut_part_is_never_left_under_its_name(tmp_path):
+    def cut(file):
+        file.write(b"half")
+        raise StopsError
+
+    with pytest.raises(StopsError):
+        extraction._whole(tmp_path / "part.npz", cut)
+    assert not (tmp_path / "part.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (["TOY", "-i", "EMPTY", "--out", "OUT.npy"], 3, "error: EMPTY: expected at least one picture, found none"),
+        (
+            ["TOY", "-i", "EMPTY/gone", "--out", "OUT.npy"],
+            3,
+            "error: EMPTY/gone: expected a folder of pictures or a text file that lists them ([Errno 2] No such file or directory: 'EMPTY/gone')",
+        ),
+        (["TOY", "-i", "WORDS", "--out", "OUT.npy"], 3, "error: none of the 1 pictures can be embedded; the first: EMPTY/x.jpg: no such picture file"),
+        (["DETECTOR", "-i", "FACES", "--out", "OUT.npy"], 3, "error: expected a model with the output 'embedding', received one with boxes, count, landmarks, scores"),
+        (["TOY", "-i", "FACES", "--out", "/dev/null/x.npy"], 3, "error: /dev/null/x.parts: cannot write there: Not a directory"),
+        (["EMPTY", "-i", "FACES", "--out", "OUT.npy"], 4, "error: EMPTY: expected the folder of a run (config.yml) or of an export (inference.yml)"),
+        (["TOY", "-i", "FACES", "--out", "OUT"], 2, "extract.py: error: expected --out FILE.npy and a --batch-size of at least 1"),
+        (["-i", "FACES", "--out", "OUT.npy"], 2, "extract.py: error: expected the folder of a run or an export, or -c CONFIG --weights FILE"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(toy_export, trial, aligned_faces, run_tool, tmp_path, given, code, told):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "list.txt").write_text("x.jpg\n")
+    places = {"TOY": toy_export, "DETECTOR": trial.export, "WORDS": tmp_path / "empty" / "list.txt", "EMPTY": tmp_path / "empty"}
+    places |= {"FACES": aligned_faces, "OUT": tmp_path / "out"}
+
+    def place(text: str) -> str:
+        for word, path in places.items():
+            text = text.replace(word, str(path))
+        return text
+
+    done = run_tool(TOOL, *map(place, given), "--resize")
+    assert done.returncode == code, done.stderr
+    assert done.stderr.splitlines()[-1] == place(told)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_with_weights_gives_what_its_export_gives(run_tool, aligned_faces, tmp_path):
+    import paddle
+    from safetensors.numpy import save_file
+
+    from ppface.core.spec import build_model, load_config
+
+    config, weights = tmp_path / "c.yml", tmp_path / "w.safetensors"
+    config.write_text("""
+model:
+  input: {size: [16, 16], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}
+  backbone: {name: MobileFaceNet, embedding_size: 8, input_size: [16, 16]}
+  head: {name: AdaMargin, embedding_size: 8, class_num: 3}
+""")
+    paddle.seed(0)
+    save_file({name: value.numpy() for name, value in build_model(load_config(config)).state_dict().items()}, weights)
+    done = run_tool("tools/export_model.py", "-c", config, "-w", weights, "--out", tmp_path / "export")
+    assert done.returncode == 0, done.stderr
+    for given, out in ((["-c", config, "-w", weights], "live.npy"), ([tmp_path / "export"], "exported.npy")):
+        done = run_tool(TOOL, *given, "-i", aligned_faces, "--out", tmp_path / out)
+        assert done.returncode == 0, done.stderr
+    live, exported = np.load(tmp_path / "live.npy"), np.load(tmp_path / "exported.npy")
+    assert live.shape == (10, 8)
+    np.testing.assert_allclose(exported, live, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,172 @@
+"""tools/convert_identities.py and tools/data_info.py: the same people in every form, and what is said of them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppface.core.errors import DataError
+from ppface.data import IdentityFolder, IdentityList, RecordIdentities, SyntheticIdentities
+from ppface.data.identity_convert import convert, open_identities
+from ppface.data.identity_report import report
+
+CONVERT, INFO = "tools/convert_identities.py", "tools/data_info.py"
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """Twelve people, the first with three pictures and every other with one more than the one before, up to eight."""
+    people = SyntheticIdentities(12, 8, size=(32, 32), difficulty=0)
+    for person in range(12):
+        (tmp_path / "faces" / f"person {person:02d}").mkdir(parents=True)
+        for number in range(min(8, person + 3)):
+            pixels = people[person * 8 + number]["picture"].decode()
+            Image.fromarray(pixels).save(tmp_path / "faces" / f"person {person:02d}" / f"{number}.{'png' if number % 2 else 'jpg'}")
+    return tmp_path / "faces"
+
+
+def contents(data):
+    return [(data.encoded(i), int(data.labels[i])) for i in range(len(data))]
+
+
+def test_the_same_people_in_every_form(faces, tmp_path):
+    folder = IdentityFolder(str(faces))
+    want = contents(folder)
+    assert len(want) == 3 + 4 + 5 + 6 + 7 + 8 * 7
+    ways = [("a.rec", folder)]
+    for name, source in ways:
+        assert convert(source, tmp_path / name) == {}
+    records = RecordIdentities(str(tmp_path / "a.rec"))
+    convert(records, tmp_path / "b")
+    convert(folder, tmp_path / "c.txt")
+    lines = IdentityList(str(faces), str(tmp_path / "c.txt"))
+    convert(lines, tmp_path / "d.rec")
+    convert(records, tmp_path / "e.txt")
+    for data in (
+        records,
+        IdentityFolder(str(tmp_path / "b")),
+        lines,
+        RecordIdentities(str(tmp_path / "d.rec")),
+        IdentityList(str(tmp_path / "e"), "../e.txt"),
+    ):
+        assert contents(data) == want and data.facts() == {"class_num": 12}
+    assert (tmp_path / "a.rec").read_bytes() == (tmp_path / "d.rec").read_bytes()
+    assert [path.name for path in sorted((tmp_path / "b").iterdir())] == [f"{label:02d}" for label in range(12)]
+
+
+def test_a_list_in_any_order_becomes_records_identity_by_identity(faces, tmp_path):
+    folder = IdentityFolder(str(faces))
+    order = np.random.default_rng(0).permutation(len(folder))
+    (faces / "list.txt").write_text("".join(f"{folder.files[i]} {folder.labels[i]}\n" for i in order))
+    convert(open_identities(faces / "list.txt"), tmp_path / "x.rec")
+    assert sorted(contents(open_identities(tmp_path / "x.rec"))) == sorted(contents(folder))
+
+
+def test_the_tool_leaves_out_and_names_what_is_broken(faces, tmp_path, run_tool):
+    (faces / "person 03" / "0.jpg").write_bytes(b"no picture")
+    done = run_tool(CONVERT, faces, "--out", tmp_path / "out.rec")
+    assert (done.returncode, done.stdout) == (3, f"{tmp_path}/out.rec: 80 pictures of 12 identities, 1 broken\n")
+    assert f"broken: {faces}/person 03/0.jpg: not a picture" in done.stderr
+    again = run_tool(CONVERT, faces, "--out", tmp_path / "out.rec")
+    assert (again.returncode, again.stderr) == (3, f"error: {tmp_path}/out.rec: exists already; expected a file that is yet to be made\n")
+
+
+def test_an_identity_that_loses_all_its_pictures_ends_the_conversion(faces, tmp_path):
+    for path in (faces / "person 00").iterdir():
+        path.write_bytes(b"")
+    for name in ("out.rec", "out"):
+        with pytest.raises(DataError) as refusal:
+            convert(open_identities(faces), tmp_path / name)
+        reason = f"no picture of identity 0 can be read; the last: {faces}/person 00/2.jpg: no bytes, expected a picture"
+        assert str(refusal.value) == reason
+    assert not list(tmp_path.glob("*.rec*")) and not list(tmp_path.glob(".*"))
+
+
+def test_a_source_that_is_not_there(tmp_path):
+    with pytest.raises(DataError) as refusal:
+        open_identities(tmp_path / "no")
+    assert str(refusal.value) == f"{tmp_path}/no: expected a folder of people, a list of pictures, or a .rec: there is no such thing"
+
+
+def test_the_report_counts_everything(faces):
+    found = report(open_identities(faces), sample=0)
+    assert found.counts.tolist() == [3, 4, 5, 6, 7, *[8] * 7] and found.looked_at == 81 and found.sizes == {(32, 32): 81}
+    edges, bars = found.histogram()
+    assert (edges, bars) == ([1, 2, 4, 8, 16], [0, 1, 4, 7])
+    assert report(open_identities(faces), sample=10).looked_at == 10
+
+
+def test_the_tool_prints_and_saves_what_it_found(faces, tmp_path, run_tool):
+    Image.new("RGB", (20, 40)).save(faces / "person 03" / "0.jpg")
+    (faces / "person 04" / "0.jpg").write_bytes(b"no picture")
+    done = run_tool(INFO, faces, "--json", tmp_path / "i.json", "--plot", tmp_path / "i.png")
+    assert done.returncode == 3
+    told = done.stdout
+    assert told.startswith("identities         12\nimages             81\n\nimages an identity: min 3, median 8, mean 6.8, max 8\n")
+    assert "        4..7          4  #############\n" in told and "       20x40          1\n" in told
+    assert f"broken: 1\n  {faces}/person 04/0.jpg: not a picture" in told
+    numbers = json.loads((tmp_path / "i.json").read_text())
+    assert (numbers["identities"], numbers["images"]) == (12, 81)
+    assert numbers["image_sizes"] == [{"size": [32, 32], "images": 79}, {"size": [40, 20], "images": 1}]
+    with Image.open(tmp_path / "i.png") as plot:
+        assert plot.size == (1200, 480)
+
+
+def test_the_data_of_a_config(tmp_path, run_tool):
+    config = tmp_path / "c.yml"
+    config.write_text("train: {dataset: {name: SyntheticIdentities, identities: 3, images: 2}, transforms: [], batch_size: 2}\n")
+    done = run_tool(INFO, "-c", config)
+    assert done.returncode == 0 and "     112x112          6  ####" in done.stdout
+    done = run_tool(INFO, "-c", config, "-o", "train.dataset={name: SyntheticFaces, length: 3}")
+    message = f"error: {config}: train.dataset: expected a data set of identities, received SyntheticFaces\n"
+    assert (done.returncode, done.stderr) == (3, message)
+
+
+def test_real_people_as_records(shared_data, tmp_path):
+    source = open_identities(shared_data / "orl" / "images")
+    convert(source, tmp_path / "orl.rec")
+    assert contents(open_identities(tmp_path / "orl.rec")) == contents(source)
+
+
+def wrong_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    return ["empty"], "IdentityFolder: no folder in {0}/empty: expected root/person/pictures, one folder a person"
+
+
+def wrong_person(tmp_path):
+    (tmp_path / "faces" / "person 99").mkdir()
+    return ["faces"], "IdentityFolder: no picture in {0}/faces/person 99: remove the folder, or fill it"
+
+
+def wrong_list(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
+    return ["list.txt"], "{0}/list.txt: no picture of identity 1; expected at least one of each of 0..2"
+
+
+def wrong_record(tmp_path):
+    convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
+    (tmp_path / "x.rec").write_bytes((tmp_path / "x.rec").read_bytes()[:-1])
+    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is cut"
+
+
+def wrong_index(tmp_path):
+    convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
+    (tmp_path / "x.idx").write_text("0\t0\n1\t900000000\n")
+    size = (tmp_path / "x.rec").stat().st_size
+    reason = f"expected multiples of 4 that lie in the {size} bytes of x.rec, received 900000000 on line 2"
+    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is cut, or this index belongs to another file"
+
+
+def wrong_label(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
+    data = f"{{name: IdentityList, root: {tmp_path}, list_file: list.txt, class_num: 2}}"
+    (tmp_path / "c.yml").write_text(f"train: {{dataset: {data}, transforms: [], batch_size: 2}}\n")
+    return ["-c", "c.yml"], "{0}/list.txt:2: expected a label under class_num=2, received 2"
+
+
+@pytest.mark.parametrize("case", [wrong_folder, wrong_person, wrong_list, wrong_record, wrong_index, wrong_label])
+def test_wrong_data_is_one_line_and_exit_code_3(case, faces, tmp_path, run_tool):
+    arguments, message = case(tmp_path)
+    done = run_tool(INFO, *arguments[:-1], tmp_path / arguments[-1])
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", f"error: {message.format(tmp_path)}\n")

@@ -1,0 +1,50 @@
+"""Says what a set of identities consists of: identities, images, image sizes, images an identity; as text, JSON and a picture.
+
+python tools/data_info.py faces_emore/train.rec --plot emore.png
+python tools/data_info.py -c configs/recognition/adaface_ir18_ms1mv3.yml --json ms1mv3.json
+"""
+
+import json
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.core.errors import DataError
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("source", type=Path, nargs="?", help="a folder of people, a .rec, or a list of `path label`")
+    parser.add_argument("--root", type=Path, help="where a list's paths begin (default: the list's folder)")
+    parser.add_argument("--sample", type=int, default=2000, help="how many images are looked at for their size; 0: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write both histograms as a PNG")
+    args = parser.parse_args()
+    if (args.source is None) == (args.config is None):
+        parser.error("expected a folder, a .rec or a list, or -c CONFIG, one of them")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface.data.identity_convert import open_identities
+    from ppface.data.identity_report import draw, report
+
+    if args.config:
+        from ppface.core.spec import load_config
+
+        data = load_config(args.config, args.override)["train"]["dataset"]()
+        if not hasattr(data, "labels"):
+            raise DataError(f"{args.config}: train.dataset: expected a data set of identities, received {type(data).__name__}")
+    else:
+        data = open_identities(args.source, args.root)
+    found = report(data, args.sample)
+    print(found.text())
+    if args.json:
+        args.json.write_text(json.dumps(found.numbers(), indent=1), encoding="utf-8")
+    if args.plot:
+        draw(found, args.plot, str(args.source or args.config))
+    return DataError.exit_code if found.broken else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

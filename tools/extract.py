@@ -1,0 +1,53 @@
+"""Writes the embeddings of a folder's or a list's aligned faces: OUT.npy, a row a picture, and OUT.txt, a line a row.
+
+python tools/extract.py output/adaface/20260101-120000 --input faces/ --out embeddings.npy
+python tools/extract.py export/adaface --input list.txt --root faces/ --out embeddings.npy --flip
+
+A list has one `path` or `path label` a line. A run that was ended goes on where it was: give the same command again.
+Broken pictures are named, left out, and make the exit code 3.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.core.errors import DataError
+
+
+def arguments():
+    parser = cli.parser(__doc__)
+    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("-i", "--input", required=True, help="a folder of pictures, or a text file that lists them")
+    parser.add_argument("--root", help="what the list's paths are relative to (default: the list's folder)")
+    parser.add_argument("--out", required=True, help="the .npy file to write")
+    parser.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
+    parser.add_argument("--resize", action="store_true", help="stretch pictures of another size; otherwise they count as broken")
+    parser.add_argument("--batch-size", type=int, default=64, help="pictures in one call of the model")
+    args = parser.parse_args()
+    if (args.model is None) == (args.config is None):
+        parser.error("expected the folder of a run or an export, or -c CONFIG --weights FILE")
+    if not args.out.endswith(".npy") or args.batch_size < 1:
+        parser.error("expected --out FILE.npy and a --batch-size of at least 1")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface import predict
+    from ppface.predict.extract import entries, extract
+
+    pictures = entries(Path(args.input), Path(args.root) if args.root else None)
+    source = args.model or args.config
+    embedder = predict.FaceEmbedder(predict.load_predictor(source, args.weights, overrides=args.override), args.flip, args.resize)
+    weights = predict.weights_of(source, args.weights, args.override)
+    progress = partial(print, sep=" of ", flush=True)
+    broken = extract(embedder, pictures, Path(args.out), weights, args.batch_size, progress)
+    print("\n".join(f"left out: {reason}" for reason in broken), end="\n" if broken else "", file=sys.stderr)
+    print(f"{len(pictures) - len(broken)} embeddings in {args.out}, {len(broken)} broken pictures left out")
+    return DataError.exit_code if broken else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -170,10 +170,12 @@ def cores() -> int:
 def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
     """The model's answer for one picture, moved from the network's input to the picture."""
     scale = np.array([width / size[1], height / size[0]])
-    boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height]).tolist()
+    boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
     scores = answer["scores"]
     landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
-    return [Face(tuple(boxes[i]), float(scores[i]), landmarks[i]) for i in np.argsort(-scores, kind="stable")]
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+    order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
+    return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]
 
 
 def _is_amd() -> bool:

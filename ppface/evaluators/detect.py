@@ -38,7 +38,8 @@ def detect(
         target = size.of(*images[0].shape[:2])
         faces = [augmented(predict, images[0], target)] if augmented else run(predict, images, target)
         for i, image, rows in zip(indices, images, faces, strict=True):
-            found[i] = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
+            cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
+            found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # a box wholly outside the picture is no face of it
     return found
 
 

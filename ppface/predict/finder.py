@@ -32,7 +32,8 @@ class FaceFinder:
 
         Args:
             image: (H, W, 3) uint8 RGB, or the path of a picture.
-            size: None follows the model's test policy, "native" runs the picture unresized, (height, width) resizes it.
+            size: None follows the model's test policy, "native" runs the picture unresized, (height, width) resizes it:
+                linearly, by means over areas to less than a quarter of its pixels.
 
         Raises:
             DataError: not such an array, or a picture that cannot be read.
@@ -52,7 +53,7 @@ class FaceFinder:
     def _size(self, size: Any, height: int, width: int) -> tuple[int, int]:
         if size is None:
             return self.predict.test_size.of(height, width)
-        if size == "native":
+        if isinstance(size, str) and size == "native":
             return height, width
         if not (isinstance(size, tuple | list) and len(size) == 2 and min(size) >= 1):
             raise DataError(f"size: expected None, 'native' or (height, width), received {size!r}")
@@ -62,5 +63,6 @@ class FaceFinder:
         scale = np.array([width / size[1], height / size[0]])
         boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
         landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
-        order = np.argsort(-answer["scores"], kind="stable")
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+        order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]
         return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]

@@ -23,11 +23,12 @@ class Fixed:
 
     def __init__(self, mode="stretch", size=(64, 32), max_side=0, landmarks=False):
         self.test_size, self.landmarks, self.seen = TestSize(mode, size, max_side), landmarks, []
+        self.boxes = np.array([[8, 16, 16, 32], [-4, 0, 40, 64]], "float32")
 
     def __call__(self, batch):
         self.seen.append(batch["image"])
         answer = {
-            "boxes": np.array([[8, 16, 16, 32], [-4, 0, 40, 64]], "float32"),
+            "boxes": self.boxes,
             "scores": np.array([0.5, 0.9], "float32"),
             "count": np.array([2]),
         }
@@ -48,6 +49,13 @@ def test_faces_come_back_best_first_in_pixels_of_the_original():
     assert isinstance(faces[0], Face)
     with pytest.raises(AttributeError):
         faces[0].score = 1.0
+
+
+def test_a_box_wholly_outside_the_picture_is_no_face():
+    detector = Fixed()
+    detector.boxes = np.array([[-20, -20, -5, -5], [8, 16, 16, 32]], "float32")
+    faces = FaceFinder(detector)(np.zeros((64, 32, 3), "uint8"))
+    assert [face.box for face in faces] == [(8.0, 16.0, 16.0, 32.0)]
 
 
 def test_size_follows_the_policy_or_is_native_or_is_given():

@@ -80,6 +80,8 @@ class CosineHead(nn.Layer):
         if self.split:
             self.kernel.no_sync, self.kernel.need_clip = True, False  # its gradient is complete here, and its norm is not known elsewhere
             self.kernel.shard = (self.first, self.stop, class_num)
+            rng = np.random.default_rng([int(paddle.randint(0, 2**31 - 1, [1]).numpy()[0]), rank])  # processes start from one seed
+            self.kernel.set_value(rng.standard_normal(self.kernel.shape, "float32") / math.sqrt(embedding_size))
 
     def forward(self, embedding: paddle.Tensor, label: paddle.Tensor | None = None):
         outputs = self.outputs(embedding, label)

@@ -1,0 +1,55 @@
+"""Backbone and margin head in the one model class: what training and inference get, class_num from the data, weights without a head."""
+
+import numpy as np
+import paddle
+import pytest
+from safetensors.numpy import save_file
+
+from ppface.core.config import parse
+from ppface.core.errors import ConfigError
+from ppface.core.spec import build_model, resolve
+from ppface.losses import CELoss
+from ppface.nets.weights import load_weights
+
+CONFIG = """
+model:
+  input: {{size: [32, 32], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}}
+  backbone: {{name: MobileFaceNet, embedding_size: 16, input_size: [32, 32]}}
+  head: {{name: ArcMargin, embedding_size: 16{more}}}
+loss: {{name: CELoss}}
+"""
+
+
+def config(more=""):
+    return resolve(parse(CONFIG.format(more=more), "small.yml"))
+
+
+@pytest.mark.parametrize(("more", "columns"), [("", 20), (", sample_ratio: 0.25", 5)])
+def test_training_sees_logits_and_inference_an_embedding(more, columns):
+    one = config(more)
+    one.supply({"class_num": 20})
+    assert one.plain()["model"]["head"]["class_num"] == 20
+    model = build_model(one)
+    batch = {"image": paddle.randint(0, 256, [4, 3, 32, 32]).astype("uint8"), "label": paddle.to_tensor([0, 5, 5, 19])}
+    outputs = model(batch)
+    assert outputs["embedding"].shape == [4, 16] and outputs["logits"].shape == [4, columns] and ("label" in outputs) == bool(more)
+    assert np.isfinite(one["loss"]()(outputs, batch)["ce"].item()) and isinstance(one["loss"](), CELoss)
+    answer = model.predictor()({"image": batch["image"].numpy()})
+    assert set(answer) == {"embedding", "norm"}
+    np.testing.assert_allclose(answer["norm"], np.linalg.norm(answer["embedding"], axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_class_num_comes_from_the_data_or_the_file():
+    with pytest.raises(ConfigError, match=r"model.head.class_num: ArcMargin needs 'class_num', and nothing supplies it: write it here"):
+        build_model(config())
+    with pytest.raises(ConfigError, match=r"model.head.class_num: expected 20 \(supplied by the data\), received 7"):
+        config(", class_num: 7").supply({"class_num": 20})
+
+
+def test_weights_of_a_backbone_are_enough_for_embeddings(tmp_path):
+    model, other = build_model(config(", class_num: 7")), build_model(config(", class_num: 7"))
+    state = {name: value.numpy() for name, value in model.state_dict().items() if not name.startswith("head.")}
+    save_file(state, tmp_path / "w.safetensors")
+    report = load_weights(other, tmp_path / "w.safetensors")
+    assert report.missing == ("head.kernel",) and len(report.matched) == len(state)
+    np.testing.assert_array_equal(other.backbone.conv1.conv.weight.numpy(), model.backbone.conv1.conv.weight.numpy())

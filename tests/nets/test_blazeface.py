@@ -163,6 +163,7 @@ def test_the_front_camera_model_of_the_paper():
 
 
 def test_weights_start_kaiming_normal_and_take_the_learning_rate_factor():
+    paddle.seed(0)
     backbone = BlazeNet(SINGLE, DOUBLE, conv_lr=0.1)
     pointwise = np.concatenate(
         [block.pw2.conv.weight.numpy().ravel() * (block.pw2.conv.weight.shape[1] / 2) ** 0.5 for block in backbone.double_blocks]

@@ -24,10 +24,11 @@ def check(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def keys(value, path=()):
-    """The path of every key of a config."""
+    """The path of every key of a config; the names of an evaluator's sets are free."""
     if isinstance(value, dict):
         for key, child in value.items():
-            yield (*path, key)
+            if path[-1:] != ("sets",):
+                yield (*path, key)
             yield from keys(child, (*path, key))
     elif isinstance(value, list):
         for i, child in enumerate(value):

@@ -65,7 +65,7 @@ def without_post(model):
     class Network(nn.Layer):
         def __init__(self):
             super().__init__()
-            self.model, self.input, self.head = model, model.input, model.head
+            self.model, self.input, self.head, self.any_size = model, model.input, model.head, model.any_size
 
         def infer(self, image):
             return {name: value for name, value in self.model({"image": image}).items() if name in ("boxes", "logits", "landmarks")}

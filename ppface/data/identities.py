@@ -1,5 +1,6 @@
 """What data sets of identities share: labels, their number, and pictures of one size."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from ppface.data.images import Picture
 from ppface.data.transforms import geometry
 
 
-class Identities:
+class Identities(ABC):
     """Pictures of people, each with the number of its person; a data set says where they are.
 
     Args:
@@ -35,9 +36,9 @@ class Identities:
         """What the model must know of the data."""
         return {"class_num": self.class_num}
 
+    @abstractmethod
     def name(self, index: int) -> str:
         """What messages call a picture; its path where it has one."""
-        raise NotImplementedError
 
     def read(self, index: int) -> tuple[Picture, int]:
         """The picture as it is, and its label."""

@@ -68,7 +68,9 @@ def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
     wait_until(lambda: all(file.is_file() and file.read_text() for file in files))
     launcher.send_signal(signal.SIGKILL)
     launcher.wait()
-    wait_until(lambda: not any(alive(int(file.read_text())) for file in files))
+    pids = [int(file.read_text()) for file in files]
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+    assert [alive(pid) for pid in pids] == [False, False]
 
 
 def wait_until(true) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppface.data.batch import KEYS, ragged
+from ppface.ops import boxes as ops
 
 EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf])  # x1, y1, x2, y2
 
@@ -80,7 +81,7 @@ def view(box: Sequence[float] | np.ndarray, size: tuple[int, int]) -> np.ndarray
 
 def centre_inside(faces: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Which of (G, 4) boxes have their centre in the rectangle x1, y1, x2, y2."""
-    centre = (faces[:, :2] + faces[:, 2:]) / 2
+    centre = ops.centres(faces)
     return ((centre >= box[:2]) & (centre <= box[2:])).all(axis=1)
 
 
@@ -88,8 +89,7 @@ def clip(sample: dict, min_side: float = 0.0) -> None:
     """Cuts the boxes at the borders of the view and drops those whose shorter side is then 0, or less than `min_side` pixels."""
     if "gt_boxes" not in sample:
         return
-    height, width = size(sample)
-    cut = np.clip(sample["gt_boxes"], 0, np.array([width, height, width, height], np.float32))
+    cut = ops.clip(sample["gt_boxes"], size(sample))
     sides = (cut[:, 2:] - cut[:, :2]).min(axis=1)
     sample["gt_boxes"] = cut
     keep(sample, (sides > 0) & (sides >= min_side))

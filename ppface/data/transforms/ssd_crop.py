@@ -4,6 +4,7 @@ import numpy as np
 
 from ppface.core.registry import register
 from ppface.data.transforms import geometry
+from ppface.ops import boxes
 
 
 @register("transform")
@@ -89,13 +90,9 @@ class SsdCrop:
 
     def _fits(self, rectangles: np.ndarray, faces: np.ndarray, least: float, most: float) -> np.ndarray:
         """Which rectangles meet the demands with at least one face, and have the centre of at least one inside."""
-        low = np.maximum(rectangles[:, None, :2], faces[None, :, :2])
-        high = np.minimum(rectangles[:, None, 2:], faces[None, :, 2:])
-        common = np.prod(np.maximum(high - low, 0), axis=2)
-        area, face = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (rectangles, faces))
-        face = np.maximum(face, 1e-12)
-        overlap = common / (area[:, None] + face - common)
+        common, face = boxes.intersection(rectangles, faces), np.maximum(boxes.area(faces), 1e-12)
+        overlap = common / (boxes.area(rectangles)[:, None] + face - common)
         demanded = (overlap >= least) & (overlap <= most) & (common >= self.coverage * face - 1e-6 * face)
-        centre = ((faces[:, :2] + faces[:, 2:]) / 2)[None]
+        centre = boxes.centres(faces)[None]
         inside = ((centre >= rectangles[:, None, :2]) & (centre <= rectangles[:, None, 2:])).all(axis=2)
         return demanded.any(axis=1) & inside.any(axis=1)

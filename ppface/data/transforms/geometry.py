@@ -82,7 +82,7 @@ def view(box: Sequence[float] | np.ndarray, size: tuple[int, int]) -> np.ndarray
 def centre_inside(faces: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Which of (G, 4) boxes have their centre in the rectangle x1, y1, x2, y2."""
     centre = ops.centres(faces)
-    return ((centre >= box[:2]) & (centre <= box[2:])).all(axis=1)
+    return np.all((centre >= box[:2]) & (centre <= box[2:]), axis=1)
 
 
 def clip(sample: dict, min_side: float = 0.0) -> None:

@@ -94,5 +94,5 @@ class SsdCrop:
         overlap = common / (boxes.area(rectangles)[:, None] + face - common)
         demanded = (overlap >= least) & (overlap <= most) & (common >= self.coverage * face - 1e-6 * face)
         centre = boxes.centres(faces)[None]
-        inside = ((centre >= rectangles[:, None, :2]) & (centre <= rectangles[:, None, 2:])).all(axis=2)
+        inside = np.all((centre >= rectangles[:, None, :2]) & (centre <= rectangles[:, None, 2:]), axis=2)
         return demanded.any(axis=1) & inside.any(axis=1)

@@ -14,12 +14,20 @@ $(VENV)/ready: setup.py
 
 quickstart: $(VENV)/ready
 	rm -rf $(OUT)
-	$(BIN)/python tools/train.py -c configs/quickstart/detection.yml --folder $(OUT)/run
-	$(BIN)/python tools/export_model.py $(OUT)/run --out $(OUT)/export
-	$(BIN)/python tools/eval.py $(OUT)/export
-	$(BIN)/python tools/draw_faces.py --out $(OUT)/pictures --count 12
-	$(BIN)/python deploy/python/infer.py --model $(OUT)/export --input $(OUT)/pictures --output $(OUT)/found
-	@echo "The run is in $(OUT)/run, the static model in $(OUT)/export, pictures with what it found in $(OUT)/found"
+	$(BIN)/python tools/train.py -c configs/quickstart/detection.yml --folder $(OUT)/detection/run
+	$(BIN)/python tools/export_model.py $(OUT)/detection/run --out $(OUT)/detection/export
+	$(BIN)/python tools/eval.py $(OUT)/detection/export
+	$(BIN)/python tools/draw_faces.py --out $(OUT)/detection/pictures --count 12
+	$(BIN)/python deploy/python/infer.py --model $(OUT)/detection/export --input $(OUT)/detection/pictures --output $(OUT)/detection/found
+	$(BIN)/python tools/train.py -c configs/quickstart/recognition.yml --folder $(OUT)/recognition/run
+	$(BIN)/python tools/export_model.py $(OUT)/recognition/run --out $(OUT)/recognition/export
+	$(BIN)/python tools/eval.py $(OUT)/recognition/export -o evaluators.0.save_dir=$(OUT)/recognition
+	$(BIN)/python tools/draw_faces.py --out $(OUT)/recognition/people --people 4 --count 3 --size 64 64 --difficulty 0.3
+	$(BIN)/python deploy/python/infer.py --model $(OUT)/recognition/export --threshold 0.5 \
+		--compare $(OUT)/recognition/people/0000/0000.jpg $(OUT)/recognition/people/0000/0001.jpg
+	$(BIN)/python deploy/python/infer.py --model $(OUT)/recognition/export --threshold 0.5 \
+		--compare $(OUT)/recognition/people/0000/0000.jpg $(OUT)/recognition/people/0001/0000.jpg
+	@echo "Runs and static models are under $(OUT); what the detector found in detection/found, the ROC curve in recognition/roc.png"
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -n 2

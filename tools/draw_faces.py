@@ -1,29 +1,46 @@
-"""Draws synthetic pictures with faces as JPEG files, to try a detector on: python tools/draw_faces.py --out pictures --count 12"""
+"""Draws synthetic pictures as JPEG files: scenes to find faces in, or aligned portraits of people, a folder each, to tell apart.
+
+python tools/draw_faces.py --out pictures --count 12
+python tools/draw_faces.py --out people --people 4 --count 3 --size 112 112
+"""
 
 from pathlib import Path
 
 import cv2
 
 from ppface.core import cli
-from ppface.data import SyntheticFaces
+from ppface.data import SyntheticFaces, SyntheticIdentities
+
+
+def arguments():
+    parser = cli.parser(__doc__, config=False)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    parser.add_argument("--people", type=int, help="draw portraits of so many people instead of scenes")
+    parser.add_argument("--count", type=int, default=12, help="how many scenes, or portraits of each person")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 480 640, of portraits 112 112")
+    parser.add_argument("--seed", type=int, default=2, help="the quickstart trains on seed 0 and holds out seed 1")
+    parser.add_argument("--difficulty", type=float, default=0.5, help="0..1")
+    args = parser.parse_args()
+    try:
+        return args, _pictures(args)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _pictures(args):
+    if args.people is None:
+        return SyntheticFaces(args.count, tuple(args.size or (480, 640)), args.seed, (1, 4), (0.2, 0.6), difficulty=args.difficulty)
+    return SyntheticIdentities(args.people, args.count, tuple(args.size or (112, 112)), args.seed, args.difficulty)
 
 
 def main() -> int:
-    parser = cli.parser(__doc__, config=False)
-    parser.add_argument("--out", required=True, help="folder for the pictures")
-    parser.add_argument("--count", type=int, default=12, help="how many")
-    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--seed", type=int, default=2, help="the quickstart trains on seed 0 and holds out seed 1")
-    args = parser.parse_args()
-    try:
-        pictures = SyntheticFaces(args.count, tuple(args.size), args.seed, faces=(1, 4), face_size=(0.2, 0.6))
-    except ValueError as error:
-        parser.error(str(error))
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    args, pictures = arguments()
     for i in range(len(pictures)):
-        cv2.imwrite(str(out / f"{pictures.name(i)}.jpg"), pictures[i]["picture"].decode()[:, :, ::-1])
-    print(f"{len(pictures)} pictures in {out}")
+        name = pictures.name(i) if args.people is None else f"{i // args.count:04d}/{i % args.count:04d}"
+        file = args.out / f"{name}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), pictures[i]["picture"].decode()[:, :, ::-1])
+    print(f"{len(pictures)} pictures in {args.out}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
     """paddle.inference with the settings that were measured to be fast (tests/benchmarks/deployed_predictor.py)."""
     if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
         os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # MKL's AVX2 kernels, which it would keep from AMD; must be said before paddle is imported
+    warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so on every import
     from paddle import inference
 
     config = inference.Config(str(model), str(weights))

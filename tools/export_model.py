@@ -28,7 +28,7 @@ def main() -> int:
     args = arguments()
     from ppface import predict
     from ppface.core.spec import load_config
-    from ppface.engine import export, run
+    from ppface.engine import export, provenance, run
 
     out, source = Path(args.out), Path(args.run or args.config)
     if out.exists():
@@ -40,8 +40,8 @@ def main() -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
-        run.open_folder(folder, config)
-        export.write(model, folder, run.provenance(predict.weights_file(weights or config["weights"])))
+        run.open_folder(folder, config, provenance.environment(config, file.stem))
+        export.write(model, folder, provenance.of_export(predict.weights_file(weights or config["weights"])))
         worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)
     print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")

@@ -1,4 +1,11 @@
-"""Trains a model from a config, or goes on with a run: python tools/train.py -c configs/quickstart/detection.yml"""
+"""Trains a model from a config, goes on with a run, or starts the same run again.
+
+python tools/train.py -c configs/quickstart/detection.yml
+python tools/train.py --resume output/detection/20260101-120000
+python tools/train.py --reproduce output/detection/20260101-120000
+
+Ctrl-C or SIGTERM: the step is finished and saved, and the exit code is 130 or 143; a second one stops at once.
+"""
 
 import sys
 from pathlib import Path
@@ -9,21 +16,21 @@ from ppface.core import cli
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("--resume", metavar="RUN", help="the folder of a run to go on with, from its last checkpoint")
+    parser.add_argument("--reproduce", metavar="DIR", help="a run, a checkpoint or an export: start the same run again")
     parser.add_argument("--folder", help="the folder of the new run (default: output/<config>/<date>)")
     args = parser.parse_args()
-    if (args.config is None) == (args.resume is None):
-        parser.error("expected -c CONFIG or --resume RUN, one of them")
+    if [args.config, args.resume, args.reproduce].count(None) != 2:
+        parser.error("expected -c CONFIG, --resume RUN or --reproduce DIR, one of them")
     return args
 
 
 def main() -> int:
     args = arguments()
     from ppface.core.spec import build_model, load_config
-    from ppface.engine import devices, run
-    from ppface.engine.checkpoint import CheckpointFolder
+    from ppface.engine import devices, provenance, run
 
-    source = Path(args.config or Path(args.resume) / run.CONFIG)
-    config = load_config(source, args.override)
+    with provenance.source(args.config, args.resume, args.reproduce) as (file, recorded):
+        config = load_config(file, [*recorded.pop("overrides", []), *args.override])
     run.check_trainable(config)
     device = devices.pick(config["device"])
     count = devices.processes(config["processes"], device)
@@ -32,21 +39,19 @@ def main() -> int:
 
     world = devices.World(device, config["seed"])
     loader = run.open_data(config, world)
-    folder = Path(args.resume or "")
-    if world.rank == 0 and not args.resume:
-        folder = run.new_folder(config, source.stem, args.folder)
-        run.open_folder(folder, config)
+    about = provenance.environment(config, recorded.get("name", file.stem), loader.digest())
+    folder = Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder)
     model = build_model(config)
     if config["weights"] and not args.resume:
         from ppface.nets.weights import load_weights
         from ppface.predict import weights_file
 
         load_weights(model, weights_file(config["weights"]))
-    trainer = run.assemble(config, world, folder, model, loader)
+    trainer = run.assemble(config, world, folder, model, loader, about)
     if args.resume:
-        trainer.resume(CheckpointFolder(folder / "checkpoints").find("last"))
-        if world.rank == 0:
-            run.open_folder(folder, config)  # only now: a config that does not fit the run must not replace the one that does
+        recorded = run.resume(trainer, config, about)
+    if world.rank == 0:
+        provenance.compare(recorded, about)
     trainer.train()
     return 0
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
+from ppface.core import stop
 from ppface.core.errors import UserError
 from ppface.core.log import show_log
 
@@ -23,8 +24,10 @@ def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a tool: a UserError or a file that the system refuses becomes one line, Ctrl-C becomes 130, the rest keeps its traceback."""
+    """Runs a tool: a UserError or a file that the system refuses becomes one line, a signal ends it in order (see ppface/core/stop.py),
+    the rest keeps its traceback."""
     show_log()
+    stop.listen()
     for chatter in ("No ccache found", "When training, we now always track global mean and variance"):
         warnings.filterwarnings("ignore", message=chatter)  # Paddle says so on every import and of every batch norm
     code: int | None = 1
@@ -42,7 +45,7 @@ def run(main: Callable[[], int | None]) -> None:
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
+    except stop.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        code = stopped.exit_code
     sys.exit(code or 0)

@@ -36,3 +36,9 @@ class NumericError(UserError):
     """A loss or gradient that is not finite: raised before the parameters are changed."""
 
     exit_code = 5
+
+
+class SaveError(UserError):
+    """A checkpoint that cannot be saved: the disk is full, or refuses. What was saved before is untouched."""
+
+    exit_code = 6

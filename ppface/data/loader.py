@@ -17,6 +17,7 @@ from ppface.core.errors import DataError
 from ppface.core.log import log
 from ppface.core.registry import Kind, Supplied, register
 from ppface.data.batch import collate
+from ppface.data.digest import digest
 from ppface.data.pipeline import Pipeline
 from ppface.data.samplers import Shuffled
 
@@ -125,6 +126,10 @@ class Loader:
     def __len__(self) -> int:
         """Batches an epoch."""
         return self._length // self.batch_size
+
+    def digest(self) -> str:
+        """Of the lists that the data set holds, see ppface/data/digest.py."""
+        return digest(self.dataset)
 
     def indices(self, number: int) -> tuple[int, list[int]]:
         """(epoch, samples of this process) of the batch with this number, counted from the beginning of training."""

@@ -55,6 +55,10 @@ class RecordIdentities(Identities):
             self._labels = self.records.labels()
         return self._labels
 
+    def lists(self) -> dict[str, object]:
+        """What tells this data set from another; the labels follow from the file."""
+        return {"records": self.records, "class_num": self.class_num, "size": self.size, "resize": self.resize}
+
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_labels": None}  # workers read pictures, whose labels stand beside them
 

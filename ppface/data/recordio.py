@@ -59,6 +59,10 @@ class RecordFile:
     def __len__(self) -> int:
         return len(self._images)
 
+    def lists(self) -> dict[str, object]:
+        """What tells this file from another: its path and size, and where its records are."""
+        return {"path": self.path, "size": self._size, "keys": self._keys, "offsets": self._offsets}
+
     def __getitem__(self, i: int) -> tuple[bytes, int]:
         if not 0 <= i < len(self._images):
             raise IndexError(f"picture {i} of {len(self._images)}")

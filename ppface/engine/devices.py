@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, Literal
 
+from ppface.core import stop
 from ppface.core.cpu import cores
 from ppface.core.errors import UserError
 
@@ -63,7 +64,8 @@ def launch(command: list[str], count: int) -> int:
         for rank, endpoint in enumerate(endpoints):
             environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
             stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, words[rank])
-            children.append(subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr))
+            # a session of its own: Ctrl-C in a terminal reaches this process alone, which tells the others
+            children.append(subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, start_new_session=True))
         rank, code = _wait(children)
         if rank > 0:
             print(_last_words(words[rank]), file=sys.stderr)
@@ -85,19 +87,25 @@ def _free_port() -> int:
 
 
 def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
-    """(rank, exit code) of the process that failed, else (0, 0)."""
+    """(rank, exit code) of the process that failed or was stopped, else (0, 0)."""
+    heard: list[int] = []
 
     def forward(number: int, _frame: Any) -> None:
+        heard.append(number)
         for child in children:
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, forward) for number in stop.SIGNALS}
     try:
         while True:
             codes = [child.poll() for child in children]
+            if len(heard) > 1:
+                _stop(children, patience=2.0)
+                return 0, 128 + heard[-1]
             if any(codes):
-                _grant(children, 3.0)  # one mistake stops all of them, or the failing one takes the rest along: see who says what
+                # one mistake stops all of them, or the failing one takes the rest along: see who says what
+                _grant(children, 30.0 if heard else 3.0)
                 failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
                 rank, code = next(((rank, code) for rank, code in failed if code > 0), failed[0])
                 return rank, code if code > 0 else 128 - code
@@ -158,6 +166,7 @@ class World:
 
         self.device = device
         own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
+        stop.listen_again()
         paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
         if launched():
             if device == "cpu":
@@ -165,7 +174,7 @@ class World:
             paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
-        self._meetings = 0
+        self._meetings, self._last = 0, 0
 
     def wrap(self, model: Any) -> Any:
         """The model as the loop calls it: its gradients are averaged over all processes."""
@@ -173,24 +182,63 @@ class World:
 
         return paddle.DataParallel(model) if self.size > 1 else model
 
-    def first_does(self, work: Callable[[], Any]) -> Any:
-        """Process 0 does `work` and returns its result; the others wait and return None. All must call it, in the same order.
+    def first_does(self, work: Callable[[], bool]) -> bool:
+        """Process 0 does `work` and all return what it returned; the others wait. All must call it, in the same order.
 
         They wait by asking the store: gloo's own barrier gives up after 30 seconds, less than an evaluation takes.
         """
         if self.size == 1:
             return work()
-        from paddle.base.core import create_or_get_global_tcp_store
-
-        store = create_or_get_global_tcp_store()
-        result = work() if self.rank == 0 else None
-        self._meetings += 1
-        place = f"ppface/{self._meetings}"
+        store, place = self._meeting()
+        if self.rank == 0:
+            store.add(f"{place}/said", int(work()))
         store.add(place, 1)
         while store.add(place, 0) < self.size:
             time.sleep(0.02)
+        said = bool(store.add(f"{place}/said", 0))
         if self.rank > 0:
             store.add(f"{place}/left", 1)
         while self.rank == 0 and store.add(f"{place}/left", 0) < self.size - 1:  # the store ends with this process: all must have asked it
             time.sleep(0.02)
-        return result
+        return said
+
+    def tell_all(self, words: str) -> list[str]:
+        """The words of all processes, by rank. All must call it; it costs one small sum over them while nobody has any."""
+        if self.size == 1:
+            return [words]
+        import paddle
+
+        talks = paddle.to_tensor([int(bool(words))])
+        paddle.distributed.all_reduce(talks)
+        if not talks.item():
+            return [""] * self.size
+        store, place = self._meeting()
+        store.set(f"{place}/{self.rank}", words or " ")
+        return [store.get(f"{place}/{rank}").decode().strip() for rank in range(self.size)]
+
+    def stops(self, step: int) -> bool:
+        """Whether training ends with this step, since a signal asked for it: the same step in all processes.
+
+        The first process announces the step after the one in which it heard. It does so before it enters that step, and no process
+        can leave a step that another has not entered, for they add up their gradients: so all have read it by then.
+        """
+        if self.size == 1:
+            return stop.asked()
+        store = _store()
+        if stop.asked():
+            store.add("ppface/asked", 1)
+        if self.rank == 0 and not self._last and store.add("ppface/asked", 0):
+            self._last = store.add("ppface/last", step + 1)
+        last = self._last or store.add("ppface/last", 0)
+        return 0 < last <= step
+
+    def _meeting(self) -> tuple[Any, str]:
+        """The store, and a name in it that all processes use for this occasion alone."""
+        self._meetings += 1
+        return _store(), f"ppface/{self._meetings}"
+
+
+def _store() -> Any:
+    from paddle.base.core import create_or_get_global_tcp_store
+
+    return create_or_get_global_tcp_store()

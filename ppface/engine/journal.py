@@ -24,8 +24,7 @@ class Journal:
 
     def __init__(self, folder: Path | None, total: int, start: int, every: int, images: int):
         self.silent, self.every, self.images = folder is None, every, images
-        self._sums: dict[str, float] = {}
-        self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
+        self.skip_time()
         if folder is None:
             return
         self._file = _reopened(folder / "log.jsonl", start)
@@ -33,18 +32,19 @@ class Journal:
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty())
 
     def step(self, step: int, losses: dict[str, float], rate: float, waited: float) -> None:
-        """One step is done: `losses` by name, the learning rate, and the seconds it waited for data."""
+        """One step is done: `losses` by name (none of a step that was skipped), the learning rate, and the seconds it waited for data."""
         if self.silent:
             return
         self._bar.update()
         self._steps += 1
+        self._counted += bool(losses)
         self._waited += waited
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         if self._steps < self.every and step < self._bar.total:
             return
         seconds = time.perf_counter() - self._since
-        means = {f"loss/{name}": total / self._steps for name, total in self._sums.items()}
+        means = {f"loss/{name}": total / self._counted for name, total in self._sums.items()}
         speed = {"images_per_s": self._steps * self.images / seconds, "data_wait": self._waited / seconds}
         self.write(step, means | {"learning_rate": rate} | speed)
         left = (self._bar.total - step) * seconds / self._steps
@@ -68,7 +68,8 @@ class Journal:
 
     def skip_time(self) -> None:
         """What happened since the last line (an evaluation, a save) does not count as training time."""
-        self._sums, self._steps, self._waited, self._since = {}, 0, 0.0, time.perf_counter()
+        self._sums: dict[str, float] = {}
+        self._steps, self._counted, self._waited, self._since = 0, 0, 0.0, time.perf_counter()
 
     def close(self) -> None:
         if self.silent:

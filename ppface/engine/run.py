@@ -1,27 +1,17 @@
 """A whole run: the schema of a config's sections, and how the sections become the objects of the training loop."""
 
 import contextlib
-import hashlib
 import json
-import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
-
-import yaml
 
 from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
 from ppface.engine.devices import World
-
-CONFIG, ENVIRONMENT = "config.yml", "environment.json"
-PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
+from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 
 
 @register("run")
@@ -93,7 +83,7 @@ def open_data(config: Spec, world: World) -> Any:
     return loader
 
 
-def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any) -> Any:
+def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
     """The trainer with everything it needs; only the first process evaluates, so only it opens the evaluators' data.
 
     Args:
@@ -102,6 +92,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any) 
         folder: the run's.
         model: built from the config, perhaps with weights loaded.
         loader: of `open_data`.
+        about: `provenance.environment`, for the checkpoints.
     """
     return config["trainer"](
         model=model,
@@ -112,22 +103,33 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any) 
         world=world,
         folder=folder,
         seed=config["seed"],
+        about={"config": config.plain(), "environment": about},
     )
 
 
-def new_folder(config: Spec, name: str, wanted: str | None = None) -> Path:
-    """Makes the folder of a new run: the one that is wanted, or `output/name/date-time`, counted on where a run has it already.
+def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | None = None) -> Path:
+    """The folder of a new run, made by its first process: the one wanted, or `output/name/date-time`, counted on where that is taken.
 
     Raises:
         UserError: a folder that is not empty or cannot be made.
     """
-    folder = Path(wanted or Path(config["output"]) / name / time.strftime("%Y%m%d-%H%M%S"))
-    with _writing(folder):
-        if wanted:
+    if world.rank > 0:
+        return Path()
+    if wanted:
+        folder = Path(wanted)
+        with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise UserError(f"{folder}: expected a folder that is empty or yet to be made (--resume goes on with a run)")
-            return folder
+    else:
+        folder = _dated(Path(config["output"]) / about["name"])
+    open_folder(folder, config, about)
+    return folder
+
+
+def _dated(parent: Path) -> Path:
+    folder = parent / time.strftime("%Y%m%d-%H%M%S")
+    with _writing(folder):
         for count in range(2, 1000):
             try:
                 folder.mkdir(parents=True)
@@ -135,6 +137,18 @@ def new_folder(config: Spec, name: str, wanted: str | None = None) -> Path:
             except FileExistsError:
                 folder = folder.with_name(f"{folder.name.partition('_')[0]}_{count}")
     return folder
+
+
+def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
+    """Puts a trainer where its run's newest sound checkpoint was, and returns the environment that the checkpoint records.
+
+    Raises:
+        WeightsError: no sound checkpoint, or one of another network.
+    """
+    state = trainer.resume(trainer.checkpoints.find("last"))
+    if trainer.world.rank == 0:
+        open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
+    return state.get("environment", {})
 
 
 @contextlib.contextmanager
@@ -145,54 +159,18 @@ def _writing(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: cannot write the run's folder: {error.strerror}; choose another with -o output=DIR") from error
 
 
-def open_folder(folder: Path, config: Spec) -> None:
+def open_folder(folder: Path, config: Spec, about: dict[str, Any]) -> None:
     """Makes the run's folder with the resolved config and the environment in it.
+
+    Args:
+        folder: the run's, or an export's.
+        config: with what the data told.
+        about: see `provenance.environment`.
 
     Raises:
         UserError: a folder that cannot be written.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-        (folder / CONFIG).write_text(text, encoding="utf-8")
-        (folder / ENVIRONMENT).write_text(json.dumps(environment(text), indent=1), encoding="utf-8")
-
-
-def environment(config_text: str) -> dict[str, Any]:
-    """What else decides a run's numbers: versions, machine, threads, state of the sources, and a digest of the config."""
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    switches = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES") if name in os.environ}
-    return {
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "processes": int(os.environ.get("PADDLE_TRAINERS_NUM", "1")),
-        "environment": switches,
-        "packages": packages,
-        "git": _git_state(),
-        "config_sha256": hashlib.sha256(config_text.encode()).hexdigest(),
-    }
-
-
-def provenance(weights: Path) -> dict[str, Any]:
-    """What an export tells of its making: version, weight file and digest, and the checkpoint's step and metrics where known."""
-    trained: dict[str, Any] = {"weights": weights.name, "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    state = weights.parent / "state.json"
-    if state.is_file():
-        trained |= {key: value for key, value in json.loads(state.read_text(encoding="utf-8")).items() if key in ("step", "metrics")}
-    return {"version": metadata.version("ppface"), "git": _git_state(), "trained": trained}
-
-
-def _git_state() -> str | None:
-    """The commit these sources are at, with a mark where they were changed; None where they are not a checkout."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        (folder / CONFIG).write_text(config_text(config), encoding="utf-8")
+        (folder / ENVIRONMENT).write_text(json.dumps(about, indent=1), encoding="utf-8")

@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import paddle
 
-from ppface.core.errors import NumericError, UserError
+from ppface.core import stop
+from ppface.core.errors import NumericError, SaveError, UserError, WeightsError
 from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.devices import World
 from ppface.engine.ema import EMA
+from ppface.engine.guard import Guard, Policy
 from ppface.engine.journal import Journal
 
 ByRun = Supplied("by the run")
@@ -51,17 +53,22 @@ class Trainer:
         amp: automatic mixed precision; CPUs have no such kernels, and the run says so.
         eval_every: evaluate and save after so many epochs (with `iterations`: steps), and at the end; null: each epoch; 0: only at the end.
         save_every: save without evaluating, likewise.
+        save_steps: save besides after every so many steps, whatever the unit of the others; 0: not. A run that is killed loses no more.
         log_every: steps between two lines of the log.
         metric: the evaluated value that tells the best checkpoint; none: the first one.
         higher_is_better: whether more of it is better.
         keep: how many of the newest checkpoints stay.
+        nonfinite: what becomes of a step whose loss or gradients are not finite: "raise" ends the run, "skip" leaves its update out,
+            "rollback" goes back to the last checkpoint's weights and on with the data that follow; three in a row always end the run.
+        failed_save: whether training goes on after a checkpoint that could not be saved, loudly ("warn"), or ends ("stop").
 
     Shape:
         batch -> `model(batch)` -> outputs; `loss(outputs, batch)` -> {"name": scalar}, already weighted, summed here.
 
     Raises:
         ValueError: no length or two, or numbers out of range.
-        NumericError: a loss that is not finite, before the weights are touched.
+        NumericError: losses or gradients that are not finite, before the weights are touched.
+        Stopped: a signal asked to stop; the step is finished and saved.
         UserError: a metric that no evaluator yields, or data that lacks what the model or loss asks for.
     """
 
@@ -75,6 +82,7 @@ class Trainer:
         world: Annotated[World, ByRun],
         folder: Annotated[Path, ByRun],
         seed: Annotated[int, ByRun],
+        about: Annotated[dict | None, ByRun] = None,
         epochs: int | None = None,
         iterations: int | None = None,
         accumulate: int = 1,
@@ -82,16 +90,21 @@ class Trainer:
         amp: Literal["off", "bf16", "fp16"] = "off",
         eval_every: int | None = None,
         save_every: int | None = None,
+        save_steps: int = 0,
         log_every: int = 20,
         metric: str | None = None,
         higher_is_better: bool = True,
         keep: int = 2,
+        nonfinite: Policy = "raise",
+        failed_save: Literal["warn", "stop"] = "warn",
     ):
         length = epochs if iterations is None else iterations
         if (epochs is None) == (iterations is None) or length is None or length < 1:
             raise ValueError(f"Trainer: expected epochs or iterations, one of them, at least 1; received {epochs} and {iterations}")
-        if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every or 0, save_every or 0) < 0:
-            raise ValueError("Trainer: expected accumulate, log_every and keep of at least 1, eval_every and save_every of at least 0")
+        if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every or 0, save_every or 0, save_steps) < 0:
+            raise ValueError(
+                "Trainer: expected accumulate, log_every and keep of at least 1, eval_every, save_every and save_steps of at least 0"
+            )
         self.model, self.loss, self.loader, self.evaluators, self.world = model, loss, loader, evaluators, world
         self.folder, self.seed, self.accumulate = folder, seed, accumulate
         if accumulate > len(loader):
@@ -104,69 +117,103 @@ class Trainer:
         )
         self.eval_every = self.steps_per_epoch if eval_every is None else eval_every * unit
         self.save_every = self.steps_per_epoch if save_every is None else save_every * unit
-        self.log_every = log_every
+        self.save_steps, self.log_every = save_steps, log_every
         self.metric, self.sign = metric, 1 if higher_is_better else -1
-        self.checkpoints = CheckpointFolder(folder / "checkpoints", keep)
+        self.checkpoints, self.failed_save, self.about = CheckpointFolder(folder / "checkpoints", keep), failed_save, about or {}
         self.average = EMA(model, ema) if ema else None
         self.amp = amp if world.device == "gpu" else "off"
         if amp != "off" and self.amp == "off":
             log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training goes on in float32", amp, amp)
+        self.scaler = paddle.amp.GradScaler(enable=self.amp == "fp16")
+        self.guard = Guard(nonfinite, model, self.optimizer, world)
         self.step = 0
         self.best: float | None = None
+        self.owes_evaluation = False  # of the present step: a signal broke it off
         self.last_metrics: dict[str, float] = {}
 
     def train(self) -> dict[str, float]:
         """Trains from the present step to the end; returns the last evaluation's metrics."""
         network = self.world.wrap(self.model)
-        scaler = paddle.amp.GradScaler(enable=self.amp == "fp16")
         journal = Journal(self.folder if self.world.rank == 0 else None, self.total, self.step, self.log_every, self._images_a_step())
         stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
         self.model.train()
-        with contextlib.closing(journal), contextlib.closing(stream):
-            while self.step < self.total:
-                waited = 0.0
-                sums: dict[str, float] = {}
-                for part in range(self.accumulate):
-                    before = time.perf_counter()
-                    loaded = next(stream)
-                    waited += time.perf_counter() - before
-                    batch = Batch((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
-                    paddle.seed(self._draw(part))
-                    last = part == self.accumulate - 1
-                    with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
-                        outputs = network(batch)
-                        losses = self.loss(outputs, batch)
-                        total = sum(losses.values()) / self.accumulate
-                        self._check(losses, sums, loaded.names)
-                        scaler.scale(total).backward()
+        with (
+            stop.deferred("finishing this step and saving; once more stops at once"),
+            contextlib.closing(journal),
+            contextlib.closing(stream),
+        ):
+            ends = self._evaluate_and_save(journal, self.owes_evaluation, False)
+            while self.step < self.total and not ends:
+                sums, names, waited = self._gradients(network, stream)
                 rate = self.optimizer.get_lr()
-                scaler.step(self.optimizer)
-                scaler.update()
-                self.optimizer.clear_grad()
+                passes = self.guard.passes(self.step + 1, sums, names, judge_gradients=self.amp != "fp16")
+                if passes:
+                    self.scaler.step(self.optimizer)
+                    self.scaler.update()
+                    self.optimizer.clear_grad()
+                elif self.guard.policy == "rollback":
+                    self._roll_back()
                 if hasattr(self.optimizer._learning_rate, "step"):
                     self.optimizer._learning_rate.step()
-                if self.average:
+                if self.average and passes:
                     self.average.update()
                 self.step += 1
-                journal.step(self.step, sums, rate, waited)
-                self._evaluate_and_save(journal)
+                journal.step(self.step, sums if passes else {}, rate, waited)
+                ends = self.world.stops(self.step)
+                ends |= self._evaluate_and_save(journal, self._due(self.eval_every), ends or self._due(self.save_every, self.save_steps))
         return self.last_metrics
 
-    def resume(self, folder: Path) -> None:
-        """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data.
+    def _gradients(self, network: Any, stream: Any) -> tuple[dict[str, float], list[str], float]:
+        """Adds up the gradients of one step's batches; returns their mean losses, the samples, and the seconds waited for data."""
+        waited, names = 0.0, []
+        sums: dict[str, float] = {}
+        self.guard.begin()
+        for part in range(self.accumulate):
+            before = time.perf_counter()
+            loaded = next(stream)
+            waited += time.perf_counter() - before
+            names += loaded.names
+            batch = Batch((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
+            paddle.seed(self._draw(part))
+            last = part == self.accumulate - 1
+            with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
+                outputs = network(batch)
+                losses = self.loss(outputs, batch)
+                total = sum(losses.values()) / self.accumulate
+                self.scaler.scale(total).backward()
+            values = paddle.stack([value.detach().astype("float32").reshape([]) for value in losses.values()]).numpy()
+            for name, value in zip(losses, values, strict=True):
+                sums[name] = sums.get(name, 0.0) + float(value) / self.accumulate
+        return sums, names, waited
+
+    def resume(self, folder: Path) -> dict[str, Any]:
+        """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
 
         Raises:
             WeightsError: a broken checkpoint, or one of another network or optimizer.
         """
-        state = checkpoint.restore(folder, self.model, self.optimizer, self.average.average if self.average else None)
-        self.step, self.best = state["step"], state["best"]
-        if self.average:
-            self.average.updates = state["ema_updates"]
+        state = self._restore(folder)
+        self.step, self.best, self.owes_evaluation = state["step"], state["best"], state.get("owes_evaluation", False)
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
         log.info("resumed from %s at step %d of %d", folder, self.step, self.total)
-        if self.step >= self.total:
+        if self.step >= self.total and not self.owes_evaluation:
             log.warning("nothing is left to train: this run is at its end; a larger trainer.epochs or trainer.iterations goes on with it")
+        return state
+
+    def _roll_back(self) -> None:
+        try:
+            self._restore(self.checkpoints.find("last"))
+        except WeightsError as error:
+            raise NumericError(f"{self.guard.bad[-1]}\nThere is nothing to roll back to: {error}") from error
+
+    def _restore(self, folder: Path) -> dict[str, Any]:
+        state = checkpoint.restore(folder, self.model, self.optimizer, self.average.average if self.average else None)
+        if self.average:
+            self.average.updates = state["ema_updates"]
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+        return state
 
     def _images_a_step(self) -> int:
         return self.loader.batch_size * self.accumulate
@@ -180,39 +227,59 @@ class Trainer:
             return contextlib.nullcontext()
         return paddle.amp.auto_cast(dtype="bfloat16" if self.amp == "bf16" else "float16")
 
-    def _check(self, losses: dict[str, paddle.Tensor], sums: dict[str, float], names: list[str]) -> None:
-        """Adds the losses to `sums` and refuses one that is not finite, before anything is changed."""
-        values = paddle.stack([value.astype("float32").reshape([]) for value in losses.values()]).numpy()
-        for name, value in zip(losses, values.tolist(), strict=True):
-            if not np.isfinite(value):
-                state = f"step {self.step + 1} of {self.total}: loss '{name}' is {value}: training stopped before the update"
-                raise NumericError(f"{state}. Its batch: {', '.join(names)}. Try a smaller learning rate or clip_norm")
-            sums[name] = sums.get(name, 0.0) + value / self.accumulate
+    def _due(self, *every: int) -> bool:
+        return self.step == self.total or any(steps > 0 and self.step % steps == 0 for steps in every)
 
-    def _evaluate_and_save(self, journal: Journal) -> None:
-        end = self.step == self.total
-        evaluates = end or (self.eval_every > 0 and self.step % self.eval_every == 0)
-        saves = end or (self.save_every > 0 and self.step % self.save_every == 0)
+    def _evaluate_and_save(self, journal: Journal, evaluates: bool, saves: bool) -> bool:
+        """Does what is due; returns whether a signal broke the evaluation off, so that training must end here."""
         if not (evaluates or saves):
-            return
+            return False
         files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
-        self.world.first_does(lambda: self._do_both(journal, evaluates, files))
+        broken_off = self.world.first_does(lambda: self._do_both(journal, evaluates, files))
         journal.skip_time()
+        return broken_off
 
-    def _do_both(self, journal: Journal, evaluates: bool, files: dict[str, dict[str, np.ndarray]]) -> None:
-        metrics = self.evaluate() if evaluates and self.evaluators else {}
+    def _do_both(self, journal: Journal, evaluates: bool, files: dict[str, dict[str, np.ndarray]]) -> bool:
+        metrics, self.owes_evaluation = {}, False
+        if evaluates and self.evaluators:
+            try:
+                with stop.prompt():
+                    metrics = self.evaluate()
+            except stop.Stopped:
+                self.owes_evaluation = True
         if metrics:
             journal.write(self.step, metrics)
             log.info("step %d: %s", self.step, " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
             self.last_metrics = metrics
         best = self._is_best(metrics)
-        state = {"step": self.step, "total": self.total, "best": self.best, "metrics": metrics}
-        state["ema_updates"] = self.average.updates if self.average else 0
-        self.checkpoints.save(files, state, best)
+        try:
+            self.checkpoints.save(files, self._state(metrics), best)
+        except SaveError as error:
+            if self.failed_save == "stop" or self.step == self.total or stop.asked():
+                raise
+            log.error("%s. Training goes on: make room before the next one", error)
         if metrics and self.metric and self.metric not in metrics:
             meant = nearest(self.metric, list(metrics)) or next(iter(metrics))
             there = f"there are {', '.join(metrics)}; the checkpoint of step {self.step} is saved"
             raise UserError(f"trainer.metric={self.metric} is not evaluated: {there}. Go on with --resume and -o trainer.metric={meant}")
+        return self.owes_evaluation
+
+    def _state(self, metrics: dict[str, float]) -> dict[str, Any]:
+        """What a checkpoint holds besides tensors. All randomness follows from seed, process and step, so these are its whole state."""
+        batches = self.step * self.accumulate
+        return {
+            "step": self.step,
+            "total": self.total,
+            "epoch": batches // len(self.loader),
+            "samples": batches * self.loader.batch_size,
+            "rng": {"seed": self.seed, "drawn_by": "seed, process, step, batch of the step", "step": self.step},
+            "best": self.best,
+            "metrics": metrics,
+            "owes_evaluation": self.owes_evaluation,
+            "ema_updates": self.average.updates if self.average else 0,
+            "scaler": _plain(self.scaler.state_dict()),
+            **self.about,
+        }
 
     def evaluate(self) -> dict[str, float]:
         """All evaluators' values by name, of the running average where there is one."""
@@ -229,3 +296,8 @@ class Trainer:
             return False
         self.best = metrics[name]
         return True
+
+
+def _plain(state: Any) -> dict[str, float]:
+    """The loss scaler's numbers, of which Paddle keeps some as arrays."""
+    return {name: np.asarray(value).item() for name, value in state.items()}

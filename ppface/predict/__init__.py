@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ppface.core import stop
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
@@ -51,6 +52,7 @@ def load_predictor(
     if (source / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
+        stop.listen_again()
         return Exported(source, threads)
     return load_model(source, weights, overrides).predictor()
 
@@ -62,6 +64,7 @@ def load_model(source: Path, weights: str | os.PathLike | None = None, overrides
 
     config, file = _config_and_weights(source, weights, overrides)
     model = build_model(config)
+    stop.listen_again()
     load_weights(model, file)
     model.eval()
     return model

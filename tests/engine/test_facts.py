@@ -52,7 +52,7 @@ def test_the_number_of_identities_reaches_the_head_and_the_saved_config(config, 
     resolved = load_config(config)
     loader = run.open_data(resolved, devices.World("cpu"))
     assert len(loader) == 3 and build_model(resolved).head.linear.weight.shape == [3, 3]
-    run.open_folder(tmp_path / "run", resolved)
+    run.open_folder(tmp_path / "run", resolved, {})
     assert yaml.safe_load((tmp_path / "run" / "config.yml").read_text())["model"]["head"]["class_num"] == 3
     assert build_model(load_config(tmp_path / "run" / "config.yml")).head.linear.weight.shape == [3, 3]  # without its data
 

@@ -14,64 +14,11 @@ from ppface.core.spec import load_config
 from ppface.data.loader import Loader
 from ppface.engine import checkpoint, devices, run
 from ppface.engine.checkpoint import CheckpointFolder
-from ppface.engine.trainer import Trainer, measure
+from ppface.engine.trainer import measure
 from ppface.optim import Adam, AdamW, Momentum, RMSProp
+from tests.engine.toys import Line, Pixels, cross_entropy, files, trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Line(paddle.nn.Layer):
-    """One linear layer with dropout: enough for weights, buffers and randomness."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = paddle.nn.Linear(12, 2)
-        self.norm = paddle.nn.BatchNorm1D(2)
-        self.drop = paddle.nn.Dropout(0.5)
-
-    def forward(self, batch):
-        x = batch["image"].astype("float32").reshape([-1, 12]) / 255
-        return {"logits": self.norm(self.linear(self.drop(x)))}
-
-    def predictor(self):
-        return self
-
-
-class Pixels:
-    """Sixteen pictures of four pixels; number `broken` cannot be read."""
-
-    def __init__(self, broken=()):
-        self.broken = broken
-
-    def __len__(self):
-        return 16
-
-    def name(self, i):
-        return f"pixel-{i}"
-
-    def __getitem__(self, i):
-        from ppface.core.errors import DataError
-        from ppface.data.images import Picture
-
-        if i in self.broken:
-            raise DataError(f"pixel-{i}: broken picture: torn")
-        return {"picture": Picture.of(np.full((2, 2, 3), i * 15, "uint8"), self.name(i)), "label": i % 2}
-
-
-def cross_entropy(outputs, batch):
-    return {"ce": paddle.nn.functional.cross_entropy(outputs["logits"], batch["label"])}
-
-
-def trainer(folder, optimizer=None, loss=cross_entropy, evaluators=(), dataset=None, **options) -> Trainer:
-    paddle.seed(0)
-    loader = Loader(dataset or Pixels(), [], batch_size=4, seed=3, rank=0, world=1)
-    options = {"iterations": 8, "log_every": 2, "eval_every": 0, "save_every": 0} | options
-    make = optimizer or (lambda **supplied: Momentum(learning_rate=0.1, **supplied))
-    return Trainer(Line(), loss, make, loader, list(evaluators), devices.World("cpu"), Path(folder), 0, **{"epochs": None} | options)
-
-
-def files(folder) -> dict:
-    return checkpoint.read(CheckpointFolder(Path(folder) / "checkpoints").find("last"))[0]
 
 
 OPTIMIZERS = {
@@ -122,24 +69,6 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path):
         one.train()
         weights.append(one.model.linear.weight.numpy())
     np.testing.assert_allclose(weights[0], weights[1], atol=1e-6)
-
-
-def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
-    def loss(outputs, batch):
-        bad = float("nan") if calls == [1] else 0.0
-        calls.append(1)
-        return {"ce": cross_entropy(outputs, batch)["ce"], "extra": outputs["logits"].mean() * bad}
-
-    calls = []
-    one = trainer(tmp_path, loss=loss)
-    with pytest.raises(NumericError) as caught:
-        one.train()
-    message = str(caught.value)
-    assert message.startswith("step 2 of 8: loss 'extra' is nan: training stopped before the update. Its batch: pixel-")
-    assert message.endswith("Try a smaller learning rate or clip_norm")
-    fresh = trainer(tmp_path, iterations=1)
-    fresh.train()
-    np.testing.assert_array_equal(one.model.linear.weight.numpy(), fresh.model.linear.weight.numpy())
 
 
 def test_the_best_checkpoint_is_kept_and_named_by_the_metric(tmp_path):
@@ -290,8 +219,8 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport paddle\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_training as t\nfrom ppface.engine import devices\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import tests.engine.toys as t\nfrom ppface.engine import devices\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
         "class Plain(t.Line):\n"
         "    def forward(self, batch):\n"
         "        return {'logits': self.linear(batch['image'].astype('float32').reshape([-1, 12]) / 255)}\n"

@@ -27,7 +27,7 @@ def main() -> int:
     args = arguments()
     from ppface import predict
     from ppface.core.spec import load_config
-    from ppface.engine.trainer import measure
+    from ppface.engine.measure import measure
 
     source = Path(args.model or args.config)
     file = args.config or source / "config.yml"

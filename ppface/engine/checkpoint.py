@@ -1,117 +1,19 @@
-"""Checkpoints: one directory each, written aside and renamed, with optimizer state under the parameters' own names."""
+"""Tensors as the arrays of a checkpoint and back, with optimizer state under the parameters' own names; the files are core's."""
 
-import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from ppface.core.errors import UserError, WeightsError
+from ppface.core.checkpoint_files import EMA, OPTIMIZER, WEIGHTS, read
+from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.errors import WeightsError
 from ppface.core.log import log
 from ppface.core.shards import own_columns
 
-WEIGHTS, OPTIMIZER, EMA, STATE, INDEX = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json", "index.json"
-
-
-class CheckpointFolder:
-    """The checkpoints of one run: the newest `keep` and the best.
-
-    Args:
-        folder: made when the first checkpoint is saved.
-        keep: how many of the newest stay, >= 1.
-    """
-
-    def __init__(self, folder: Path, keep: int = 2):
-        self.folder, self.keep = folder, keep
-
-    def save(self, arrays: dict[str, dict[str, np.ndarray]], state: dict[str, Any], best: bool) -> Path:
-        """Writes one checkpoint and forgets the oldest; a save that fails harms none that is there.
-
-        Args:
-            arrays: file name -> name -> array.
-            state: plain values; `step` names the checkpoint.
-            best: whether it becomes the best one.
-
-        Raises:
-            UserError: the disk is full or cannot be written.
-        """
-        name = f"step_{state['step']:08d}"
-        aside = self.folder / f".{name}"
-        try:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
-            for file, content in arrays.items():
-                save_file({key: np.ascontiguousarray(value) for key, value in content.items()}, aside / file)
-            (aside / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-            for path in aside.iterdir():
-                _to_disk(path)
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            aside.rename(self.folder / name)
-            index = self.index() | {"last": name} | ({"best": name} if best else {})
-            _replace(self.folder / INDEX, json.dumps(index))
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise UserError(f"{self.folder / name}: cannot save this checkpoint: {error}; earlier ones are untouched") from error
-        self._forget(index)
-        return self.folder / name
-
-    def index(self) -> dict[str, str]:
-        """{"last": directory name, "best": directory name}, as far as there are any."""
-        file = self.folder / INDEX
-        try:
-            index = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
-            raise WeightsError(f"{file}: expected the names of the last and the best checkpoint as JSON: {error}") from error
-        return index
-
-    def find(self, which: str) -> Path:
-        """The directory of the "last" or "best" checkpoint; without a best one, the last.
-
-        Raises:
-            WeightsError: there is none.
-        """
-        index = self.index()
-        name = index.get(which) or index.get("last")
-        if name is None:
-            raise WeightsError(f"{self.folder}: expected a run with at least one checkpoint, found none")
-        return self.folder / name
-
-    def _forget(self, index: dict[str, str]) -> None:
-        saved = sorted(path for path in self.folder.glob("step_*") if path.is_dir())
-        for path in saved[: -self.keep]:
-            if path.name not in index.values():
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
-
-
-def _replace(file: Path, text: str) -> None:
-    aside = file.with_name(f".{file.name}")
-    aside.write_text(text, encoding="utf-8")
-    _to_disk(aside)
-    aside.replace(file)
-
-
-def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
-    """(arrays by file name, state) of one checkpoint directory.
-
-    Raises:
-        WeightsError: a file that is missing or broken.
-    """
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        return {file.name: load_file(file) for file in sorted(folder.glob("*.safetensors"))}, state
-    except (OSError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{folder}: cannot read this checkpoint: {error}") from error
+__all__ = ["CheckpointFolder", "optimizer_tensors", "put", "read", "remember", "restore", "to_arrays"]
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
@@ -177,13 +79,22 @@ def remember(model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] 
     return files | ({EMA: to_arrays(_spread_alike(average, model))} if average is not None else {})
 
 
-def restore(folder: Path, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
+def restore(source: Path | CheckpointFolder, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
     """Puts a checkpoint's tensors back and returns its state.
+
+    Args:
+        source: a checkpoint's directory, or a run's checkpoints, of which the last sound one is taken: each file is read once then.
+        model: receives the weights.
+        optimizer: of this model.
+        average: the running average, if there is one.
 
     Raises:
         WeightsError: a broken checkpoint, or one of another network or optimizer.
     """
-    files, state = read(folder)
+    if isinstance(source, CheckpointFolder):
+        folder, (files, state) = source.sound("last", lambda path: (path, read(path)))
+    else:
+        folder, (files, state) = source, read(source)
     if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:
         raise WeightsError(f"{folder}: expected a whole checkpoint, missing {', '.join(sorted(missing))}")
     put(model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")

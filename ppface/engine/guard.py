@@ -40,7 +40,8 @@ class Guard:
     def begin(self) -> None:
         """Before a step: remembers what its forward pass changes, if it may have to be undone."""
         if self.policy == "skip":
-            self._buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+            moved = [parameter for parameter in self.model.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
+            self._buffers = [(value, value.clone()) for value in [*moved, *self.model.buffers()]]
 
     def passes(self, step: int, losses: dict[str, float], names: list[str], judge_gradients: bool = True) -> bool:
         """Whether the step may update the weights. If it may not, gradients and buffers are cleaned up.

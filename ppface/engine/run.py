@@ -145,7 +145,7 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
     Raises:
         WeightsError: no sound checkpoint, or one of another network.
     """
-    state = trainer.resume(trainer.checkpoints.find("last"))
+    state = trainer.resume(trainer.checkpoints)
     if trainer.world.rank == 0:
         open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
     return state.get("environment", {})

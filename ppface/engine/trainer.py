@@ -18,17 +18,9 @@ from ppface.engine.devices import World
 from ppface.engine.ema import EMA
 from ppface.engine.guard import Guard, Policy
 from ppface.engine.journal import Journal
+from ppface.engine.measure import measure
 
 ByRun = Supplied("by the run")
-
-
-def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
-    """All values of all evaluators by name; a name that an earlier evaluator took gets the evaluator's place: "ap", then "ap.1"."""
-    metrics: dict[str, float] = {}
-    for place, evaluator in enumerate(evaluators):
-        for name, value in evaluator(predict):
-            metrics[f"{name}.{place}" if name in metrics else name] = float(value)
-    return metrics
 
 
 class Batch(dict):
@@ -186,29 +178,29 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + float(value) / self.accumulate
         return sums, names, waited
 
-    def resume(self, folder: Path) -> dict[str, Any]:
+    def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
 
         Raises:
             WeightsError: a broken checkpoint, or one of another network or optimizer.
         """
-        state = self._restore(folder)
+        state = self._restore(source)
         self.step, self.best, self.owes_evaluation = state["step"], state["best"], state.get("owes_evaluation", False)
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
-        log.info("resumed from %s at step %d of %d", folder, self.step, self.total)
+        log.info("resumed at step %d of %d", self.step, self.total)
         if self.step >= self.total and not self.owes_evaluation:
             log.warning("nothing is left to train: this run is at its end; a larger trainer.epochs or trainer.iterations goes on with it")
         return state
 
     def _roll_back(self) -> None:
         try:
-            self._restore(self.checkpoints.find("last"))
+            self._restore(self.checkpoints)
         except WeightsError as error:
             raise NumericError(f"{self.guard.bad[-1]}\nThere is nothing to roll back to: {error}") from error
 
-    def _restore(self, folder: Path) -> dict[str, Any]:
-        state = checkpoint.restore(folder, self.model, self.optimizer, self.average.average if self.average else None)
+    def _restore(self, source: Path | CheckpointFolder) -> dict[str, Any]:
+        state = checkpoint.restore(source, self.model, self.optimizer, self.average.average if self.average else None)
         if self.average:
             self.average.updates = state["ema_updates"]
         if state.get("scaler"):

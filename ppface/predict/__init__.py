@@ -1,12 +1,12 @@
 """The library face of ppface: load a run, an export or a config, give it a picture, get its faces."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ppface.core import stop
+from ppface.core import checkpoint_files, stop
+from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
@@ -93,20 +93,17 @@ def _config_and_weights(source: Path, weights: str | os.PathLike | None, overrid
 def weights_file(path: str | os.PathLike) -> Path:
     """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
 
+    What comes from a checkpoint is compared with its digest; of a run, where its best checkpoint is broken, the newest sound one is
+    taken, with a warning.
+
     Raises:
-        WeightsError: a folder that is neither.
+        WeightsError: a folder that is neither, or a checkpoint that is broken.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder
-    index = folder / "checkpoints" / "index.json"
-    if index.is_file():
-        try:
-            names = json.loads(index.read_text(encoding="utf-8"))
-            folder = folder / "checkpoints" / (names.get("best") or names["last"])
-        except (ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{index}: expected the names of the last and the best checkpoint as JSON: {error}") from error
-    for name in ("ema.safetensors", "weights.safetensors"):
-        if (folder / name).is_file():
-            return folder / name
-    raise WeightsError(f"{folder}: expected a weight file, a checkpoint or a run with a checkpoint")
+    given = Path(path)
+    if not given.is_dir():
+        return checkpoint_files.weight_file(given)
+    if (given / "checkpoints").is_dir():
+        return CheckpointFolder(given / "checkpoints").sound("best", checkpoint_files.weights)
+    if (given / checkpoint_files.STATE).is_file():
+        return checkpoint_files.weights(given)
+    raise WeightsError(f"{given}: expected a weight file, a checkpoint (with its {checkpoint_files.STATE}) or a run with a checkpoint")

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import paddle
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import ppface
+from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import DataError, WeightsError
 from ppface.ops.resize import TestSize
 from ppface.predict import Face, FaceFinder, weights_file
@@ -107,9 +108,7 @@ def test_a_config_with_weights_a_checkpoint_and_a_run_give_the_same_faces(tmp_pa
     image = rng.integers(0, 256, (90, 120, 3)).astype("uint8")
     expected = ppface.predict.load(CONFIG, weights)(image)
     run = tmp_path / "run"
-    (run / "checkpoints" / "step_00000001").mkdir(parents=True)
-    (run / "checkpoints" / "step_00000001" / "weights.safetensors").write_bytes(weights.read_bytes())
-    (run / "checkpoints" / "index.json").write_text('{"last": "step_00000001"}')
+    CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, {"step": 1}, best=False)
     import yaml
 
     (run / "config.yml").write_text(yaml.safe_dump(ppface.load_config(CONFIG).plain()))
@@ -119,15 +118,13 @@ def test_a_config_with_weights_a_checkpoint_and_a_run_give_the_same_faces(tmp_pa
 
 
 def test_the_best_checkpoint_and_its_running_average_come_first(tmp_path):
-    folder = tmp_path / "checkpoints"
-    for name, files in (("step_1", ["weights"]), ("step_2", ["weights", "ema"])):
-        (folder / name).mkdir(parents=True)
-        for file in files:
-            (folder / name / f"{file}.safetensors").write_bytes(b"")
-    (folder / "index.json").write_text('{"last": "step_2", "best": "step_1"}')
-    assert weights_file(tmp_path) == folder / "step_1" / "weights.safetensors"
-    (folder / "index.json").write_text('{"last": "step_2"}')
-    assert weights_file(tmp_path) == folder / "step_2" / "ema.safetensors"
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    first = folder.save({"weights.safetensors": {}}, {"step": 1}, best=True)
+    second = folder.save({"weights.safetensors": {}, "ema.safetensors": {}}, {"step": 2}, best=False)
+    assert weights_file(tmp_path) == first / "weights.safetensors"
+    assert weights_file(second) == second / "ema.safetensors"
+    folder.save({"weights.safetensors": {}, "ema.safetensors": {}}, {"step": 2}, best=True)
+    assert weights_file(tmp_path) == folder.folder / "step_00000002_2" / "ema.safetensors"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path):
@@ -135,19 +132,27 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         ppface.predict.load(tmp_path)
     with pytest.raises(WeightsError, match=r"detection.yml: expected weights for this config: give a weight file or the folder of a run"):
         ppface.predict.load(CONFIG)
-    with pytest.raises(WeightsError, match="expected a weight file, a checkpoint or a run with a checkpoint"):
+    with pytest.raises(WeightsError, match=r"expected a weight file, a checkpoint \(with its state.json\) or a run with a checkpoint"):
         ppface.predict.load(CONFIG, tmp_path)
     with pytest.raises(WeightsError, match=r"gone.safetensors: expected a weight file"):
         ppface.predict.load(CONFIG, tmp_path / "gone.safetensors")
 
 
-def test_a_broken_index_of_checkpoints_is_named(tmp_path):
-    index = tmp_path / "checkpoints" / "index.json"
-    index.parent.mkdir()
-    for text in ("{", "{}", "[]"):
-        index.write_text(text)
-        with pytest.raises(WeightsError, match=r"index.json: expected the names of the last and the best checkpoint as JSON"):
-            weights_file(tmp_path)
+def test_broken_weights_are_never_used(tmp_path, caplog):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    best, last = (folder.save({"weights.safetensors": {"a": np.ones(2)}}, {"step": step}, best=step == 1) for step in (1, 2))
+    for path, left in ((best, last), (last, None)):
+        file = path / "weights.safetensors"
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was cut, changed or exchanged"
+        for named in (file, path):
+            with pytest.raises(WeightsError, match=message):
+                weights_file(named)
+        if left:
+            assert weights_file(tmp_path) == left / "weights.safetensors"
+            assert f"falling back to the newest sound one, {left}, because:\n  {file}: expected content" in caplog.messages[-1]
+    with pytest.raises(WeightsError, match="expected a sound checkpoint, but all are broken:\n"):
+        weights_file(tmp_path)
 
 
 @pytest.mark.parametrize(

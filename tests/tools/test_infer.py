@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from ppface import predict
+from ppface.core.checkpoint_folder import CheckpointFolder
 
 INFER = "tools/infer.py"
 
@@ -30,10 +32,8 @@ def test_it_answers_as_the_library(trial, pictures, run_tool, tmp_path, source):
     out = tmp_path / "out"
     if source == "run":
         model = tmp_path / "run"
-        (model / "checkpoints" / "step-1").mkdir(parents=True)
+        CheckpointFolder(model / "checkpoints").save({"weights.safetensors": load_file(trial.weights)}, {"step": 1}, best=False)
         (model / "config.yml").write_text((trial.export / "config.yml").read_text())
-        (model / "checkpoints" / "index.json").write_text(json.dumps({"last": "step-1"}))
-        (model / "checkpoints" / "step-1" / "weights.safetensors").write_bytes(trial.weights.read_bytes())
     given = {"export": [trial.export], "run": [tmp_path / "run"], "config": ["-c", trial.config, "-w", trial.weights]}[source]
     done = run_tool(INFER, *given, "--input", pictures, "--output", out, "--threshold", 0.4, "--json", tmp_path / "sub" / "faces.json")
     assert done.returncode == 0, done.stderr

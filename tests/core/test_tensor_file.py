@@ -1,0 +1,63 @@
+"""Files that are laid out here, read by the library of the format."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from ppface.core.tensor_file import pieces
+
+
+def content(arrays) -> bytes:
+    return b"".join(pieces(arrays))
+
+
+@pytest.fixture
+def arrays(rng):
+    return {
+        "weight": rng.normal(size=(3, 5)).astype("float32"),
+        "half": rng.normal(size=7).astype("float16"),
+        "double": rng.normal(size=(2, 1, 2)),
+        "step": np.array(7, "int64"),
+        "one": np.float32(0.5),
+        "flags": np.array([True, False, True]),
+        "nothing": np.zeros((0, 4), "float32"),
+        "bytes": np.arange(5, dtype="uint8"),
+        "brain": np.arange(4, dtype="uint16"),  # how Paddle gives bfloat16 away
+        "ümlaut/moment1": np.ones((1, 1), "int32"),
+    }
+
+
+def test_the_library_reads_every_type_and_shape_back(arrays):
+    read = load(content(arrays))
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (read[name].dtype, read[name].shape) == (array.dtype, array.shape), name
+        np.testing.assert_array_equal(read[name], array, err_msg=name)
+
+
+def test_it_is_as_long_as_the_library_makes_it_and_aligned(arrays):
+    ours = content(arrays)
+    assert len(ours) == len(save({name: np.asarray(array) for name, array in arrays.items()}))
+    assert int.from_bytes(ours[:8], "little") % 8 == 0
+
+
+def test_arrays_that_lie_otherwise_in_memory_are_the_same_in_the_file(rng):
+    array = rng.normal(size=(6, 4)).astype("float32")
+    odd = {"fortran": np.asfortranarray(array), "steps": array[::2, ::-1], "big": array.astype(">f4"), "turned": array.T}
+    read = load(content(odd))
+    for name, expected in odd.items():
+        np.testing.assert_array_equal(read[name], expected, err_msg=name)
+
+
+def test_no_arrays_are_a_file_too():
+    assert load(content({})) == {}
+
+
+def test_contiguous_arrays_are_not_copied(rng):
+    array = rng.normal(size=(4, 4)).astype("float32")
+    assert np.shares_memory(np.frombuffer(pieces({"a": array})[1], "float32"), array)
+
+
+def test_a_type_that_the_format_lacks_is_a_mistake_of_the_program():
+    with pytest.raises(AssertionError, match="x: safetensors has no type for complex128"):
+        pieces({"x": np.zeros(2, "complex128")})

@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,17 +16,25 @@ from ppface.core.log import log
 class Journal:
     """Writes `log.jsonl` and `vdl/` into the run's folder and shows the progress.
 
+    A line tells of the steps since the line before it, whatever was saved, evaluated or resumed in between: its losses are the same for a
+    run that was stopped and one that was not.
+
     Args:
         folder: the run's, or None for a process that only trains along.
         total: steps of the whole run.
         start: steps already done.
-        every: steps between two lines.
+        every: a line follows each step that this divides, and the last.
         images: images a step, over all processes.
+        window: of `window`, where a run is resumed between two lines.
+
+    Attributes:
+        window: what has been added up since the last line: plain values, for a checkpoint.
     """
 
-    def __init__(self, folder: Path | None, total: int, start: int, every: int, images: int):
+    def __init__(self, folder: Path | None, total: int, start: int, every: int, images: int, window: dict[str, Any] | None = None):
         self.silent, self.every, self.images = folder is None, every, images
-        self.skip_time()
+        self.window = window or {"steps": 0, "sums": {}}
+        self._restart_clock()
         if folder is None:
             return
         self._file = _reopened(folder / "log.jsonl", start)
@@ -37,14 +47,15 @@ class Journal:
             return
         self._bar.update()
         self._steps += 1
-        self._counted += bool(losses)
         self._waited += waited
+        sums = self.window["sums"]
+        self.window["steps"] += bool(losses)
         for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        if self._steps < self.every and step < self._bar.total:
+            sums[name] = sums.get(name, 0.0) + value
+        if step % self.every and step < self._bar.total:
             return
         seconds = time.perf_counter() - self._since
-        means = {f"loss/{name}": total / self._counted for name, total in self._sums.items()}
+        means = {f"loss/{name}": total / self.window["steps"] for name, total in sums.items()}
         speed = {"images_per_s": self._steps * self.images / seconds, "data_wait": self._waited / seconds}
         self.write(step, means | {"learning_rate": rate} | speed)
         left = (self._bar.total - step) * seconds / self._steps
@@ -54,7 +65,8 @@ class Journal:
             log.info("step %d/%d %s, %s", step, self._bar.total, shown, tail)
         else:
             self._bar.set_postfix_str(f"{shown}, {tail}")
-        self.skip_time()
+        self.window = {"steps": 0, "sums": {}}
+        self._restart_clock()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """One line of the JSONL file and one point of each VisualDL curve."""
@@ -66,10 +78,17 @@ class Journal:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
-    def skip_time(self) -> None:
-        """What happened since the last line (an evaluation, a save) does not count as training time."""
-        self._sums: dict[str, float] = {}
-        self._steps, self._counted, self._waited, self._since = 0, 0, 0.0, time.perf_counter()
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens within the block (an evaluation, a save) does not count as training time."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._since += time.perf_counter() - before
+
+    def _restart_clock(self) -> None:
+        self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
 
     def close(self) -> None:
         if self.silent:

@@ -120,13 +120,15 @@ class Trainer:
         self.guard = Guard(nonfinite, model, self.optimizer, world)
         self.step = 0
         self.best: float | None = None
+        self.window: dict[str, Any] | None = None  # of the log, where a run is resumed between two of its lines
         self.owes_evaluation = False  # of the present step: a signal broke it off
         self.last_metrics: dict[str, float] = {}
 
     def train(self) -> dict[str, float]:
         """Trains from the present step to the end; returns the last evaluation's metrics."""
         network = self.world.wrap(self.model)
-        journal = Journal(self.folder if self.world.rank == 0 else None, self.total, self.step, self.log_every, self._images_a_step())
+        own = self.folder if self.world.rank == 0 else None
+        journal = Journal(own, self.total, self.step, self.log_every, self.loader.batch_size * self.accumulate, self.window)
         stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
         self.model.train()
         with (
@@ -186,6 +188,7 @@ class Trainer:
         """
         state = self._restore(source)
         self.step, self.best, self.owes_evaluation = state["step"], state["best"], state.get("owes_evaluation", False)
+        self.window = state.get("log_window")
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
         log.info("resumed at step %d of %d", self.step, self.total)
@@ -207,9 +210,6 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         return state
 
-    def _images_a_step(self) -> int:
-        return self.loader.batch_size * self.accumulate
-
     def _draw(self, part: int) -> int:
         """The seed of one batch's randomness: a function of (seed, process, step) alone, so that a resumed run draws the same."""
         return int(np.random.SeedSequence([self.seed, self.world.rank, self.step, part]).generate_state(1)[0])
@@ -226,10 +226,9 @@ class Trainer:
         """Does what is due; returns whether a signal broke the evaluation off, so that training must end here."""
         if not (evaluates or saves):
             return False
-        files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
-        broken_off = self.world.first_does(lambda: self._do_both(journal, evaluates, files))
-        journal.skip_time()
-        return broken_off
+        with journal.paused():
+            files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
+            return self.world.first_does(lambda: self._do_both(journal, evaluates, files))
 
     def _do_both(self, journal: Journal, evaluates: bool, files: dict[str, dict[str, np.ndarray]]) -> bool:
         metrics, self.owes_evaluation = {}, False
@@ -245,7 +244,7 @@ class Trainer:
             self.last_metrics = metrics
         best = self._is_best(metrics)
         try:
-            self.checkpoints.save(files, self._state(metrics), best)
+            self.checkpoints.save(files, self._state(metrics, journal.window), best)
         except SaveError as error:
             if self.failed_save == "stop" or self.step == self.total or stop.asked():
                 raise
@@ -256,7 +255,7 @@ class Trainer:
             raise UserError(f"trainer.metric={self.metric} is not evaluated: {there}. Go on with --resume and -o trainer.metric={meant}")
         return self.owes_evaluation
 
-    def _state(self, metrics: dict[str, float]) -> dict[str, Any]:
+    def _state(self, metrics: dict[str, float], window: dict[str, Any]) -> dict[str, Any]:
         """What a checkpoint holds besides tensors. All randomness follows from seed, process and step, so these are its whole state."""
         batches = self.step * self.accumulate
         return {
@@ -268,6 +267,7 @@ class Trainer:
             "best": self.best,
             "metrics": metrics,
             "owes_evaluation": self.owes_evaluation,
+            "log_window": window,
             "ema_updates": self.average.updates if self.average else 0,
             "scaler": _plain(self.scaler.state_dict()),
             **self.about,

@@ -297,3 +297,17 @@ def test_a_resumed_log_has_every_step_once(tmp_path):
     resumed.resume(CheckpointFolder(tmp_path / "checkpoints").find("last"))
     resumed.train()
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == list(range(1, 9))
+
+
+def test_a_run_resumed_between_two_lines_of_its_log_writes_the_lines_of_one_never_stopped(tmp_path):
+    def lines(folder):
+        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [(record["step"], record["loss/ce"]) for record in records]
+
+    trainer(tmp_path, log_every=3, save_every=2, keep=9).train()
+    expected = lines(tmp_path)
+    resumed = trainer(tmp_path, log_every=3, save_every=2, keep=9)
+    resumed.resume(tmp_path / "checkpoints" / "step_00000004")
+    resumed.train()
+    assert lines(tmp_path) == expected
+    assert [step for step, _ in expected] == [3, 6, 8]

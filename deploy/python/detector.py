@@ -1,5 +1,6 @@
 """Runs an exported model, as a face detector, with paddle.inference: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
 
+import hashlib
 import os
 import time
 import warnings
@@ -52,7 +53,8 @@ class ExportedModel:
         seconds: of the last picture, by part: "pre", "run" and "post".
 
     Raises:
-        ModelError: a folder without these files, of a format this file does not know, or without these outputs.
+        ModelError: a folder without these files or with others than were exported, of a format this file does not know, or without
+            these outputs.
     """
 
     needs: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ class ExportedModel:
             raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
         self.seconds: dict[str, float] = {}
         self._names = self.about["outputs"]
-        self._predictor = predictor(folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams", threads or cores(), device)
+        self._predictor = predictor(*verify(folder, self.about["sha256"]), threads or cores(), device)
         self._input = self._predictor.get_input_handle(self.about["input"]["name"])
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
 
@@ -127,11 +129,25 @@ def described(folder: Path) -> dict[str, Any]:
     try:
         about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
         known = about["format"] == 1 and isinstance(about["outputs"], list) and {"name", "test"} <= set(about["input"])
+        known = known and isinstance(about["sha256"], dict)
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         known = False
     if not known:
         raise ModelError(f"{files[0]}: expected the description of an exported model in format 1: export the model again")
     return about
+
+
+def verify(folder: Path, digests: dict[str, str]) -> tuple[Path, Path]:
+    """(model, weights) of an export, after both were compared with their digests: Paddle crashes on files that were cut.
+
+    Raises:
+        ModelError: a file that is not the one that was exported.
+    """
+    files = folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"
+    for file in files:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
+            raise ModelError(f"{file}: not the file that {DESCRIPTION} describes: cut or exchanged; export or copy both again")
+    return files
 
 
 def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from detector import FaceDetector, ModelError
+from detector import ExportedModel, FaceDetector, ModelError
 from PIL import Image
 from session import table
 
@@ -129,6 +130,7 @@ def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, 
         "format: 1\n",
         "{",
         "format: 1\ninput: {name: image, test: {}}\noutputs: boxes\n",
+        "format: 1\ninput: {name: image, test: {}}\noutputs: [boxes, scores]\n",
     ],
 )
 def test_a_strange_description_is_told(tmp_path, text):
@@ -141,13 +143,24 @@ def test_a_strange_description_is_told(tmp_path, text):
         FaceDetector(tmp_path)
 
 
-def test_a_model_of_another_kind_is_told(tmp_path):
-    for name in ("model.json", "model.pdiparams"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "inference.yml").write_text("format: 1\ninput: {name: image, test: {}}\noutputs: [embedding, norm]\n")
+def test_a_model_of_another_kind_is_told(toy_export):
     with pytest.raises(ModelError) as error:
-        FaceDetector(tmp_path)
-    assert str(error.value) == f"{tmp_path / 'inference.yml'}: expected a model with the output 'boxes', this one has embedding, norm"
+        FaceDetector(toy_export)
+    assert str(error.value) == f"{toy_export / 'inference.yml'}: expected a model with the output 'boxes', this one has embedding, norm"
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.pdiparams"])
+def test_a_file_that_was_cut_or_changed_is_never_run(toy_export, tmp_path, name):
+    folder = tmp_path / "export"
+    shutil.copytree(toy_export, folder)
+    data = (folder / name).read_bytes()
+    for harm in (data[:-1], data[:9] + bytes([data[9] ^ 1]) + data[10:], b""):
+        (folder / name).write_bytes(harm)
+        with pytest.raises(ModelError) as error:
+            ExportedModel(folder)
+        assert (
+            str(error.value) == f"{folder / name}: not the file that inference.yml describes: cut or exchanged; export or copy both again"
+        )
 
 
 @pytest.mark.parametrize(

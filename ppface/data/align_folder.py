@@ -72,7 +72,8 @@ def align_folder(
 
 
 def _write(pixels: np.ndarray, target: Path) -> None:
-    _, code = cv2.imencode(target.suffix, pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if target.suffix == ".jpg" else []
+    _, code = cv2.imencode(target.suffix, pixels[:, :, ::-1], options)
     aside = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

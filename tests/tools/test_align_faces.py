@@ -45,6 +45,7 @@ def test_a_folder_is_aligned_and_a_second_run_does_only_what_is_missing(photos, 
     Image.new("RGB", (224, 224)).save(photos / "3.jpg")
     second = run_tool(*command)
     assert second.stdout == f"{out}: 1 aligned, 1 there already, 1 broken\n"
+    assert second.stderr == f"broken: {photos}/2.png: similarity: expected points that differ, received 5 times [7.0, 7.0]\n"
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["1.png", "3.png"]
 
 

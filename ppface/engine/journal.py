@@ -1,16 +1,19 @@
 """What a run tells while it trains: a progress bar, a JSONL file and VisualDL scalars."""
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
 from ppface.core.log import log
+from ppface.core.whole_file import replace_text
 
 
 class Journal:
@@ -37,7 +40,7 @@ class Journal:
         self._restart_clock()
         if folder is None:
             return
-        self._file = _reopened(folder / "log.jsonl", start)
+        self._lines = Lines(folder / "log.jsonl", start)
         self._board = _board(folder / "vdl")
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty())
 
@@ -72,8 +75,9 @@ class Journal:
         """One line of the JSONL file and one point of each VisualDL curve."""
         if self.silent:
             return
-        self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
-        self._file.flush()
+        written = self._lines.add(json.dumps({"step": step, "time": round(time.time(), 3), **values}))
+        if not written:
+            self._board = None  # VisualDL waits for a thread of its own, which such a disk has ended
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -94,17 +98,48 @@ class Journal:
         if self.silent:
             return
         self._bar.close()
-        self._file.close()
+        self._lines.close()
         if self._board is not None:
             self._board.close()
 
 
-def _reopened(file: Path, start: int) -> TextIO:
-    """The log, ready for the step after `start`: what a run that was broken off wrote beyond its last checkpoint is taken out."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-    kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start]
-    file.write_text("".join(kept), encoding="utf-8")
-    return file.open("a", encoding="utf-8")
+class Lines:
+    """The log as a file of lines. A disk that is full does not end a training: lines wait until there is room again.
+
+    Args:
+        file: what a run that was broken off wrote beyond its last checkpoint is taken out of it.
+        start: steps already done.
+    """
+
+    def __init__(self, file: Path, start: int):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
+        replace_text(file, "".join(line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start))
+        self.file, self._waiting = file, b""
+        self._handle = file.open("r+b", buffering=0)
+        self._end = self._handle.seek(0, os.SEEK_END)
+
+    def add(self, line: str) -> bool:
+        """Writes a line, and any that wait; returns whether all are written."""
+        waited = bool(self._waiting)
+        self._waiting += line.encode() + b"\n"
+        try:
+            self._handle.seek(self._end)
+            if (count := self._handle.write(self._waiting)) < len(self._waiting):
+                raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} after {count} bytes")
+        except OSError as error:
+            self._handle.truncate(self._end)
+            if not waited:
+                told = "training goes on, its lines wait until there is room, and the curves of VisualDL end here"
+                log.error("%s: cannot write the log: %s: %s", self.file, error.strerror, told)
+            return False
+        self._end += len(self._waiting)
+        self._waiting = b""
+        return True
+
+    def close(self) -> None:
+        if self._waiting:
+            log.error("%s: %d lines could not be written", self.file, self._waiting.count(b"\n"))
+        self._handle.close()
 
 
 def _board(folder: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
+from ppface.core.whole_file import replace_text
 from ppface.engine.devices import World
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 
@@ -172,5 +173,5 @@ def open_folder(folder: Path, config: Spec, about: dict[str, Any]) -> None:
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(config_text(config), encoding="utf-8")
-        (folder / ENVIRONMENT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        replace_text(folder / CONFIG, config_text(config))
+        replace_text(folder / ENVIRONMENT, json.dumps(about, indent=1))

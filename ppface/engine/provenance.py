@@ -15,11 +15,12 @@ from typing import Any
 
 import yaml
 
+from ppface.core.checkpoint_files import STATE, read_state
 from ppface.core.errors import UserError
 from ppface.core.log import log
 from ppface.core.spec import Spec
 
-CONFIG, ENVIRONMENT, STATE = "config.yml", "environment.json", "state.json"
+CONFIG, ENVIRONMENT = "config.yml", "environment.json"
 PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
 SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES")
 
@@ -72,9 +73,8 @@ def compare(then: dict[str, Any], now: dict[str, Any]) -> None:
 def of_export(weights: Path) -> dict[str, Any]:
     """What an export tells of its making: version, weight file and digest, and of a checkpoint's file its step, metrics and environment."""
     trained: dict[str, Any] = {"weights": weights.name, "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    state = weights.parent / STATE
-    if state.is_file():
-        told = json.loads(state.read_text(encoding="utf-8"))
+    if (weights.parent / STATE).is_file():
+        told = read_state(weights.parent)
         trained |= {key: told[key] for key in ("step", "samples", "metrics", "environment") if key in told}
     return {"version": metadata.version("ppface"), "git": _git_state(), "trained": trained}
 
@@ -87,6 +87,7 @@ def source(config: str | None, resume: str | None, reproduce: str | None) -> Ite
 
     Raises:
         UserError: `reproduce` is no run, checkpoint or export.
+        WeightsError: it is a checkpoint that is broken.
     """
     if reproduce is None:
         yield Path(config or Path(resume or "") / CONFIG), {}
@@ -96,7 +97,7 @@ def source(config: str | None, resume: str | None, reproduce: str | None) -> Ite
         file = folder / CONFIG
         try:
             if (folder / STATE).is_file():
-                state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+                state = read_state(folder)
                 file, about = Path(scratch) / CONFIG, state["environment"]
                 file.write_text(yaml.safe_dump(state["config"], sort_keys=False), encoding="utf-8")
             else:

@@ -1,6 +1,7 @@
 """What runs, checkpoints and exports record, and the same run started again from each of them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ppface.core.errors import UserError
+from ppface.core import checkpoint_files
+from ppface.core.errors import UserError, WeightsError
 from ppface.core.spec import load_config
 from ppface.engine import checkpoint, provenance
 from ppface.engine.checkpoint import CheckpointFolder
@@ -84,8 +86,17 @@ def test_a_folder_without_a_record_is_one_line(damage, trained, tmp_path, run_to
     assert "Traceback" not in done.stderr
 
 
-def test_a_damaged_record_is_one_line(tmp_path):
-    (tmp_path / "state.json").write_text('{"environment": []}')
-    expected = r"expected a run, a checkpoint or an export that records how it was made: "
-    with pytest.raises(UserError, match=expected), provenance.source(None, None, str(tmp_path)):
+def test_a_checkpoint_without_a_record_is_one_line(tmp_path):
+    checkpoint_files.write(tmp_path / "odd", {}, {"environment": []})
+    expected = r"odd: expected a run, a checkpoint or an export that records how it was made: "
+    with pytest.raises(UserError, match=expected), provenance.source(None, None, str(tmp_path / "odd")):
+        pass
+
+
+def test_a_checkpoint_that_was_changed_is_not_followed(trained, tmp_path):
+    shutil.copytree(last(trained), tmp_path / "changed")
+    state = tmp_path / "changed" / "state.json"
+    state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
+    message = f"{state}: expected a text that fits the SHA-256 at its end: it was cut or changed"
+    with pytest.raises(WeightsError, match=re.escape(message)), provenance.source(None, None, str(state.parent)):
         pass

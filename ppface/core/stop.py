@@ -1,23 +1,29 @@
-"""Stopping a tool by SIGTERM or Ctrl-C: the first signal asks, a second one ends the process at once.
+"""Stopping a tool by SIGTERM, Ctrl-C or a terminal that closes: the first signal asks, a second one ends the process at once.
 
 Asked outside of `deferred`, a tool unwinds from where it is: what it had half written is taken away. Within `deferred` the question is
 only remembered, for work that ends at a place of its own choice, such as a training at the end of a step.
 """
 
+import contextlib
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from ppface.core.held_imports import Importer
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(BaseException):
     """A signal asked this tool to stop.
 
     Attributes:
-        exit_code: 128 and the signal's number, as shells have it: 130 after Ctrl-C, 143 after SIGTERM.
+        exit_code: 128 and the signal's number, as shells have it: 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal.
     """
 
     def __init__(self, number: int):
@@ -29,36 +35,87 @@ class _State:
     tool = False  # whether this process is a tool, whose signals are ours to handle
     heard: int | None = None
     waits = False
-    words = b""
+    over = False
+    words = ""
+    repeats = 0.0  # seconds in which the first signal may be sent again
+    at_once: Callable[[], None] | None = None
 
 
 def listen() -> None:
-    """Takes both signals for this tool. Paddle takes SIGTERM for itself when it is imported: `listen_again` after that."""
+    """Takes the signals for this tool; those that came since it was started with signals held (see `held`) are heard now."""
     _State.tool = True
-    listen_again()
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # also for the thread: the main one is to hear
+    threading.Thread(target=_end_at_the_second, args=(told,), daemon=True).start()
+    _listen_again()
+    sys.meta_path.insert(0, Importer(held))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def listen_again() -> None:
-    """Takes the signals back, if this process is a tool; in a user's own program it does nothing."""
+def _listen_again() -> None:
+    """Takes the signals back from whoever took them, if this process is a tool; in a user's own program it does nothing."""
     if _State.tool:
         for number in SIGNALS:
-            signal.signal(number, _hear)
-
-
-def asked() -> bool:
-    """Whether a signal has asked to stop."""
-    return _State.heard is not None
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup: closed terminals do not count
+                signal.signal(number, _hear)
 
 
 @contextmanager
-def deferred(words: str) -> Iterator[Callable[[], bool]]:
-    """Within the block a first signal is answered by `words` and remembered: ask `asked`. After it, Stopped is raised for it."""
-    before, _State.waits = _State.waits, True
-    _State.words = words.encode()
+def held() -> Iterator[None]:
+    """Within the block a first signal waits, and that of a tool which is started in it waits until it listens."""
+    if not _State.tool or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    done = threading.Event()
+    heard: list[int] = []
+    watch = threading.Thread(target=_hear_for_the_main_thread, args=(done, heard), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watch.join()
+        _listen_again()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in heard:
+            signal.raise_signal(number)
+
+
+def _hear_for_the_main_thread(done: threading.Event, heard: list[int]) -> None:
+    while not done.is_set():
+        if info := signal.sigtimedwait(SIGNALS, 0.02):
+            heard.append(info.si_signo)
+            if len(heard) == 2 or _State.over or _State.heard:
+                _end(info.si_signo)
+
+
+def asked() -> int:
+    """The number of the signal that has asked to stop, else 0."""
+    return _State.heard or 0
+
+
+def defer(words: str) -> None:
+    """From now on a first signal is answered by `words` and remembered, until a block of `deferred` ends."""
+    _State.waits, _State.words = True, words
+
+
+@contextmanager
+def deferred(words: str, at_once: Callable[[], None] | None = None) -> Iterator[Callable[[], int]]:
+    """Within the block a first signal is answered by `words` and remembered: ask `asked`. After it, Stopped is raised for it.
+
+    Args:
+        words: what the user is told.
+        at_once: done when a second signal comes, before this process ends; by another thread.
+    """
+    defer(words)
+    _State.at_once = at_once
     try:
         yield asked
     finally:
-        _State.waits = before
+        _State.waits, _State.at_once = False, None
     _raise_if_asked()
 
 
@@ -73,15 +130,62 @@ def prompt() -> Iterator[None]:
         _State.waits = before
 
 
+def take_as_one(seconds: float) -> None:
+    """Signals that follow the first one within this time are part of it."""
+    _State.repeats = seconds
+
+
+def over() -> None:
+    """The work is done: from now on the first signal ends the process at once."""
+    _State.over = True
+
+
 def _raise_if_asked() -> None:
     if _State.heard is not None and not _State.waits:
         raise Stopped(_State.heard)
 
 
 def _hear(number: int, _frame: Any) -> None:
-    if _State.heard is not None:
+    if _State.over:
         os._exit(128 + number)
+    if _State.heard is not None:
+        return
     _State.heard = number
     if not _State.waits:
         raise Stopped(number)
-    os.write(2, b"%s: %s\n" % (signal.Signals(number).name.encode(), _State.words))  # not by the log: it may be speaking just now
+    if _State.words:
+        _say(f"{signal.Signals(number).name}: {_State.words}")
+
+
+def _end_at_the_second(told: int) -> None:
+    """The thread that knows of every signal, also while the main one computes outside of Python and cannot hear."""
+    first: float | None = None
+    while True:
+        number = os.read(told, 1)[0]
+        if number not in SIGNALS:
+            continue
+        now = time.monotonic()
+        if first is None:
+            first = now
+        elif now - first >= _State.repeats:
+            _end(number)
+
+
+def _end(number: int) -> None:
+    if _State.at_once:
+        _State.at_once()
+    _say(f"{signal.Signals(number).name} again: stopped at once")
+    os._exit(128 + number)
+
+
+def _say(words: str) -> None:
+    """Not by the log, which may be speaking just now. Where the terminal is gone, all further words go nowhere, and are no errors."""
+    try:
+        os.write(2, f"{words}\n".encode())
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            with contextlib.suppress(OSError):
+                os.write(stream, b"")
+                continue
+            os.dup2(nowhere, stream)

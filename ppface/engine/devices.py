@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from ppface.core.cpu import cores
 from ppface.core.errors import UserError
 
 PARENT = "PPFACE_PARENT"  # environment variable: the process that launched this one
+STOPPING = "finishing this step and saving; once more stops at once"
 
 
 def pick(device: Literal["auto", "cpu", "gpu"]) -> str:
@@ -51,7 +51,8 @@ def launch(command: list[str], count: int) -> int:
     """Runs `command` as `count` data-parallel processes of one thread each on this machine; returns the first failing exit code, else 0.
 
     Only the first process speaks; of another one the last words are told if it fails. When one fails, the rest are stopped, so that none
-    waits forever; should this process be killed, they notice (see World).
+    waits forever; should this process be killed, they notice (see World). A signal is passed on to all of them, and this process waits
+    until they have ended by it; a second one kills them.
     """
     ports = [_free_port() for _ in range(count)]
     endpoints = [f"127.0.0.1:{port}" for port in ports]
@@ -59,16 +60,22 @@ def launch(command: list[str], count: int) -> int:
     common |= {"PADDLE_MASTER": endpoints[0], "PADDLE_DISTRI_BACKEND": "gloo", "OMP_NUM_THREADS": "1"}
     common |= {"GLOG_minloglevel": os.environ.get("GLOG_minloglevel", "2")}
     children: list[subprocess.Popen] = []
-    with contextlib.ExitStack() as stack:
-        words = [stack.enter_context(tempfile.TemporaryFile()) for _ in endpoints]
-        for rank, endpoint in enumerate(endpoints):
-            environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
-            stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, words[rank])
-            # a session of its own: Ctrl-C in a terminal reaches this process alone, which tells the others
-            children.append(subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, start_new_session=True))
-        rank, code = _wait(children)
-        if rank > 0:
-            print(_last_words(words[rank]), file=sys.stderr)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(stop.deferred("", at_once=lambda: _kill(children)))
+            stack.callback(lambda: _stop(children))
+            words = [stack.enter_context(tempfile.TemporaryFile()) for _ in endpoints]
+            with stop.held():
+                for rank, endpoint in enumerate(endpoints):
+                    environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
+                    stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, words[rank])
+                    # a session of its own: Ctrl-C in a terminal reaches this process alone, which tells the others
+                    children.append(subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr, start_new_session=True))
+            rank, code = _wait(children)
+            if rank > 0:
+                print(_last_words(words[rank]), file=sys.stderr)
+    except stop.Stopped as stopped:  # the first process has told of it
+        return stopped.exit_code
     return code
 
 
@@ -88,34 +95,23 @@ def _free_port() -> int:
 
 def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
     """(rank, exit code) of the process that failed or was stopped, else (0, 0)."""
-    heard: list[int] = []
-
-    def forward(number: int, _frame: Any) -> None:
-        heard.append(number)
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in stop.SIGNALS}
-    try:
-        while True:
-            codes = [child.poll() for child in children]
-            if len(heard) > 1:
-                _stop(children, patience=2.0)
-                return 0, 128 + heard[-1]
-            if any(codes):
-                # one mistake stops all of them, or the failing one takes the rest along: see who says what
-                _grant(children, 30.0 if heard else 3.0)
-                failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
-                rank, code = next(((rank, code) for rank, code in failed if code > 0), failed[0])
-                return rank, code if code > 0 else 128 - code
-            if all(code == 0 for code in codes):
-                return 0, 0
-            time.sleep(0.1)
-    finally:
-        _stop(children)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    told = 0
+    while True:
+        codes = [child.poll() for child in children]
+        if stop.asked() and not told:
+            told = stop.asked()
+            for child in children:
+                child.send_signal(told)
+        if any(codes):
+            # after a signal they end together, unless one heard it before it had met the others, who wait for it in vain;
+            # one mistake stops all of them, or the failing one takes the rest along: see who says what
+            _grant(children, 5.0 if told else 3.0)
+            failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
+            rank, code = next(((rank, code) for rank, code in failed if code > 0), failed[0])
+            return rank, code if code > 0 else 128 - code
+        if all(code == 0 for code in codes):
+            return 0, 0
+        time.sleep(0.05)
 
 
 def _grant(children: list[subprocess.Popen], seconds: float) -> None:
@@ -136,6 +132,14 @@ def _stop(children: list[subprocess.Popen], patience: float = 5.0) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def _kill(children: list[subprocess.Popen]) -> None:
+    for child in children:
+        child.kill()
+    for child in children:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(1.0)
 
 
 def _end_with(parent: int) -> None:
@@ -166,9 +170,11 @@ class World:
 
         self.device = device
         own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
-        stop.listen_again()
         paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
         if launched():
+            stop.defer(STOPPING)  # no process may end by itself any more, or the others would wait for it
+            if parent is None:
+                stop.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
             paddle.distributed.init_parallel_env()
@@ -223,7 +229,7 @@ class World:
         can leave a step that another has not entered, for they add up their gradients: so all have read it by then.
         """
         if self.size == 1:
-            return stop.asked()
+            return stop.asked() > 0
         store = _store()
         if stop.asked():
             store.add("ppface/asked", 1)

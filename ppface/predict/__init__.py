@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ppface.core import checkpoint_files, stop
+from ppface.core import checkpoint_files
 from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
@@ -16,18 +16,24 @@ __all__ = ["Face", "FaceEmbedder", "FaceFinder", "load", "load_predictor", "of_p
 EXPORT = "inference.yml"
 
 
-def load(source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None) -> FaceFinder | FaceEmbedder:
+def load(
+    source: str | os.PathLike,
+    weights: str | os.PathLike | None = None,
+    threads: int | None = None,
+    names: str | os.PathLike | None = None,
+) -> FaceFinder | FaceEmbedder:
     """A callable from pictures to faces: found ones with their boxes, or, of a model that tells people apart, the picture's own.
 
     Args:
         source: the folder of an export, the folder of a run, or a config file.
         weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
         threads: CPU threads of an export; None: one a core. A live model takes what OMP_NUM_THREADS says.
+        names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; an export takes none.
 
     Raises:
         UserError: none of these, or weights that do not fit.
     """
-    return of_predictor(load_predictor(source, weights, threads))
+    return of_predictor(load_predictor(source, weights, threads, names=names))
 
 
 def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
@@ -45,27 +51,34 @@ def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
 
 
 def load_predictor(
-    source: str | os.PathLike, weights: str | os.PathLike | None = None, threads: int | None = None, overrides: Sequence[str] = ()
+    source: str | os.PathLike,
+    weights: str | os.PathLike | None = None,
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+    names: str | os.PathLike | None = None,
 ) -> Any:
     """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`; overrides: of the config, `a.b=value`."""
     source = Path(source)
     if (source / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
-        stop.listen_again()
         return Exported(source, threads)
-    return load_model(source, weights, overrides).predictor()
+    return load_model(source, weights, overrides, names).predictor()
 
 
-def load_model(source: Path, weights: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Any:
+def load_model(
+    source: Path,
+    weights: str | os.PathLike | None = None,
+    overrides: Sequence[str] = (),
+    names: str | os.PathLike | None = None,
+) -> Any:
     """The live model of a run's folder or a config, with its weights; arguments and errors as `load`."""
     from ppface.core.spec import build_model
     from ppface.nets.weights import load_weights
 
     config, file = _config_and_weights(source, weights, overrides)
     model = build_model(config)
-    stop.listen_again()
-    load_weights(model, file)
+    load_weights(model, file, names=Path(names) if names else None)
     model.eval()
     return model
 

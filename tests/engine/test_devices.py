@@ -73,6 +73,75 @@ def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
     assert [alive(pid) for pid in pids] == [False, False]
 
 
+CHILD = """
+import os, time
+from pathlib import Path
+from ppface.core import cli, stop
+HERE = Path(__file__).parent
+RANK = os.environ["PADDLE_TRAINER_ID"]
+
+def main():
+    def write(what):
+        (HERE / f"{{RANK}}.{{what}}").write_text(str(os.getpid()))
+    {body}
+
+cli.run(main)
+"""
+
+
+class Launcher:
+    """A tool that launches two processes with this body, each of which writes the file RANK.pid when it is ready."""
+
+    def __init__(self, folder, body: str):
+        self.folder = folder
+        (folder / "child.py").write_text(CHILD.format(body=body.replace("\n", "\n    ")))
+        command = f"devices.launch([sys.executable, {str(folder / 'child.py')!r}], 2)"
+        code = f"import sys; from ppface.core import cli; from ppface.engine import devices; cli.run(lambda: {command})"
+        self.process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: all(file.is_file() and file.read_text() for file in self.files("pid")))
+
+    def files(self, what: str) -> list:
+        return [self.folder / f"{rank}.{what}" for rank in range(2)]
+
+    def end(self) -> tuple[int, str, float, list[bool]]:
+        """(exit code, what was said, seconds, who is still alive)."""
+        start = time.monotonic()
+        said = self.process.communicate(timeout=30)[1]
+        seconds = time.monotonic() - start
+        return self.process.returncode, said, seconds, [alive(int(file.read_text())) for file in self.files("pid")]
+
+
+FINISHES = "with stop.deferred('finishing') as asked:\n    write('pid')\n    while not asked(): time.sleep(0.01)\n    time.sleep({wait})\n    write('done')"
+
+
+def test_a_signal_to_the_launcher_reaches_every_process_and_all_are_awaited(tmp_path):
+    launcher = Launcher(tmp_path, FINISHES.format(wait="0.2 + int(RANK)"))
+    launcher.process.terminate()
+    assert launcher.end()[::3] == (143, [False, False])
+    assert all(file.is_file() for file in launcher.files("done"))
+
+
+def test_a_second_signal_to_the_launcher_ends_every_process_at_once(tmp_path):
+    launcher = Launcher(tmp_path, FINISHES.format(wait=60))
+    launcher.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    launcher.process.terminate()
+    code, said, seconds, left = launcher.end()
+    assert (code, said) == (143, "SIGINT: finishing\nSIGTERM again: stopped at once\n")
+    assert seconds < 2
+    assert left == [False, False]
+
+
+def test_a_process_that_waits_in_vain_for_one_that_a_signal_ended_is_ended(tmp_path):
+    """The one had not met the others yet when it heard, and ended; they wait for it outside of Python."""
+    waits = "import hashlib\n    with stop.deferred(''):\n        write('pid')\n        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+    launcher = Launcher(tmp_path, f"if RANK == '0':\n    {waits}\nwrite('pid')\ntime.sleep(60)")
+    launcher.process.terminate()
+    code, _, seconds, left = launcher.end()
+    assert (code, left) == (143, [False, False])
+    assert seconds < 15
+
+
 def wait_until(true) -> None:
     deadline = time.monotonic() + 50
     while not true():

@@ -1,16 +1,11 @@
 """The training loader: which samples stand in which batch, and who reads them; a function of (seed, epoch, index), never of the worker."""
 
-import multiprocessing
-import os
-import threading
+import contextlib
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 
 from ppface.core.errors import DataError
@@ -20,6 +15,7 @@ from ppface.data.batch import collate
 from ppface.data.digest import digest
 from ppface.data.pipeline import Pipeline
 from ppface.data.samplers import Shuffled
+from ppface.data.workers import Workers, noted, sample
 
 
 @dataclass
@@ -44,25 +40,36 @@ class Reader:
         dataset: `len`, indexing to samples, `name(i)`.
         pipeline: from sample to arrays.
         seed: of all random draws.
+
+    Attributes:
+        held: (sample, whether it is being read), for those who watch.
     """
 
     def __init__(self, dataset: Any, pipeline: Pipeline, seed: int):
         self.dataset, self.pipeline, self.seed = dataset, pipeline, seed
+        self.held: MutableSequence[int] = [-1, 0]
 
     def batch(self, epoch: int, indices: list[int]) -> Batch:
         broken: dict[str, str] = {}
-        read = [self._sample(epoch, index, broken) for index in indices]
+        try:
+            read = [self._sample(epoch, index, broken) for index in indices]
+        finally:
+            self.held[1] = 0
         return Batch(collate([arrays for arrays, _ in read]), [name for _, name in read], broken)
 
     def _sample(self, epoch: int, index: int, broken: dict[str, str]) -> tuple[dict, str]:
         """One sample, or the next readable one."""
         for step in range(len(self.dataset)):
             i = (index + step) % len(self.dataset)
+            self.held[:] = i, 1
             try:
                 rng = np.random.default_rng([self.seed, epoch, i])
                 return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
             except DataError as error:
                 broken[self.dataset.name(i)] = str(error)
+            except Exception as error:
+                noted(error, f"while reading {sample(self.dataset, i)}")
+                raise
         raise DataError(f"no sample of this data set can be read; the first: {next(iter(broken.values()))}")
 
 
@@ -81,6 +88,7 @@ class Loader:
         sampler: which samples an epoch takes, and in which order; None: every one, once.
         workers: reading processes beside each training process; 0 reads in the training process itself.
         prefetch: batches read ahead a worker.
+        timeout: seconds that a worker may stand still over one sample while the training waits for it; 0: any time.
         broken_share: share of the data set that may be unreadable, 0..1; one sample more ends the run.
 
     Shape:
@@ -88,7 +96,7 @@ class Loader:
 
     Raises:
         ValueError: a batch size that the processes cannot share, that is larger than the data set, or cuts the sampler's groups.
-        DataError: too many broken samples, or a worker that died.
+        DataError: too many broken samples, or a worker that died, cannot start or stands still.
     """
 
     def __init__(
@@ -104,12 +112,15 @@ class Loader:
         prefetch: int = 2,
         broken_share: float = 0.001,
         sampler: Annotated[Any, Kind("sampler")] | None = None,
+        timeout: float = 300.0,
     ):
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"Loader: expected a batch_size that {world} processes can share equally, received {batch_size}")
         if workers < 0 or prefetch < 1 or not 0 <= broken_share <= 1:
             received = f"{workers}, {prefetch} and {broken_share}"
             raise ValueError(f"Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received {received}")
+        if timeout < 0:
+            raise ValueError(f"Loader: expected a timeout of at least 0 seconds, received {timeout:g}")
         self.sampler = sampler or (Shuffled() if shuffle else None)
         if self.sampler and batch_size % self.sampler.group:
             raise ValueError(f"Loader: expected a batch_size of whole groups of {self.sampler.group} samples, received {batch_size}")
@@ -118,7 +129,7 @@ class Loader:
             raise ValueError(f"Loader: expected a batch_size of at most the {self._length} samples of the data set, received {batch_size}")
         self.dataset, self.batch_size = dataset, batch_size
         self.seed, self.rank, self.world = seed, rank, world
-        self.workers, self.ahead, self.broken_share = workers, workers * prefetch, broken_share
+        self.workers, self.ahead, self.timeout, self.broken_share = workers, workers * prefetch, timeout, broken_share
         self.broken: dict[str, str] = {}
         self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): made once an epoch
         self.reader = Reader(dataset, Pipeline(transforms), seed)
@@ -149,21 +160,14 @@ class Loader:
             yield batch
 
     def _from_workers(self, numbers: range) -> Iterator[Batch]:
-        context = multiprocessing.get_context("forkserver")
-        pool = ProcessPoolExecutor(self.workers, context, initializer=_adopt, initargs=(self.reader,))
-        waiting: deque[Future] = deque()
-        try:
+        with contextlib.closing(Workers(self.reader, min(self.workers, len(numbers)), self.timeout)) as workers:
+            waiting: deque = deque()
             for number in numbers:
-                waiting.append(pool.submit(_read, *self.indices(number)))
+                waiting.append(workers.submit(*self.indices(number)))
                 if len(waiting) > self.ahead:
-                    yield waiting.popleft().result()
+                    yield workers.result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            advice = "try fewer workers, or train.workers=0 to see its error"
-            raise DataError(f"a reading worker died (killed, or out of memory): {advice}") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+                yield workers.result(waiting.popleft())
 
     def _count_broken(self, batch: Batch) -> None:
         for name, reason in batch.broken.items():
@@ -174,26 +178,3 @@ class Loader:
             listed = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
             share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"
             raise DataError(f"{len(self.broken)} sample(s) cannot be read, more than {share}:\n{listed}")
-
-
-_reader: Reader | None = None  # of a worker process
-
-
-def _adopt(reader: Reader) -> None:
-    """Makes this process a worker: one thread, and it ends when the training process does, however that ended."""
-    global _reader
-    _reader = reader
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _read(epoch: int, indices: list[int]) -> Batch:
-    assert _reader is not None
-    return _reader.batch(epoch, indices)

@@ -16,6 +16,7 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
     args = parser.parse_args()
     if not (args.model or args.config):
@@ -37,7 +38,7 @@ def main() -> int:
     if (source / "inference.yml").is_file():
         model = predict.load_predictor(source)
     else:
-        model = predict.load_model(Path(file), args.weights or args.model, args.override).predictor()
+        model = predict.load_model(Path(file), args.weights or args.model, args.override, args.names).predictor()
     metrics = measure([evaluator() for evaluator in config["evaluators"]], model)
     width = max(len(name) for name in metrics)
     print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()))

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ppface.core import cli
+from ppface.core import cli, stop
 from ppface.core.errors import UserError
 
 
@@ -16,6 +16,7 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("run", nargs="?", help="the folder of a run")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("--out", required=True, help="the folder to make; it must not exist")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference to the live model, relative to 1 + |value|")
     args = parser.parse_args()
@@ -35,14 +36,15 @@ def main() -> int:
         raise UserError(f"{out}: exists already; expected a folder that is yet to be made")
     file = Path(args.config or source / run.CONFIG)
     weights = args.weights or args.run
-    model = predict.load_model(file, weights, args.override)
+    model = predict.load_model(file, weights, args.override, args.names)
     config = load_config(file, args.override)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+    with stop.deferred("taking away what is half made"), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
         run.open_folder(folder, config, provenance.environment(config, file.stem))
         export.write(model, folder, provenance.of_export(predict.weights_file(weights or config["weights"])))
-        worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
+        with stop.prompt():  # not before: an exception in the middle of Paddle's tracing is a segmentation fault
+            worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)
     print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")
     return 0

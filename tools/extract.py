@@ -19,6 +19,7 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("-i", "--input", required=True, help="a folder of pictures, or a text file that lists them")
     parser.add_argument("--root", help="what the list's paths are relative to (default: the list's folder)")
     parser.add_argument("--out", required=True, help="the .npy file to write")
@@ -40,7 +41,9 @@ def main() -> int:
 
     pictures = entries(Path(args.input), Path(args.root) if args.root else None)
     source = args.model or args.config
-    embedder = predict.FaceEmbedder(predict.load_predictor(source, args.weights, overrides=args.override), args.flip, args.resize)
+    embedder = predict.FaceEmbedder(
+        predict.load_predictor(source, args.weights, overrides=args.override, names=args.names), args.flip, args.resize
+    )
     weights = predict.weights_of(source, args.weights, args.override)
     progress = partial(print, sep=" of ", flush=True)
     broken = extract(embedder, pictures, Path(args.out), weights, args.batch_size, progress)

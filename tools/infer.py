@@ -23,6 +23,7 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
+    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     session.add_options(parser)
     args = parser.parse_args()
     if (args.model is None) == (args.config is None):
@@ -35,7 +36,7 @@ def main() -> int:
     from ppface import predict
     from ppface.data.images import Picture
 
-    find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override))
+    find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override, args.names))
     try:
         return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
     except MediaError as error:

@@ -1,35 +1,73 @@
 """Reads weight files, and pictures in pickles, without running anything that a file might hold."""
 
-import pickle
-import re
-from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from ppface.core import state_dict, torch_file
 from ppface.core.errors import DataError, WeightsError
+from ppface.core.numpy_pickle import NUMPY, Array
+from ppface.core.pickle_machine import RefusedError, shown
+from ppface.core.unpickle import unpickle
 
-PADDLE_NAMES = "StructuredToParameterName@@"  # a table that paddle.save adds to a state dict
-PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]")
+PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # Paddle's, PyTorch's; which one it is, the first bytes tell
+ENDINGS = (".safetensors", *PICKLES)
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Every array of a `.safetensors` or `.pdparams` file by name.
+def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
+    """Every array of a weight file by name.
 
-    A `.pdparams` file is a pickle. It may name OrderedDict and NumPy's array and type, for which plain records stand in here;
-    nothing else.
+    `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.bin`; no torch is needed). A
+    pickle may name OrderedDict and what arrays are made of, for which plain records stand in here; nothing else. Of a checkpoint of
+    PyTorch, the arrays of its network; bfloat16 becomes float32.
+
+    Args:
+        path: the file.
+        part: which arrays of a checkpoint of PyTorch that holds several networks, as "model.backbone".
 
     Raises:
         WeightsError: a file that is missing, cut, of another kind, or that wants anything but arrays.
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: expected a weight file (.safetensors or .pdparams), but there is none")
+        raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), but there is none")
+    if path.suffix not in ENDINGS:
+        raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    if path.suffix == ".pdparams":
-        return _read_pickle(path)
-    raise WeightsError(f"{path}: expected a file that ends in .safetensors or .pdparams, received {path.suffix or 'no ending'!r}")
+    torch, length = is_torch(path), path.stat().st_size
+    with path.open("rb") as file:
+        kind = "PyTorch" if torch else "Paddle"
+        content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
+        if torch:
+            return state_dict.made(path, state_dict.of_torch(path, content, part), length)
+        return state_dict.made(path, state_dict.of_paddle(path, content, path.suffix == ".pdopt"), length)
+
+
+def is_torch(path: str | Path) -> bool:
+    """Whether a weight file was written by `torch.save`."""
+    with Path(path).open("rb") as file:
+        return Path(path).suffix in PICKLES and torch_file.is_torch(file.read(64))
+
+
+def _either(endings: tuple[str, ...]) -> str:
+    return f"{', '.join(endings[:-1])} or {endings[-1]}"
+
+
+def _read_paddle(file: IO[bytes]) -> Any:
+    return unpickle(file, NUMPY)
+
+
+def _checked(path: Path, broken: str, expected: str, read: Callable[[IO[bytes]], Any], file: IO[bytes]) -> Any:
+    """What `read` makes of the file; all that can go wrong is one line."""
+    try:
+        return read(file)
+    except RefusedError as error:
+        raise WeightsError(f"{path}: expected {expected} alone, but the file {error}; it was not loaded") from None
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise WeightsError(f"{path}: {broken} ({shown(str(error), 200)}); copy or download it again") from error
 
 
 def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
@@ -44,25 +82,25 @@ def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            content = _Reader(file, path, "bytes and bools", "bytes").load()
+            content = _checked(path, "not a whole .bin set of pairs", "bytes and bools", _read_pairs, file)
         if not isinstance(content, tuple | list) or len(content) != 2 or not isinstance(content[0], tuple | list):
             raise DataError(f"{path}: expected a pair of lists, encoded pictures and bools, received {type(content).__name__}")
         pictures, flags = content
-        if isinstance(flags, _Array):
-            flags = flags.array(path, "the second list").tolist()
-    except DataError:
-        raise
+        if isinstance(flags, Array):
+            flags = state_dict.made(path, {"the second list": flags}, path.stat().st_size)["the second list"].tolist()
     except WeightsError as error:
         raise DataError(str(error)) from None
     except OSError as error:
         raise DataError(f"{path}: cannot read it ({error.strerror}); expected a .bin set of pairs") from None
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise DataError(f"{path}: not a whole .bin set of pairs ({error}); copy or download it again") from error
     for values, kind, name in ((pictures, bytes, "first"), (flags, bool, "second")):
         strange = next((value for value in values if type(value) is not kind), None) if isinstance(values, tuple | list) else values
         if strange is not None:
             raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange).__name__}")
     return list(pictures), np.array(flags, dtype=bool)
+
+
+def _read_pairs(file: IO[bytes]) -> Any:
+    return unpickle(file, NUMPY, encoding="bytes")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -73,86 +111,3 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:  # Key and Type: element types NumPy does not have
         raise WeightsError(f"{path}: not a whole safetensors file of NumPy types ({error}); copy or download it again") from error
-
-
-def _read_pickle(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        try:
-            content = _Reader(file, path, "arrays").load()
-        except WeightsError:
-            raise
-        except Exception as error:  # a damaged pickle can fail in any way
-            raise WeightsError(f"{path}: not a whole Paddle weight file ({error}); copy or download it again") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {type(content).__name__}")
-    content.pop(PADDLE_NAMES, None)
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, _Array):
-            raise WeightsError(f"{path}: expected an array for every name, received {type(value).__name__} for {name!r}")
-    return {name: value.array(path, name) for name, value in content.items()}
-
-
-class _Type:
-    """Stands for numpy.dtype: remembers the code and the byte order."""
-
-    def __init__(self, code: str | bytes, *_: object):
-        self.code, self.order = code if isinstance(code, str) else code.decode("latin1"), "|"  # Python 2 writes bytes
-
-    def __setstate__(self, state: tuple) -> None:
-        self.order = state[1] if isinstance(state[1], str) else state[1].decode("latin1")
-
-
-class _Array:
-    """Stands for numpy.ndarray: remembers shape, type and bytes."""
-
-    def __init__(self, *_: object):
-        self.state: tuple = ()
-
-    def __setstate__(self, state: tuple) -> None:
-        self.state = state
-
-    @classmethod
-    def from_buffer(cls, data: bytes, kind: _Type, shape: tuple, order: str) -> "_Array":
-        made = cls()
-        made.state = (1, shape, kind, order == "F", data)
-        return made
-
-    def array(self, path: Path, name: str) -> np.ndarray:
-        try:
-            _, shape, kind, columns_first, data = self.state
-            if not PLAIN_TYPE.fullmatch(kind.code) or kind.order not in "<>|=":
-                raise WeightsError(f"{path}: {name}: expected numbers, received the type {kind.code!r}")
-            flat = np.frombuffer(data, dtype=np.dtype(kind.order + kind.code))
-            return flat.reshape(shape, order="F" if columns_first else "C").astype(flat.dtype.newbyteorder("="), order="C")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise WeightsError(f"{path}: {name}: damaged array ({error}); copy or download the file again") from error
-
-
-class _Reader(pickle._Unpickler):
-    """An unpickler that knows the globals below and no others.
-
-    It is the one in Python: the one in C makes room for any memo number that a file names, so that ten bytes take 30 GB.
-    """
-
-    allowed = {
-        ("collections", "OrderedDict"): OrderedDict,
-        ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),  # how protocol 2 writes bytes
-    }
-    for package in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed |= {(package, "ndarray"): _Array, (package, "dtype"): _Type, (package, "_reconstruct"): _Array}
-    for package in ("numpy.core.numeric", "numpy._core.numeric"):
-        allowed |= {(package, "_frombuffer"): _Array.from_buffer}  # how protocol 5 writes arrays
-
-    def __init__(self, file, path: Path, expected: str, encoding: str = "ASCII"):
-        super().__init__(file, encoding=encoding)
-        self.path, self.expected = path, expected
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in self.allowed:
-            raise WeightsError(f"{self.path}: expected {self.expected} alone, but the file wants {module}.{name}; it was not loaded")
-        return self.allowed[module, name]
-
-    def persistent_load(self, pid: object) -> object:
-        raise WeightsError(
-            f"{self.path}: expected {self.expected} alone, but the file refers to something outside itself; it was not loaded"
-        )

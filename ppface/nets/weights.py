@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from paddle import nn
 
-from ppface.core.arrays import read_arrays
+from ppface.core.arrays import is_torch, read_arrays
 from ppface.core.errors import WeightsError
 from ppface.core.shards import own_columns
+from ppface.core.weight_names import Names, read_names
+from ppface.nets import torch_layout
 
 SHOWN = 3  # names in a message
 
@@ -38,45 +40,64 @@ class Report:
         )
 
 
-def load_weights(model: nn.Layer, path: str | Path, strict: bool = True) -> Report:
-    """Loads a `.safetensors` or `.pdparams` file by name: ppface's own names, or published ones that a component translates.
+def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: str | Path | None = None) -> Report:
+    """Loads a weight file by name (see `read_arrays` for the kinds): ppface's own names, or published ones that are translated.
 
     A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
-    whole names, which are applied in turn. Nothing is changed in the model unless everything is in order. Layers that say
-    `training_only = True` may be missing from the file.
+    whole names, which are applied in turn; for the weights of other projects a file of such rules does (see ppface/core/weight_names.py).
+    What PyTorch names and lays out in its own way is turned. Nothing is changed in the model unless everything is in order. Layers that
+    say `training_only = True` may be missing from the file.
 
     Args:
         model: receives the values.
         path: the file.
         strict: names missing from the file and shapes that differ are errors; else they are left as they were and reported.
             Names that only the file has are reported in either case.
+        names: the YAML file with the rules from the weight file's names to the model's.
 
     Raises:
         WeightsError: a file that cannot be read, of another network (under `strict` fewer than half of the model's names are in it,
             else none), or against `strict`.
     """
-    arrays = read_arrays(path)
+    given = read_names(names) if names else None
+    arrays = read_arrays(path, given.part if given else None)
     state = model.state_dict()
-    found: dict[str, np.ndarray] = {}
+    torch = given.layout == "torch" if given and given.layout else is_torch(path)
+    translated = given.translate(path, list(arrays)) if given else {}
+    found, unexpected = _assigned(model, state, arrays, translated, torch)
     optional = tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
-    unexpected = []
-    rules = list(_rules(model))
-    for name, array in arrays.items():
-        ours = name if name in state else _translate(name, rules)
-        if ours in state and ours not in found:
-            found[ours] = own_columns(state[ours], array)
-        else:
-            unexpected.append(name)
     missing = tuple(name for name in state if name not in found)
     needed = [name for name in state if not name.startswith(optional)]
     shapes = {name: (tuple(state[name].shape), tuple(array.shape)) for name, array in found.items()}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
     report = Report(matched, missing, tuple(unexpected), mismatched)
-    _check(report, path, needed, len(arrays), strict)
+    _check(report, path, needed, len(arrays), strict, _hint(given, translated, unexpected, torch))
     for name in matched:
         state[name].set_value(found[name].astype(_numpy_type(state[name])))
     return report
+
+
+def _assigned(
+    model: nn.Layer, state: dict, arrays: dict[str, np.ndarray], translated: dict[str, str], torch: bool
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The file's arrays under the model's names, and the names that the model does not have."""
+    published, layers = list(_rules(model)), dict(model.named_sublayers())
+    found: dict[str, np.ndarray] = {}
+    unexpected = []
+    for name, array in arrays.items():
+        if torch and torch_layout.dropped(name):
+            continue
+        ours = translated.get(name, name)
+        for candidate in (ours, _translate(ours, published)):
+            candidate = torch_layout.our_name(candidate, state) if torch else candidate
+            if candidate in state and candidate not in found:
+                array = torch_layout.our_array(name, candidate, array, layers) if torch else array
+                found[candidate] = own_columns(state[candidate], array)
+                break
+        else:
+            unexpected.append(name)
+    return found, unexpected
 
 
 def _rules(model: nn.Layer) -> Iterator[tuple[re.Pattern, str]]:
@@ -93,17 +114,24 @@ def _translate(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     return name
 
 
+def _hint(given: Names | None, translated: dict[str, str], unexpected: list[str], torch: bool) -> str:
+    """What to do about names that do not fit, for the end of a message."""
+    if given and unexpected:
+        return f"; with the rules of {given.path} {unexpected[0]!r} becomes {translated[unexpected[0]]!r}"
+    return "; rules for the names of other projects stand in a file of names, see configs/weights" if torch and not given else ""
+
+
 def _numpy_type(tensor) -> str:
     return str(tensor.dtype).removeprefix("paddle.")
 
 
-def _check(report: Report, path: str | Path, needed: list[str], in_file: int, strict: bool) -> None:
+def _check(report: Report, path: str | Path, needed: list[str], in_file: int, strict: bool, hint: str) -> None:
     names, missing = len(needed), tuple(name for name in report.missing if name in needed)
     found = len(report.matched) + len(report.mismatched)
     if found == 0 or (strict and found < names / 2):
         raise WeightsError(
             f"{path}: these are weights of another network: {found} of the model's {names} names are among the file's {in_file}; "
-            f"the model has {_some(report.missing)}, the file has {_some(report.unexpected)}"
+            f"the model has {_some(report.missing)}, the file has {_some(report.unexpected)}{hint}"
         )
     if strict and report.mismatched:
         name, (expected, received) = next(iter(report.mismatched.items()))
@@ -115,7 +143,7 @@ def _check(report: Report, path: str | Path, needed: list[str], in_file: int, st
     if strict and missing:
         raise WeightsError(
             f"{path}: {len(missing)} of the model's {names} names are missing: {_some(missing)}; "
-            "build the model the weights were trained with, or load with strict=False"
+            f"build the model the weights were trained with, or load with strict=False{hint}"
         )
 
 

@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 from ppface.core.arrays import read_arrays, read_pictures_and_flags
 from ppface.core.errors import DataError, WeightsError
 
+ENDINGS = ".safetensors, .pdparams, .pdopt, .bin, .pth, .pt or .tar"
+
 
 @pytest.fixture
 def arrays(rng):
@@ -121,7 +123,7 @@ def test_an_array_with_too_few_bytes_is_named(tmp_path, arrays):
         ([1, 2], "expected a mapping of names to arrays, received list"),
         ({"epoch": 3}, "expected an array for every name, received int for 'epoch'"),
         ({"model": {"a": np.zeros(2)}}, "expected an array for every name, received dict for 'model'"),
-        ({3: np.zeros(2)}, "expected an array for every name, received _Array for 3"),
+        ({3: np.zeros(2)}, "expected a name for every array, received 3"),
     ],
 )
 def test_other_content_is_named(tmp_path, content, message):
@@ -150,11 +152,11 @@ def test_cut_safetensors_are_named(tmp_path, arrays):
 def test_missing_files_and_other_endings_are_named(tmp_path):
     with pytest.raises(WeightsError) as error:
         read_arrays(tmp_path / "no.pdparams")
-    assert str(error.value) == f"{tmp_path / 'no.pdparams'}: expected a weight file (.safetensors or .pdparams), but there is none"
-    path = write(tmp_path / "w.pth", {})
+    assert str(error.value) == f"{tmp_path / 'no.pdparams'}: expected a weight file ({ENDINGS}), but there is none"
+    path = write(tmp_path / "w.pkl", {})
     with pytest.raises(WeightsError) as error:
         read_arrays(path)
-    assert str(error.value) == f"{path}: expected a file that ends in .safetensors or .pdparams, received '.pth'"
+    assert str(error.value) == f"{path}: expected a file that ends in {ENDINGS}, received '.pkl'"
 
 
 PICTURES = [b"\xff\xd8one", b"\x89PNG\r\n", b"3", b"\xff\xd8one"]

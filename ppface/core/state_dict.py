@@ -1,0 +1,137 @@
+"""Finds the named arrays of a network in what a file holds: at its top, or among an optimizer's, an epoch, a random state."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppface.core.errors import WeightsError
+from ppface.core.log import log
+from ppface.core.numpy_pickle import Array
+from ppface.core.pickle_machine import Budget, DamagedError, shown
+from ppface.core.torch_file import Tensor
+
+USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # what training programs call it
+DEEP = 4  # mappings within one another
+PADDLE_NAMES = "StructuredToParameterName@@"  # a table that paddle.save adds to a state dict
+PARALLEL = "module."  # of the names that torch.nn.DataParallel makes
+SHOWN = 6
+Place = tuple[str, ...]
+
+
+def of_torch(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
+    """The names and arrays of a network in a file of PyTorch, without the prefix of DataParallel.
+
+    Args:
+        path: for messages.
+        content: of the file.
+        part: where they are, as "model.backbone"; none: at the only place there is, or at the only one with a usual name.
+
+    Raises:
+        WeightsError: nowhere, or at several places.
+    """
+    if isinstance(content, Tensor | Array):
+        raise WeightsError(f"{path}: expected a mapping of names to arrays, received a single array")
+    found = _places(content)
+    told = ", ".join(f"{_shown(place)} ({len(arrays)} arrays)" for place, arrays in list(found.items())[:SHOWN])
+    told += ", ..." if len(found) > SHOWN else ""
+    if part is not None:
+        wanted = [place for place in found if ".".join(place) == part]
+        if len(wanted) != 1:
+            raise WeightsError(f"{path}: expected arrays at {part!r}, as the file of names says, found {told or 'none at all'}")
+    elif len(found) == 1:
+        wanted = list(found)
+    else:
+        wanted = [place for place in found if place and place[-1] in USUAL]
+    if not found:
+        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {_kind(content)}")
+    if len(wanted) != 1:
+        likely = ".".join(max(found.items(), key=lambda item: len(item[1]))[0])
+        raise WeightsError(
+            f"{path}: expected the arrays of one network, found several: {told}; "
+            f"say which in a file of names, as `part: {shown(repr(likely))}`"
+        )
+    if len(found) > 1 and part is None:
+        log.info(f"{path}: takes the arrays at {_shown(wanted[0])}, of {told}")
+    arrays = found[wanted[0]]
+    prefixed = all(name.startswith(PARALLEL) for name in arrays)
+    return {name.removeprefix(PARALLEL) if prefixed else name: array for name, array in arrays.items()}
+
+
+def _places(content: Any) -> dict[Place, dict[str, Any]]:
+    """Every mapping with arrays among its values, by where it is; states of optimizers are left out."""
+    found: dict[Place, dict[str, Any]] = {}
+    waiting: deque[tuple[Place, Any]] = deque([((), content)])
+    seen: set[int] = set()
+    while waiting:
+        place, here = waiting.popleft()
+        if type(here) is not dict or id(here) in seen or not all(type(key) is str for key in here):
+            continue
+        seen.add(id(here))
+        arrays = {name: value for name, value in here.items() if isinstance(value, Tensor | Array)}
+        if arrays:
+            found[place] = arrays
+        if len(place) < DEEP:
+            waiting += [((*place, name), value) for name, value in here.items() if type(value) is dict and not name.startswith("optim")]
+    return found
+
+
+def _shown(place: Place) -> str:
+    return repr(shown(".".join(place))) if place else "the top"
+
+
+def _kind(content: Any) -> str:
+    if type(content) is not dict:
+        return f"a {type(content).__name__}"
+    return f"a mapping with {', '.join(shown(str(key)) for key in list(content)[:SHOWN]) or 'nothing in it'}"
+
+
+def of_paddle(path: Path, content: Any, nested: bool) -> dict[str, Array]:
+    """The names and arrays of a file of Paddle.
+
+    Args:
+        path: for messages.
+        content: of the file.
+        nested: whether there may be mappings of further arrays, and other values, which are left out: the state of an optimizer.
+
+    Raises:
+        WeightsError: something else.
+    """
+    if type(content) is not dict:
+        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {type(content).__name__}")
+    found: dict[str, Array] = {}
+    content.pop(PADDLE_NAMES, None)
+    for name, value in content.items():
+        inner = value if type(value) is dict and nested else {}
+        found |= {f"{name}.{key}": array for key, array in inner.items() if isinstance(array, Array)}
+        if isinstance(value, Array) and type(name) is str:
+            found[name] = value
+        elif isinstance(value, Array):
+            raise WeightsError(f"{path}: expected a name for every array, received {shown(repr(name))}")
+        elif not nested:
+            raise WeightsError(f"{path}: expected an array for every name, received {type(value).__name__} for {shown(repr(name))}")
+    return found
+
+
+def made(path: Path, waiting: dict[str, Any], length: int) -> dict[str, np.ndarray]:
+    """The arrays themselves.
+
+    Args:
+        path: for messages.
+        waiting: what stands for them.
+        length: of the file, in bytes; bfloat16 grows twofold, tied weights stand there twice, but four times as much is nothing honest.
+
+    Raises:
+        WeightsError: one that is not whole, or of something else than numbers.
+    """
+    budget = Budget(4 * length + (1 << 20), "the arrays are far larger than the file")
+    arrays = {}
+    for name, value in waiting.items():
+        try:
+            arrays[name] = value.array(budget)
+        except DamagedError as error:
+            raise WeightsError(f"{path}: {shown(name)}: {error}") from None
+        except Exception as error:
+            raise WeightsError(f"{path}: {shown(name)}: damaged array ({shown(str(error))}); copy or download the file again") from error
+    return arrays

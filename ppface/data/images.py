@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ import simplejpeg
 from PIL import Image
 
 from ppface.core.errors import DataError
+from ppface.data import containers
 
-MAX_PIXELS = 100_000_000  # a header that claims more is taken for a bomb
+MEMORY = 300_000_000  # bytes that the decoding of one picture may take; a header that claims more is taken for a bomb
+COST = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # bytes a pixel beside the file itself, measured; "full": progressive JPEG, or of inks
+OTHER_COST, TURNING_COST = 8.8, 3.0
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # what is not read: formats whose decoder starts other programs
+ROWS = 1 << 20  # pixels that are converted at a time
 JPEG_START = b"\xff\xd8\xff"
-HARMLESS = ("Invalid SOS parameters", "Unknown Adobe", "version number")  # what libjpeg says of sound files of careless writers
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 to 8 swap height and width
 
 
@@ -49,8 +53,12 @@ class Picture:
             DataError: no such file, not a picture, or a picture too large to be meant.
         """
         name = os.fspath(path)
-        with _refusals(name), Path(name).open("rb") as file:
-            size, orientation = _header(_not_empty(file, name))
+        with _refusals(name):
+            if not stat.S_ISREG(Path(name).stat().st_mode):  # to open a pipe would wait for ever
+                raise DataError(f"{name}: a folder or no ordinary file, expected a picture")
+            with Path(name).open("rb") as file:
+                _begins(file.peek(64), name)
+                size, orientation = _header(file, os.fstat(file.fileno()).st_size)
         return cls(name, size, orientation=orientation)
 
     @classmethod
@@ -61,13 +69,12 @@ class Picture:
             DataError: not a picture, or a picture too large to be meant.
         """
         with _refusals(name):
-            if not data:
-                raise DataError(f"{name}: no bytes, expected a picture")
+            _begins(data[:64], name)
             if data.startswith(JPEG_START) and b"Exif\0" not in data:  # Pillow would take half as long as the decoding
-                height, width = simplejpeg.decode_jpeg_header(data)[:2]
-                size, orientation = _believable(height, width), 1
+                height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]  # its oddities are mended later
+                size, orientation = _believable(height, width, "JPEG", len(data)), 1
             else:
-                size, orientation = _header(io.BytesIO(data))
+                size, orientation = _header(io.BytesIO(data), len(data))
         return cls(name, size, orientation=orientation, data=data)
 
     def decode(self, reduce: int = 1) -> np.ndarray:
@@ -112,11 +119,15 @@ def _refusals(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{name}: no such picture file") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: its header claims more than {MAX_PIXELS // 10**6} million pixels: damaged, or a bomb") from None
+        raise DataError(f"{name}: its header claims more pixels than {MEMORY // 10**6} MB can hold: damaged, or a bomb") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{name}: not a picture, or a damaged header; expected one of {', '.join(FORMATS)}") from None
+    except IndexError:
+        raise DataError(f"{name}: broken picture: cut off before its end") from None
     except Exception as error:  # decoders meet hostile bytes here: any exception of theirs means a broken picture
-        raise DataError(f"{name}: broken picture: {error or type(error).__name__}") from None
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{name}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{name}: broken picture: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
 @contextmanager
@@ -128,21 +139,25 @@ def _pillow_opens(file: IO[bytes]) -> Iterator[Image.Image]:
             yield image
 
 
-def _not_empty(file: io.BufferedReader, name: str) -> io.BufferedReader:
-    if not file.peek(1):
-        raise DataError(f"{name}: an empty file, expected a picture")
-    return file
+def _begins(start: bytes, name: str) -> None:
+    """Refuses by its first bytes what is no picture at all."""
+    if not start:
+        raise DataError(f"{name}: empty, expected a picture")
+    if start.lstrip().startswith(b"<"):
+        raise DataError(f"{name}: a web page or other markup, expected a picture: was its download refused?")
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, int], int]:
+def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
     """Upright (height, width) and EXIF orientation."""
     with _pillow_opens(file) as header:
-        size, orientation = _believable(header.height, header.width), _orientation(header)
+        orientation = _orientation(header)
+        size = _believable(header.height, header.width, header.format, length, TURNING_COST * (orientation > 1))
     return (size[::-1] if orientation > 4 else size), orientation
 
 
-def _believable(height: int, width: int) -> tuple[int, int]:
-    if height * width > MAX_PIXELS:
+def _believable(height: int, width: int, kind: str | None, length: int, more: float = 0.0) -> tuple[int, int]:
+    """(height, width), if a file of that length and kind can be decoded to as many pixels within MEMORY; `more`: further bytes a pixel."""
+    if length + height * width * (COST.get(kind or "", OTHER_COST) + more) > MEMORY:
         raise Image.DecompressionBombError
     return height, width
 
@@ -160,32 +175,41 @@ def _orientation(header: Image.Image) -> int:
 
 def _jpeg(data: bytes, reduce: int) -> np.ndarray:
     """libjpeg-turbo with its warnings as errors: they are all it says where data is missing and it would fill with grey."""
+    data, progressive = containers.jpeg(data)
     height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
+    inks = colorspace in ("CMYK", "YCCK")
+    if progressive or inks:
+        _believable(height, width, "full", len(data))
     smaller = {"min_height": -(-height // reduce), "min_width": -(-width // reduce), "min_factor": 1.0}
-    space = "CMYK" if colorspace in ("CMYK", "YCCK") else "RGB"
-    try:
-        pixels = simplejpeg.decode_jpeg(data, space, **smaller)
-    except ValueError as error:
-        if not str(error).startswith(HARMLESS):
-            raise
-        pixels = simplejpeg.decode_jpeg(data, space, strict=False, **smaller)
-    if space == "RGB":
+    pixels = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", **smaller)
+    if not inks:
         return pixels
-    return shrink(_pillow(data), reduce)  # found whole above; Pillow knows which way round the writer meant the inks
+    del pixels  # it was found whole; Pillow knows which way round the writer meant the inks
+    return shrink(_pillow(data), reduce)
 
 
 def _pillow(data: bytes) -> np.ndarray:
     """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
     with _pillow_opens(io.BytesIO(data)) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
+        _believable(image.height, image.width, image.format, len(data))
         if image.mode == "F":
             raise ValueError("floating-point pixels, expected 8 or 16 bits a channel")
-        if not image.mode.startswith("I"):
-            return np.array(image.convert("RGB"))
-        grey = np.asarray(image, dtype=np.int64)
-    grey = (np.clip(grey, 0, 65535) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+        if image.format == "PNG":
+            containers.png(data)
+        elif image.format == "TIFF":
+            containers.tiff(image, data)
+        elif image.format in ("BMP", "PPM"):
+            containers.unmarked(image, data)
+        image.load()
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        rows = max(1, ROWS // image.width)  # a few at a time: a picture's copies would take more than the picture
+        for y in range(0, image.height, rows):
+            part = image.crop((0, y, image.width, min(y + rows, image.height)))
+            if image.mode.startswith("I"):
+                pixels[y : y + rows] = (np.asarray(part).astype(np.int64).clip(0, 65535) >> 8)[:, :, None]
+            else:
+                pixels[y : y + rows] = np.asarray(part.convert("RGB"))
+    return pixels
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

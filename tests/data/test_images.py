@@ -1,8 +1,10 @@
 """Pictures: size from the header, orientation, every kind of pixels, and refusal of all that is broken."""
 
+import os
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,7 +108,11 @@ def damaged(jpeg, png: bytes) -> dict[str, tuple[bytes | None, str]]:
     middle = len(data) * 2 // 3
     return {
         "missing.jpg": (None, "no such picture file"),
-        "empty.jpg": (b"", "an empty file, expected a picture"),
+        "empty.jpg": (b"", "empty, expected a picture"),
+        "refused.jpg": (
+            b"\n<!DOCTYPE html><title>404</title>",
+            "a web page or other markup, expected a picture: was its download refused\\?",
+        ),
         "words.jpg": (
             b"It was a dark and stormy night",
             "not a picture, or a damaged header; expected one of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP",
@@ -119,8 +125,8 @@ def damaged(jpeg, png: bytes) -> dict[str, tuple[bytes | None, str]]:
         "cut.png": (png[: len(png) // 2], "broken picture: .*"),
         "flipped.png": (png[:900] + bytes([png[900] ^ 255]) + png[901:], "broken picture: .*"),
         "flat.png": (resized(png, 0, 7), ".*"),
-        "bomb.png": (resized(png, 12_000, 12_000), "its header claims more than 100 million pixels: damaged, or a bomb"),
-        "huge_bomb.png": (resized(png, 200_000, 200_000), "its header claims more than 100 million pixels: damaged, or a bomb"),
+        "bomb.png": (resized(png, 12_000, 12_000), "its header claims more pixels than 300 MB can hold: damaged, or a bomb"),
+        "huge_bomb.png": (resized(png, 200_000, 200_000), "its header claims more pixels than 300 MB can hold: damaged, or a bomb"),
     }
 
 
@@ -142,8 +148,37 @@ def test_broken_files_are_refused_in_one_line_that_names_them(jpeg, texture, tmp
 
 
 def test_a_folder_is_not_a_picture(tmp_path):
-    with pytest.raises(DataError, match=r"broken picture: .*Is a directory"):
+    with pytest.raises(DataError) as refusal:
         Picture.open(tmp_path)
+    assert str(refusal.value) == f"{tmp_path}: a folder or no ordinary file, expected a picture"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "photo.jpg")
+    with pytest.raises(DataError, match=r"photo.jpg: a folder or no ordinary file, expected a picture$"):
+        Picture.open(tmp_path / "photo.jpg")
+
+
+def test_what_the_system_refuses_is_told_in_its_words(jpeg, monkeypatch):
+    picture = Picture.open(jpeg)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(5, "Input/output error", str(self))))
+        with pytest.raises(DataError, match=r"photo.jpg: cannot be read: Input/output error$"):
+            picture.decode()
+
+
+def test_what_a_picture_may_take_depends_on_what_its_decoder_takes(texture, tmp_path, monkeypatch):
+    """Of a budget that a plain JPEG of this size just fits, a turned or a progressive one, a PNG and a WebP take too much."""
+    turned = Image.Exif()
+    turned[images.ORIENTATION] = 6
+    texture.save(tmp_path / "plain.jpg")
+    monkeypatch.setattr(images, "MEMORY", int(133 * 75 * 3.3) + (tmp_path / "plain.jpg").stat().st_size)
+    assert Picture.open(tmp_path / "plain.jpg").decode().shape == (75, 133, 3)
+    cases = {"turned.jpg": {"exif": turned}, "in_scans.jpg": {"progressive": True}, "plain.png": {}, "plain.webp": {}}
+    for name, options in cases.items():
+        texture.save(tmp_path / name, **options)
+        with pytest.raises(DataError, match=f"{name}: its header claims more pixels than 0 MB can hold: damaged, or a bomb$"):
+            Picture.open(tmp_path / name).decode()
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(texture, tmp_path, monkeypatch):
@@ -213,11 +248,11 @@ def test_bytes_in_memory_are_read_as_the_file_is(texture, tmp_path, suffix, orie
 
 def test_bytes_that_are_no_picture_are_refused_by_name(jpeg, monkeypatch):
     data = jpeg.read_bytes()
-    for broken, reason in ((b"", "no bytes, expected a picture"), (b"words", "not a picture, .*"), (data[:100], "broken picture: .*")):
+    for broken, reason in ((b"", "empty, expected a picture"), (b"words", "not a picture, .*"), (data[:100], "broken picture: .*")):
         with pytest.raises(DataError, match=f"^record 3: {reason}"):
             Picture.encoded(broken, "record 3")
     with pytest.raises(DataError, match=r"^record 3: broken picture: Premature end of JPEG file$"):
         Picture.encoded(data[:-2], "record 3").decode()
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    with pytest.raises(DataError, match=r"^record 3: its header claims more than 0 million pixels"):
+    monkeypatch.setattr(images, "MEMORY", 100)
+    with pytest.raises(DataError, match=r"^record 3: its header claims more pixels than 0 MB can hold: damaged, or a bomb$"):
         Picture.encoded(data, "record 3")

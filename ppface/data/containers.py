@@ -1,0 +1,133 @@
+"""Damage that decoders pass over in silence, found in what surrounds the pixels: checksums, lengths, missing scans.
+
+Each function raises ValueError with the reason, or IndexError where the bytes end too early.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+
+from PIL import Image
+
+SCANNED = 10**9  # pixels times scans of one JPEG that are decoded; ordinary ones have at most a dozen scans
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
+SEQUENTIAL, PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)  # frame markers
+CHECKED = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA", 50000: "zstd"}  # of TIFF
+
+
+def jpeg(data: bytes) -> tuple[bytes, bool]:
+    """The same JPEG, and whether it is progressive; without the oddities of careless writers, of which libjpeg warns as it does of damage.
+
+    A progressive JPEG that lost scans decodes to a blurred picture without any warning: all of them must be there.
+    """
+    frame, components, pixels, scans, adobe = 0, b"", 0, 0, 0
+    bits: dict[tuple[int, int], int] = {}  # (component, coefficient) -> how many of its last bits are still to come
+    mended: dict[int, int] = {}  # position -> byte
+    for marker, start, end in _segments(data):
+        if marker in (*SEQUENTIAL, *PROGRESSIVE):
+            frame, components = marker, data[start + 6 : end : 3]
+            pixels = int.from_bytes(data[start + 1 : start + 3], "big") * int.from_bytes(data[start + 3 : start + 5], "big")
+        elif marker == 0xE0 and data.startswith(b"JFIF\0", start) and data[start + 5] != 1:
+            mended[start + 5] = 1  # an unknown version
+        elif marker == 0xEE and data.startswith(b"Adobe", start):
+            adobe = start + 11
+        elif marker == 0xDA:
+            scans += 1
+            if scans * pixels > SCANNED:
+                raise ValueError(f"more than {scans - 1} scans of {pixels} pixels: damaged, or a bomb")
+            if frame in SEQUENTIAL:
+                mended |= dict(zip(range(end - 3, end), b"\0\x3f\0", strict=True))  # must be so, and some telephones write zeros
+                if data[start] == len(components):
+                    break  # the only one
+            first, last, low = (0, 63, 0) if frame in SEQUENTIAL else (data[end - 3], min(data[end - 2], 63), data[end - 1] & 15)
+            bits |= {(component, k): low for component in data[start + 1 : end - 3 : 2] for k in range(first, last + 1)}
+    if bits and any(bits.get((component, k), 1) for component in components for k in range(64)):
+        raise ValueError("some of its scans are missing")
+    transforms = {3: (0, 1), 4: (0, 2)}.get(len(components))
+    if adobe and transforms and data[adobe] not in transforms:
+        mended[adobe] = transforms[1]  # what libjpeg takes an unknown one for
+    if all(data[position] == byte for position, byte in mended.items()):
+        return data, frame in PROGRESSIVE
+    whole = bytearray(data)
+    for position, byte in mended.items():
+        whole[position] = byte
+    return bytes(whole), frame in PROGRESSIVE
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of the content of each segment of a JPEG, up to its end or to what is none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xD9:
+        marker, end = data[position + 1], position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker in (0x01, 0xFF):  # one without content; filling
+            position += 2 if marker == 0x01 else 1
+            continue
+        if end > len(data):
+            return
+        yield marker, position + 4, end
+        if marker == 0xDA:
+            found = NEXT_MARKER.search(data, end)
+            end = found.start() if found else len(data)
+        position = end
+
+
+def png(data: bytes) -> None:
+    """Every chunk with its checksum, to the last one: Pillow does not look at those of the pixels."""
+    view, position, kind = memoryview(data), 8, b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            raise ValueError("cut off before its end")
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError(f"wrong checksum of its {kind.decode('latin-1')} chunk")
+        position = end
+
+
+def tiff(image: Image.Image, data: bytes) -> None:
+    """Only ways of packing whose damage is noticed; of deflate every checksum, which libtiff does not look at."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    packing = tags.get(259, 1)
+    if packing not in CHECKED:
+        names = ", ".join(dict.fromkeys(CHECKED.values()))
+        raise ValueError(f"TIFF compression {packing}, whose damage decoders pass over; expected one of {names}")
+    tile = tags.get(322, 0), tags.get(323, 0)
+    if tile[0] * tile[1] > 2 * max(image.width * image.height, 1 << 20):
+        raise ValueError(f"tiles of {tile[0]} x {tile[1]} for {image.width} x {image.height} pixels: damaged, or a bomb")
+    offsets, counts = tags.get(273) or tags.get(324, ()), tags.get(279) or tags.get(325, ())
+    bits = tags.get(258, (1,))
+    if packing == 1 and 273 in tags and tags.get(284, 1) == 1:
+        expected = -(-image.width * (sum(bits) if len(bits) > 1 else bits[0] * tags.get(277, 1)) // 8) * image.height
+        if sum(counts) != expected:
+            raise ValueError(f"{sum(counts)} bytes of pixels, expected {expected}")
+    if CHECKED[packing] == "deflate":
+        left = 8 * (image.width + tile[0]) * (image.height + tile[1])
+        for offset, count in zip(offsets, counts, strict=True):
+            left = _inflates(data[offset : offset + count], left)
+
+
+def _inflates(packed: bytes, left: int) -> int:
+    """That deflated bytes come to their end with the right checksum; what is left of the bytes that they may come to."""
+    inflating = zlib.decompressobj()
+    while not inflating.eof:
+        part = inflating.decompress(packed, 1 << 20)
+        packed, left = inflating.unconsumed_tail, left - len(part)
+        if left < 0 or not (part or inflating.eof):
+            raise ValueError("its deflated pixels are damaged")
+    return left
+
+
+def unmarked(image: Image.Image, data: bytes) -> None:
+    """BMP and PPM have no mark at their end and no checksum: as many bytes as the header says, and no row more."""
+    codec, _, offset, arguments = image.tile[0]  # type: ignore[attr-defined]
+    if image.format == "BMP" and codec == "raw" and data[14] == 40:  # after a longer header, a colour profile may follow the pixels
+        row = arguments[1]
+    elif image.format == "PPM" and codec == "raw":
+        row = {"1": -(-image.width // 8), "L": image.width, "I": 2 * image.width, "RGB": 3 * image.width}.get(image.mode, len(data))
+    elif image.format == "PPM":
+        raise ValueError("a PPM of text or of an odd maximum, expected a binary one of maximum 255, or grey of 65535")
+    else:
+        return
+    surplus = len(data) - offset - row * image.height
+    if surplus >= row:
+        raise ValueError(f"{surplus} bytes more than the {image.width} x {image.height} pixels of its header take")

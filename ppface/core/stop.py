@@ -84,6 +84,16 @@ def held() -> Iterator[None]:
             signal.raise_signal(number)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within the block, which must be short, signals wait: for calls that fail when a signal breaks them off."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if _State.tool else ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _hear_for_the_main_thread(done: threading.Event, heard: list[int]) -> None:
     while not done.is_set():
         if info := signal.sigtimedwait(SIGNALS, 0.02):

@@ -177,7 +177,8 @@ class World:
                 stop.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-            paddle.distributed.init_parallel_env()
+            with stop.held():  # so do the threads that it starts for ever: the main one is to hear
+                paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
         self._meetings, self._last = 0, 0
@@ -208,6 +209,16 @@ class World:
             time.sleep(0.02)
         return said
 
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The mean of each value over all processes. All must call it, with the same names."""
+        if self.size == 1 or not values:
+            return values
+        import paddle
+
+        sums = paddle.to_tensor(list(values.values()), "float64")
+        paddle.distributed.all_reduce(sums)
+        return dict(zip(values, (sums / self.size).numpy().tolist(), strict=True))
+
     def tell_all(self, words: str) -> list[str]:
         """The words of all processes, by rank. All must call it; it costs one small sum over them while nobody has any."""
         if self.size == 1:
@@ -220,7 +231,7 @@ class World:
             return [""] * self.size
         store, place = self._meeting()
         store.set(f"{place}/{self.rank}", words or " ")
-        return [store.get(f"{place}/{rank}").decode().strip() for rank in range(self.size)]
+        return [store.get(f"{place}/{rank}").strip() for rank in range(self.size)]
 
     def stops(self, step: int) -> bool:
         """Whether training ends with this step, since a signal asked for it: the same step in all processes.
@@ -230,7 +241,7 @@ class World:
         """
         if self.size == 1:
             return stop.asked() > 0
-        store = _store()
+        store = _Store()
         if stop.asked():
             store.add("ppface/asked", 1)
         if self.rank == 0 and not self._last and store.add("ppface/asked", 0):
@@ -238,13 +249,30 @@ class World:
         last = self._last or store.add("ppface/last", 0)
         return 0 < last <= step
 
-    def _meeting(self) -> tuple[Any, str]:
+    def _meeting(self) -> tuple["_Store", str]:
         """The store, and a name in it that all processes use for this occasion alone."""
         self._meetings += 1
-        return _store(), f"ppface/{self._meetings}"
+        return _Store(), f"ppface/{self._meetings}"
 
 
-def _store() -> Any:
-    from paddle.base.core import create_or_get_global_tcp_store
+class _Store:
+    """What the processes tell one another, by key. A signal would break off a call of Paddle's own store, and make it an error."""
 
-    return create_or_get_global_tcp_store()
+    def __init__(self):
+        from paddle.base.core import create_or_get_global_tcp_store
+
+        self._store = create_or_get_global_tcp_store()
+
+    def add(self, key: str, count: int) -> int:
+        """Adds to a number and returns it."""
+        with stop.uninterrupted():
+            return self._store.add(key, count)
+
+    def set(self, key: str, words: str) -> None:
+        with stop.uninterrupted():
+            self._store.set(key, words)
+
+    def get(self, key: str) -> str:
+        """The words under a key, awaited."""
+        with stop.uninterrupted():
+            return self._store.get(key).decode()

@@ -39,11 +39,12 @@ def main() -> int:
     model = predict.load_model(file, weights, args.override, args.names)
     config = load_config(file, args.override)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with stop.deferred("taking away what is half made"), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+    with stop.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
         run.open_folder(folder, config, provenance.environment(config, file.stem))
-        export.write(model, folder, provenance.of_export(predict.weights_file(weights or config["weights"])))
-        with stop.prompt():  # not before: an exception in the middle of Paddle's tracing is a segmentation fault
+        with stop.abandoned(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
+            export.write(model, folder, provenance.of_export(predict.weights_file(weights or config["weights"])))
+        with stop.prompt():
             worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)
     print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")

@@ -38,7 +38,8 @@ class _State:
     over = False
     words = ""
     repeats = 0.0  # seconds in which the first signal may be sent again
-    at_once: Callable[[], None] | None = None
+    at_once: Callable[[], None] | None = None  # before a second signal ends the process
+    tidy: Callable[[], None] | None = None  # the same for a first one
 
 
 def listen() -> None:
@@ -140,6 +141,22 @@ def prompt() -> Iterator[None]:
         _State.waits = before
 
 
+@contextmanager
+def abandoned(tidy: Callable[[], None]) -> Iterator[None]:
+    """Within the block, inside of `deferred`, a first signal ends the process at once: for what an exception must not break off.
+
+    Args:
+        tidy: done before, by another thread.
+    """
+    if _State.heard is not None:
+        raise Stopped(_State.heard)
+    _State.tidy = tidy
+    try:
+        yield
+    finally:
+        _State.tidy = None
+
+
 def take_as_one(seconds: float) -> None:
     """Signals that follow the first one within this time are part of it."""
     _State.repeats = seconds
@@ -177,6 +194,11 @@ def _end_at_the_second(told: int) -> None:
         now = time.monotonic()
         if first is None:
             first = now
+            if _State.tidy:
+                with contextlib.suppress(OSError):
+                    _State.tidy()
+                _say(f"{Stopped(number)}")
+                os._exit(128 + number)
         elif now - first >= _State.repeats:
             _end(number)
 

@@ -137,9 +137,7 @@ def _stop(children: list[subprocess.Popen], patience: float = 5.0) -> None:
 def _kill(children: list[subprocess.Popen]) -> None:
     for child in children:
         child.kill()
-    for child in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(1.0)
+    _grant(children, 1.0)
 
 
 def _end_with(parent: int) -> None:

@@ -111,6 +111,24 @@ def test_a_part_of_deferred_work_can_be_broken_off():
     assert (returned, out) == (130, "broken off\nsaved\n")
 
 
+ABANDONS = "\n    ".join(
+    [
+        "import hashlib",
+        "with stop.deferred(''):",
+        "    {before}",
+        "    with stop.abandoned(lambda: print('tidied', flush=True)):",
+        "        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
+    ]
+)
+
+
+@pytest.mark.parametrize(("before", "tidied"), [("pass", "tidied\n"), ("work(0.5)", "")])
+def test_what_no_exception_may_break_off_is_abandoned(before, tidied):
+    returned, out, err, seconds = run(ABANDONS.format(before=before), signal.SIGINT, pause=0)
+    assert (returned, out, err) == (130, tidied, "stopped by SIGINT\n")
+    assert seconds < 2
+
+
 def test_a_signal_after_the_work_ends_it_at_once():
     returned, out, err, seconds = run("import atexit; atexit.register(work, 15)", signal.SIGTERM, pause=0)
     assert (returned, out, err) == (143, "", "")

@@ -1,15 +1,20 @@
 """Several processes on one machine: what is said when one fails, who ends when one is killed, what comes from the seed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import paddle
 import pytest
 
+from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.engine import devices
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(script, capfd) -> tuple[int, str]:
@@ -140,6 +145,45 @@ def test_a_process_that_waits_in_vain_for_one_that_a_signal_ended_is_ended(tmp_p
     code, _, seconds, left = launcher.end()
     assert (code, left) == (143, [False, False])
     assert seconds < 15
+
+
+def test_paddles_own_launcher_is_stopped_in_order(tmp_path):
+    """It sends SIGTERM three times to each process; they finish the step, save and end."""
+    log, folder = tmp_path / "log", tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        "2",
+        "--log_dir",
+        str(log),
+        str(ROOT / "tools" / "train.py"),
+    ]
+    options = ["trainer.epochs=null", "trainer.iterations=100000", "trainer.log_every=1", "train.batch_size=4", "train.dataset.length=16"]
+    command += [
+        "-c",
+        str(ROOT / "configs" / "quickstart" / "detection.yml"),
+        "--folder",
+        str(folder),
+        "-o",
+        "device=cpu",
+        "evaluators=[]",
+        *options,
+    ]
+    launcher = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (folder / "log.jsonl").is_file() and (folder / "log.jsonl").read_text())
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        launcher.terminate()
+        launcher.wait(40)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    assert len(children) == 2 and not any(alive(int(pid)) for pid in children)
+    told = max(json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines())
+    assert CheckpointFolder(folder / "checkpoints").find("last").name == f"step_{told:08d}"
+    assert "stopped by SIGTERM" in (log / "workerlog.0").read_text()
 
 
 def wait_until(true) -> None:

@@ -111,20 +111,6 @@ def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(caplog
     assert "  pixel-3: broken picture: torn" in str(caught.value).splitlines()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_depend_on_seed_epoch_and_index_alone(workers):
-    def batches(workers, start=0, world=1):
-        ranks = [Loader(Pixels(), [], batch_size=4, seed=5, rank=r, world=world, workers=workers) for r in range(world)]
-        streams = [list(loader.stream(start, 6)) for loader in ranks]
-        return [sorted(name for stream in streams for name in stream[i].names) for i in range(6 - start)]
-
-    whole = batches(0)
-    assert len({tuple(names) for names in whole}) > 4
-    assert batches(workers) == whole
-    assert batches(workers, start=4) == whole[4:]
-    assert batches(0, world=2) == whole
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

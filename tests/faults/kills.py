@@ -86,7 +86,7 @@ def moment(life: tiny.Life, rng: Rng) -> None:
         wait_for(life, lambda: False, rng.uniform(0, 4))
     elif kind == "step":
         start, more = step_of(life.folder), rng.integers(1, 2 * tiny.SAVE_EVERY)
-        wait_for(life, lambda: len(tiny.losses(life.folder)) and tiny.losses(life.folder)[-1][0] == start + more, 60, 0.005)
+        wait_for(life, lambda: tiny.last_step(life.folder) == start + more, 60, 0.005)
         time.sleep(rng.uniform(0, 0.08))
     else:
         if rng.random() < 0.5:  # the second save of this life
@@ -118,15 +118,15 @@ def kill(life: tiny.Life, processes: int, rng: Rng) -> None:
 def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
     """One start and its kill; True where the run came to its end before."""
     options = [f"trainer.iterations={plan.iterations}", f"processes={plan.processes}", f"train.workers={rng.choice(plan.workers)}"]
-    life = tiny.Life(folder, *options)
-    moment(life, rng)
-    if (code := life.process.poll()) is None:
-        kill(life, plan.processes, rng)
-        figures.kills += 1
-    elif code:
-        figures.refused += 1
-        print(life.said(), file=sys.stderr)
-    figures.orphans += life.orphans()
+    with tiny.Life(folder, *options) as life:
+        moment(life, rng)
+        if (code := life.process.poll()) is None:
+            kill(life, plan.processes, rng)
+            figures.kills += 1
+        elif code:
+            figures.refused += 1
+            print(life.said(), file=sys.stderr)
+        figures.orphans += life.orphans()
     figures.during_save += saving(folder)
     for path in folder.glob("checkpoints/step_*"):
         figures.checkpoints += 1
@@ -135,8 +135,7 @@ def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
         except WeightsError as error:
             figures.corrupt += 1
             print(error, file=sys.stderr)
-    trained = max((step for step, _ in tiny.losses(folder)), default=0)
-    figures.lost = max(figures.lost, trained - step_of(folder))
+    figures.lost = max(figures.lost, tiny.last_step(folder) - step_of(folder))
     return code is not None
 
 

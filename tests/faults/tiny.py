@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,52 +33,64 @@ trainer: {{epochs: null, iterations: 60, ema: 0.9, save_every: {SAVE_EVERY}, log
 """
 
 
-class Life:
-    """One start of a run, to be watched, killed or awaited.
+class Started:
+    """A command that was started, to be watched, signalled, killed or awaited.
 
     Attributes:
-        process: the started command; its process id is the session of everything it starts.
+        process: it; also the session and the group of what it starts, but for the processes that it launches to train in parallel.
+        scratch: the folder for its temporary files.
     """
 
-    def __init__(self, folder: Path, *options: str, beside: Path | None = None):
-        """Starts the run in `folder`, or goes on with the one that is there; one that has no checkpoint yet begins anew.
+    def __init__(self, command: list[str], beside: Path):
+        """Starts it.
 
         Args:
-            folder: the run's.
-            options: overrides of the config.
-            beside: where its config and what it said are kept, by default beside `folder`, under names of this stem.
+            command: Python's arguments.
+            beside: what it says, and its temporary files, are kept under names of this stem.
         """
-        beside = beside or folder
-        config = beside.with_suffix(".yml")
-        config.write_text(CONFIG)
-        if any(folder.glob("checkpoints/step_*")):
-            source = ["--resume", str(folder)]
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            source = ["-c", str(config), "--folder", str(folder)]
-        command = [sys.executable, str(ROOT / "tools" / "train.py"), *source, "-o", "processes=1", "device=cpu", *options]
-        self.folder, self._said = folder, beside.with_suffix(".err")
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._said, self.scratch = beside.with_suffix(".err"), beside.with_suffix(".tmp")
+        self.scratch.mkdir(exist_ok=True)
+        self._mark = f"FAULTS_COMMAND={uuid.uuid4()}"
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TMPDIR": str(self.scratch)}
+        environment |= [self._mark.split("=")]
         with self._said.open("wb") as said:
-            self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment, start_new_session=True)
+            # as a terminal starts it, though this command was started by nohup
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                stdout=said,
+                stderr=said,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        """Whatever became of it, and of whoever watches it: nothing of it lives on."""
+        if self.process.poll() is None:
+            for pid in [self.process.pid, *self.processes()]:
+                self.kill(pid)
+            self.process.wait()
 
     def said(self) -> str:
         return self._said.read_text(errors="replace")
 
     def wait(self, seconds: float = 300) -> int:
-        """The exit code of a run that is left to its end."""
+        """The exit code of a command that is left to its end."""
         return self.process.wait(seconds)
 
     def processes(self) -> list[int]:
-        """All processes of this run that live: those of its session."""
+        """All processes of this command that live: those with its mark in the environment they were started with."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                except OSError:  # it ended meanwhile
+                    marked = self._mark.encode() in (entry / "environ").read_bytes().split(b"\0")
+                except OSError:  # it ended meanwhile, or is another user's
                     continue
-                if int(fields[3]) == self.process.pid and fields[0] not in "ZX":
+                if marked:  # of a process that has ended and is not yet awaited, it is empty
                     found.append(int(entry.name))
         return found
 
@@ -97,6 +110,29 @@ class Life:
         return len(left)
 
 
+class Life(Started):
+    """One start of a run."""
+
+    def __init__(self, folder: Path, *options: str, beside: Path | None = None):
+        """Starts the run in `folder`, or goes on with the one that is there; one that has no checkpoint yet begins anew.
+
+        Args:
+            folder: the run's.
+            options: overrides of the config.
+            beside: where its config and what it said are kept, by default beside `folder`, under names of this stem.
+        """
+        beside = beside or folder
+        config = beside.with_suffix(".yml")
+        config.write_text(CONFIG)
+        if any(folder.glob("checkpoints/step_*")):
+            source = ["--resume", str(folder)]
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            source = ["-c", str(config), "--folder", str(folder)]
+        self.folder = folder
+        super().__init__([str(ROOT / "tools" / "train.py"), *source, "-o", "processes=1", "device=cpu", *options], beside)
+
+
 def losses(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """(step, losses) of every line of the run's log that is whole."""
     file = folder / "log.jsonl"
@@ -105,10 +141,22 @@ def losses(folder: Path) -> list[tuple[int, dict[str, float]]]:
     return [(record["step"], {key: value for key, value in record.items() if key.startswith("loss/")}) for record in records]
 
 
+def last_step(folder: Path) -> int:
+    """The last step that the run's log tells of, 0 without any."""
+    return max((step for step, _ in losses(folder)), default=0)
+
+
+def told(folder: Path) -> list[dict[str, float]]:
+    """The lines of the run's log without what depends on time."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    times = ("time", "images_per_s", "data_wait")
+    return [{key: value for key, value in json.loads(line).items() if key not in times} for line in lines]
+
+
 def whole(folder: Path, *options: str) -> Path:
     """A run that nobody disturbs, after its end."""
-    life = Life(folder, *options)
-    assert life.wait() == 0, life.said()
+    with Life(folder, *options) as life:
+        assert life.wait() == 0, life.said()
     return folder
 
 

@@ -1,0 +1,7 @@
+"""Two signals: one to a training with workers and all of its process group, one to an export that is half made."""
+
+
+def test_signals_end_tools_in_order(inject):
+    figures = [figure for _, figure, _ in inject("signals")]
+    assert figures[0] == "2 of 2"
+    assert figures[-2:] == ["1 of 1", "1 of 1"]

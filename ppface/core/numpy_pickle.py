@@ -45,6 +45,8 @@ class Array(StandIn):
         _, shape, kind, columns_first, data = self.state
         if not PLAIN_TYPE.fullmatch(kind.code) or kind.order not in ("<", ">", "|", "="):
             raise DamagedError(f"expected numbers, received the type {shown(kind.code)!r}")
+        if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
+            raise DamagedError("a shape that is none")
         budget.spend(len(data))
         data = data.encode("latin1") if isinstance(data, str) else data  # a string of Python 2
         flat = np.frombuffer(data, dtype=np.dtype(kind.order + kind.code))

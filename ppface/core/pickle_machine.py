@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-INSTRUCTIONS = 1_000_000  # of one pickle, each worth about 100 bytes; networks need 50 an array, sets of pairs 4 a pair
+INSTRUCTIONS = 500_000  # of one pickle, each worth about 100 bytes; networks need 50 an array, sets of pairs 4 a pair
 LARGEST_KEY, LONGEST_KEY = 2**32, 256  # of a mapping; larger numbers could be made to collide, longer names to fill the memory
 Known = Mapping[tuple[str, str], Any]
 

@@ -111,6 +111,8 @@ def of_paddle(path: Path, content: Any, nested: bool) -> dict[str, Array]:
             raise WeightsError(f"{path}: expected a name for every array, received {shown(repr(name))}")
         elif not nested:
             raise WeightsError(f"{path}: expected an array for every name, received {type(value).__name__} for {shown(repr(name))}")
+    if not found:
+        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {_kind(content)}")
     return found
 
 

@@ -60,7 +60,7 @@ PLAIN: dict[tuple[str, str], Any] = {
 
 
 def _integer(text: bytes) -> int:
-    if len(text) > 20:
+    if len(text) > 24:
         raise DamagedError("a number of more than 64 bits")
     return int(text.removesuffix(b"L"))
 
@@ -97,7 +97,7 @@ def _plain(_: Machine, raw: bytes) -> bytes:
 
 
 def _unicode(_: Machine, raw: bytes) -> str:
-    return str(raw, "utf-8", "surrogatepass")
+    return raw.decode()
 
 
 def _long(_: Machine, raw: bytes) -> int:

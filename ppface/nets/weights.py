@@ -10,6 +10,7 @@ from paddle import nn
 
 from ppface.core.arrays import is_torch, read_arrays
 from ppface.core.errors import WeightsError
+from ppface.core.pickle_machine import shown
 from ppface.core.shards import own_columns
 from ppface.core.weight_names import Names, read_names
 from ppface.nets import torch_layout
@@ -149,4 +150,4 @@ def _check(report: Report, path: str | Path, needed: list[str], in_file: int, st
 
 def _some(names: tuple[str, ...]) -> str:
     """The first few names, for a message."""
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "") if names else "no others"
+    return ", ".join(map(shown, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "") if names else "no others"

@@ -1,5 +1,8 @@
 """Loading weights by name: what is reported, what is refused, and that a refusal changes nothing."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -7,7 +10,13 @@ from paddle import nn
 from safetensors.numpy import save_file
 
 from ppface.core.errors import WeightsError
+from ppface.core.spec import build_model, load_config
+from ppface.nets.layers.fast import PReLU
 from ppface.nets.weights import load_weights
+from tests.core.torch_writer import WRITERS, Tensor
+
+ROOT = Path(__file__).resolve().parents[2]
+MAPPING = ROOT / "configs" / "weights" / "arcface_mobilefacenet_pytorch.yaml"
 
 
 class Small(nn.Layer):
@@ -112,3 +121,150 @@ def test_a_part_of_a_network_loads_only_when_allowed(tmp_path, model, arrays):
     with pytest.raises(WeightsError, match="another network: 1 of the model's 4 names"):
         load_weights(model, path)
     assert load_weights(model, path, strict=False).matched == ("first.bias",)
+
+
+class Torchlike(nn.Layer):
+    """Every layer that PyTorch names or lays out in its own way, and class centres."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.act, self.linear = nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4), PReLU(4), nn.Linear(4, 4)
+        self.head = nn.Layer()
+        self.head.kernel = self.create_parameter([4, 4])
+
+
+@pytest.fixture
+def theirs(rng):
+    """What PyTorch has for it, names and layouts."""
+    shapes = {
+        "conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "norm.weight": (4,), "norm.bias": (4,), "norm.running_mean": (4,),
+        "norm.running_var": (4,), "act.weight": (4,), "linear.weight": (4, 4), "linear.bias": (4,), "head.weight": (4, 4),
+    }  # fmt: skip
+    arrays = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    return arrays | {"norm.num_batches_tracked": np.array(7)}
+
+
+def rules(tmp_path, text):
+    (tmp_path / "names.yaml").write_text(text)
+    return tmp_path / "names.yaml"
+
+
+def check(model, theirs):
+    got = values(model)
+    turned = {"linear.weight": "linear.weight", "head.kernel": "head.weight"}
+    renamed = {"norm._mean": "norm.running_mean", "norm._variance": "norm.running_var", "act._weight": "act.weight"}
+    for name, value in got.items():
+        wanted = theirs[turned[name]].T if name in turned else theirs[renamed.get(name, name)]
+        np.testing.assert_array_equal(value, wanted, err_msg=name)
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_what_pytorch_names_and_lays_out_otherwise_is_turned(tmp_path, write, theirs):
+    content = {"state_dict": {f"module.{name}": Tensor(array) for name, array in theirs.items()}, "epoch": 3}
+    path, names = write(tmp_path / "w.pth.tar", content), rules(tmp_path, "names:\n  - ['^head\\.weight$', head.kernel]\n")
+    model = Torchlike()
+    report = load_weights(model, path, names=names)
+    assert report.unexpected == () and report.missing == ()
+    check(model, theirs)
+
+
+def test_safetensors_from_pytorch_say_so_in_the_file_of_names(tmp_path, theirs):
+    path = saved(tmp_path, {f"net.{name}": array for name, array in theirs.items()})
+    names = rules(tmp_path, "layout: torch\nnames:\n  - ['^net\\.', '']\n  - ['^head\\.weight$', head.kernel]\n")
+    model = Torchlike()
+    load_weights(model, path, names=names)
+    check(model, theirs)
+
+
+def test_names_that_do_not_fit_are_told_with_what_the_rules_make_of_them(tmp_path, theirs):
+    path = WRITERS["zip"](tmp_path / "w.pth", {f"net.{name}": Tensor(array) for name, array in theirs.items()})
+    with pytest.raises(WeightsError) as error:
+        load_weights(Torchlike(), path)
+    assert str(error.value) == (
+        f"{path}: these are weights of another network: 0 of the model's 10 names are among the file's 11; "
+        "the model has conv.weight, conv.bias, norm.weight, ..., the file has net.conv.weight, net.conv.bias, net.norm.weight, ...; "
+        "rules for the names of other projects stand in a file of names, see configs/weights"
+    )
+    names = rules(tmp_path, "names:\n  - ['^net\\.', '']\n  - ['^linear\\.', 'fc.']\n")
+    with pytest.raises(WeightsError) as error:
+        load_weights(Torchlike(), path, names=names)
+    assert str(error.value) == (
+        f"{path}: 3 of the model's 10 names are missing: linear.weight, linear.bias, head.kernel; build the model the weights were "
+        f"trained with, or load with strict=False; with the rules of {names} 'net.linear.weight' becomes 'fc.weight'"
+    )
+
+
+def test_two_names_that_become_one_are_an_error(tmp_path, model, arrays):
+    path, names = saved(tmp_path, arrays), rules(tmp_path, "names: [['^(first|second)', both]]")
+    with pytest.raises(WeightsError) as error:
+        load_weights(model, path, names=names)
+    assert str(error.value) in [
+        f"{names}: 'first.{last}' and 'second.{last}' of {path} both become 'both.{last}'; make its rules tell them apart"
+        for last in ("weight", "bias")
+    ]
+
+
+def test_a_rule_that_does_nothing_is_told(tmp_path, model, arrays, caplog):
+    names = rules(tmp_path, "names:\n  - [third, fourth]\n")
+    with caplog.at_level(logging.WARNING, "ppface"):
+        path = saved(tmp_path, arrays)
+        load_weights(model, path, names=names)
+    assert caplog.messages == [f"{names}:2: 'third' is in no name of {path}: this rule does nothing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- [a, b]", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
+        ("layout: torch", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
+        ("names: [[a, b]]\nrules: []", ":2: expected layout, part, names, received 'rules'"),
+        ("names: [[a, b]]\nlayout: tf", ":2: layout: expected paddle or torch, received 'tf'"),
+        ("names: [[a, b]]\npart: [a]", ":2: part: expected a word, received ['a']"),
+        ("names: {a: b}", ":1: names: expected a list of [pattern, replacement], received {'a': 'b'}"),
+        ("names:\n  - [a, b]\n  - [a]", ":3: expected [pattern, replacement], two quoted texts, received ['a']"),
+        ("names:\n  - [a, 1]", ":2: expected [pattern, replacement], two quoted texts, received ['a', 1]"),
+        ("names:\n  - ['(', b]", ":2: '(' is no regular expression: missing ), unterminated subpattern at position 0"),
+        ("names:\n  - [first, '\\2']", ":2: the replacement '\\\\2' does not fit 'first': invalid group reference 2 at position 1"),
+        (
+            "names: [",
+            ": expected a file of names in YAML; NAMES:1: this is not valid YAML: expected the node content, but found '<stream end>'",
+        ),
+    ],
+)
+def test_mistakes_in_a_file_of_names_are_named_with_their_line(tmp_path, model, arrays, text, message):
+    names = rules(tmp_path, text)
+    with pytest.raises(WeightsError) as error:
+        load_weights(model, saved(tmp_path, arrays), names=names)
+    assert str(error.value) == f"{names}{message.replace('NAMES', str(names))}"
+
+
+def test_a_missing_file_of_names_is_named(tmp_path, model, arrays):
+    with pytest.raises(WeightsError) as error:
+        load_weights(model, saved(tmp_path, arrays), names=tmp_path / "gone.yaml")
+    assert str(error.value) == f"{tmp_path / 'gone.yaml'}: cannot read this file of names: No such file or directory"
+
+
+@pytest.fixture
+def mobilefacenet():
+    return build_model(load_config(ROOT / "configs" / "recognition" / "adaface_mobilefacenet_cfp.yml", ["model.head.class_num=1"]))
+
+
+def test_the_public_mobilefacenet_loads_whole(mobilefacenet, shared_data, caplog):
+    report = load_weights(mobilefacenet, shared_data / "weights" / "mobilefacenet_arcface.pth", names=MAPPING)
+    assert report.unexpected == () and report.mismatched == {}
+    assert set(report.missing) == {name for name in mobilefacenet.state_dict() if name.startswith("head.")}
+    assert not caplog.messages  # every rule is needed
+
+
+def test_the_public_mobilefacenet_tells_people_apart(mobilefacenet, shared_data):
+    """Two pictures each of twenty people; all 6,000 pairs of LFW take half an hour on a core, and give what the config's header says."""
+    from ppface.data.images import Picture
+    from ppface.ops.embedding import embed
+
+    load_weights(mobilefacenet, shared_data / "weights" / "mobilefacenet_arcface.pth", names=MAPPING)
+    people = [folder for folder in sorted((shared_data / "lfw" / "images").iterdir()) if len(list(folder.iterdir())) > 1][:20]
+    images = [Picture.open(file).decode() for folder in people for file in sorted(folder.iterdir())[:2]]
+    found = embed(mobilefacenet.predictor(), images, flip=True)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    cosine = found[0::2] @ found[1::2].T
+    assert (np.diag(cosine) > 0.3).sum() >= 19 and (cosine[~np.eye(20, dtype=bool)] < 0.3).mean() > 0.97

@@ -39,7 +39,7 @@ class _State:
     words = ""
     repeats = 0.0  # seconds in which the first signal may be sent again
     at_once: Callable[[], None] | None = None  # before a second signal ends the process
-    tidy: Callable[[], None] | None = None  # the same for a first one
+    tidy: Callable[[], object] | None = None  # before a first one does
 
 
 def listen() -> None:
@@ -142,11 +142,11 @@ def prompt() -> Iterator[None]:
 
 
 @contextmanager
-def abandoned(tidy: Callable[[], None]) -> Iterator[None]:
+def abandoned(tidy: Callable[[], object]) -> Iterator[None]:
     """Within the block, inside of `deferred`, a first signal ends the process at once: for what an exception must not break off.
 
     Args:
-        tidy: done before, by another thread.
+        tidy: done before; raises nothing.
     """
     if _State.heard is not None:
         raise Stopped(_State.heard)
@@ -178,6 +178,10 @@ def _hear(number: int, _frame: Any) -> None:
     if _State.heard is not None:
         return
     _State.heard = number
+    if _State.tidy:
+        _State.tidy()
+        _say(f"{Stopped(number)}")
+        os._exit(128 + number)
     if not _State.waits:
         raise Stopped(number)
     if _State.words:
@@ -194,11 +198,6 @@ def _end_at_the_second(told: int) -> None:
         now = time.monotonic()
         if first is None:
             first = now
-            if _State.tidy:
-                with contextlib.suppress(OSError):
-                    _State.tidy()
-                _say(f"{Stopped(number)}")
-                os._exit(128 + number)
         elif now - first >= _State.repeats:
             _end(number)
 

@@ -232,7 +232,8 @@ def hit(shot: Shot, started: tiny.Started, rng: Rng) -> tuple[int, set[int], flo
         if started.process.poll() is None:
             number = int(rng.choice(list(CODES)))
             codes, sent = codes | {CODES[number]}, send(shot, started, number)
-    return started.wait(120), codes, time.monotonic() - sent
+    code = started.wait(120)
+    return code if code >= 0 else 128 - code, codes, time.monotonic() - sent  # as shells tell it
 
 
 def fire(shot: Shot, made: Material, folder: Path, seed: int) -> Figures:

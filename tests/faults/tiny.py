@@ -32,6 +32,19 @@ optimizer: {{name: Adam, learning_rate: {{name: Cosine, base: 0.006, warmup_step
 trainer: {{epochs: null, iterations: 60, ema: 0.9, save_every: {SAVE_EVERY}, log_every: 1}}
 """
 
+RECOGNITION = f"""
+_BASE_: {ROOT}/configs/quickstart/recognition.yml
+model:
+  backbone: {{embedding_size: 32}}
+  head: {{embedding_size: 32, sample_ratio: 0.7}}
+train:
+  dataset: {{identities: 12, images: 3, difficulty: 0.0}}
+  batch_size: 4
+evaluators: []
+optimizer: {{learning_rate: {{warmup_steps: 3}}}}
+trainer: {{epochs: null, iterations: 60, ema: 0.9, save_every: {SAVE_EVERY}, log_every: 1}}
+"""
+
 
 class Started:
     """A command that was started, to be watched, signalled, killed or awaited.
@@ -113,22 +126,23 @@ class Started:
 class Life(Started):
     """One start of a run."""
 
-    def __init__(self, folder: Path, *options: str, beside: Path | None = None):
+    def __init__(self, folder: Path, *options: str, beside: Path | None = None, config: str = CONFIG):
         """Starts the run in `folder`, or goes on with the one that is there; one that has no checkpoint yet begins anew.
 
         Args:
             folder: the run's.
             options: overrides of the config.
             beside: where its config and what it said are kept, by default beside `folder`, under names of this stem.
+            config: of a new run.
         """
         beside = beside or folder
-        config = beside.with_suffix(".yml")
-        config.write_text(CONFIG)
+        file = beside.with_suffix(".yml")
+        file.write_text(config)
         if any(folder.glob("checkpoints/step_*")):
             source = ["--resume", str(folder)]
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            source = ["-c", str(config), "--folder", str(folder)]
+            source = ["-c", str(file), "--folder", str(folder)]
         self.folder = folder
         super().__init__([str(ROOT / "tools" / "train.py"), *source, "-o", "processes=1", "device=cpu", *options], beside)
 
@@ -153,9 +167,9 @@ def told(folder: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in json.loads(line).items() if key not in times} for line in lines]
 
 
-def whole(folder: Path, *options: str) -> Path:
+def whole(folder: Path, *options: str, config: str = CONFIG) -> Path:
     """A run that nobody disturbs, after its end."""
-    with Life(folder, *options) as life:
+    with Life(folder, *options, config=config) as life:
         assert life.wait() == 0, life.said()
     return folder
 

@@ -1,0 +1,107 @@
+"""Real runs that are stopped by SIGTERM after random steps, again and again, and go on with other reading workers or processes."""
+
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tiny
+
+from ppface.core.checkpoint_folder import CheckpointFolder
+
+Rng = np.random.Generator
+CONFIGS = {"detection": tiny.CONFIG, "recognition": tiny.RECOGNITION}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, and the one never stopped that it is compared with.
+
+    Attributes:
+        task: of CONFIGS.
+        processes: each life has a number of processes out of these, in turn; only a run that keeps it ends bit-equal.
+        options: accumulation of gradients, and lines of the log that tell of several steps.
+        iterations: length of the run in steps.
+    """
+
+    task: str
+    processes: tuple[int, ...]
+    options: tuple[str, ...] = ()
+    iterations: int = 20
+
+
+ODD = ("trainer.accumulate=3", "trainer.log_every=4")  # steps across epochs of 8 or 9 batches, lines of the log across stops
+PLANS = {
+    "long": [
+        Plan(task, processes, options) for task in CONFIGS for processes in ((1,), (2,)) for options in (("trainer.iterations=20",), ODD)
+    ]
+    + [Plan(task, processes) for task in CONFIGS for processes in ((1, 2), (2, 1))],
+    "fast": [Plan("detection", (1,), ODD, iterations=8)],
+}
+
+
+@dataclass
+class Outcome:
+    stops: int = 0
+    ended: bool = False
+    equal: bool = False
+    equal_log: bool = False
+    whole_log: bool = False
+
+
+def carry_out(plan: Plan, folder: Path, seed: int) -> Outcome:
+    outcome, rng, run = Outcome(), np.random.default_rng(seed), folder / "run"
+    folder.mkdir()
+    config, fixed = CONFIGS[plan.task], [*plan.options, f"trainer.iterations={plan.iterations}"]
+    never = tiny.whole(folder / "never", *fixed, f"processes={plan.processes[0]}", config=config)
+    while not outcome.ended:
+        options = [
+            *plan.options,
+            f"processes={plan.processes[outcome.stops % len(plan.processes)]}",
+            f"train.workers={rng.choice([0, 2, 4])}",
+        ]
+        with tiny.Life(run, *options, config=config) as life:
+            wanted = place(run) + rng.integers(1, 8)
+            deadline = time.monotonic() + 120
+            while life.process.poll() is None and tiny.last_step(run) < wanted and time.monotonic() < deadline:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.2))
+            life.process.terminate()
+            code = life.wait()
+        outcome.ended = place(run) == plan.iterations
+        outcome.stops += not outcome.ended
+        if code not in (0, 143):
+            print(plan, code, life.said(), sep="\n", file=sys.stderr)
+            return outcome
+    ends = [tiny.content(CheckpointFolder(path / "checkpoints").find("last")) for path in (run, never)]
+    outcome.equal = ends[0] == ends[1] and len(ends[0]) == 3
+    outcome.equal_log = tiny.told(run) == tiny.told(never)
+    outcome.whole_log = [line["step"] for line in tiny.told(run)] == [line["step"] for line in tiny.told(never)]
+    shutil.rmtree(folder)
+    return outcome
+
+
+def place(run: Path) -> int:
+    """The step of the newest checkpoint, 0 without any."""
+    return max((int(path.name[5:13]) for path in run.glob("checkpoints/step_*")), default=0)
+
+
+def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
+    plans = PLANS[counts]
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(carry_out, plans, [folder / f"plan{i}" for i in range(len(plans))], range(len(plans))))
+    same = [outcome for plan, outcome in zip(plans, outcomes, strict=True) if len(plan.processes) == 1]
+    other = [outcome for plan, outcome in zip(plans, outcomes, strict=True) if len(plan.processes) > 1]
+    stops = sum(outcome.stops for outcome in same)
+    rows = [
+        (f"runs stopped {stops} times, with other workers each time: end bit-equal", f"{sum(o.equal for o in same)} of {len(same)}", "all"),
+        ("... with the same log, but for times", f"{sum(o.equal_log for o in same)} of {len(same)}", "all"),
+    ]
+    if other:
+        stops = sum(outcome.stops for outcome in other)
+        figure = f"{sum(o.ended and o.whole_log for o in other)} of {len(other)}"
+        rows.append((f"runs stopped {stops} times, with other processes each time: end, each step logged once", figure, "all"))
+    return rows

@@ -59,7 +59,7 @@ def carry_out(plan: Plan, folder: Path, seed: int) -> Outcome:
     never = tiny.whole(folder / "never", *fixed, f"processes={plan.processes[0]}", config=config)
     while not outcome.ended:
         options = [
-            *plan.options,
+            *fixed,
             f"processes={plan.processes[outcome.stops % len(plan.processes)]}",
             f"train.workers={rng.choice([0, 2, 4])}",
         ]

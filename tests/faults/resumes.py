@@ -1,5 +1,6 @@
 """Real runs that are stopped by SIGTERM after random steps, again and again, and go on with other reading workers or processes."""
 
+import json
 import shutil
 import sys
 import time
@@ -39,7 +40,7 @@ PLANS = {
         Plan(task, processes, options) for task in CONFIGS for processes in ((1,), (2,)) for options in (("trainer.iterations=20",), ODD)
     ]
     + [Plan(task, processes) for task in CONFIGS for processes in ((1, 2), (2, 1))],
-    "fast": [Plan("detection", (1,), ODD, iterations=8)],
+    "fast": [Plan("detection", (1,), ODD, iterations=12)],
 }
 
 
@@ -57,18 +58,18 @@ def carry_out(plan: Plan, folder: Path, seed: int) -> Outcome:
     folder.mkdir()
     config, fixed = CONFIGS[plan.task], [*plan.options, f"trainer.iterations={plan.iterations}"]
     never = tiny.whole(folder / "never", *fixed, f"processes={plan.processes[0]}", config=config)
+    pace = seconds_a_step(never)
     while not outcome.ended:
         options = [
             *fixed,
             f"processes={plan.processes[outcome.stops % len(plan.processes)]}",
             f"train.workers={rng.choice([0, 2, 4])}",
         ]
+        begun = place(run) > 0
         with tiny.Life(run, *options, config=config) as life:
-            wanted = place(run) + rng.integers(1, 8)
-            deadline = time.monotonic() + 120
-            while life.process.poll() is None and tiny.last_step(run) < wanted and time.monotonic() < deadline:
+            while life.process.poll() is None and not ("resumed at" in life.said() if begun else (run / "log.jsonl").is_file()):
                 time.sleep(0.005)
-            time.sleep(rng.uniform(0, 0.2))
+            time.sleep(rng.uniform(0, 8 * pace))
             life.process.terminate()
             code = life.wait()
         outcome.ended = place(run) == plan.iterations
@@ -82,6 +83,11 @@ def carry_out(plan: Plan, folder: Path, seed: int) -> Outcome:
     outcome.whole_log = [line["step"] for line in tiny.told(run)] == [line["step"] for line in tiny.told(never)]
     shutil.rmtree(folder)
     return outcome
+
+
+def seconds_a_step(run: Path) -> float:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return (lines[-1]["time"] - lines[0]["time"]) / (lines[-1]["step"] - lines[0]["step"])
 
 
 def place(run: Path) -> int:

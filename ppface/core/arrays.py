@@ -35,9 +35,11 @@ def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarr
         raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), but there is none")
     if path.suffix not in ENDINGS:
         raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
+    torch, length = is_torch(path), path.stat().st_size
+    if part is not None and not torch:
+        raise WeightsError(f"{path}: expected a file of PyTorch, as only those hold parts such as {part!r}; leave `part` out")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    torch, length = is_torch(path), path.stat().st_size
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
         content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)

@@ -105,10 +105,12 @@ class Tensor(StandIn):
         flat = np.frombuffer(self.storage.content(), kind)
         found = np.lib.stride_tricks.as_strided(flat[self.offset :], self.sizes, steps, writeable=False)
         found = found.astype(kind.newbyteorder("="), order="C")
-        return (found.astype("u4") << 16).view("f4") if wide else found
+        return np.asarray(found.astype("u4") << 16).view("f4") if wide else found
 
 
-def _tensor(machine: Machine, storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any = False, hooks: Any = (), about: Any = None):
+def _tensor(
+    machine: Machine, storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any = False, hooks: Any = (), about: Any = None
+) -> Tensor:
     if about:
         raise DamagedError("a conjugate or negative view")
     return Tensor(storage, offset, sizes, strides)

@@ -166,6 +166,16 @@ def test_paddles_own_files_come_back_equal(tmp_path):
             np.testing.assert_array_equal(got[key], array)
 
 
+@pytest.mark.parametrize("name", ["w.pdparams", "w.safetensors"])
+def test_only_files_of_pytorch_have_parts(tmp_path, name):
+    save_file({"a": np.ones(1)}, tmp_path / "w.safetensors")
+    write(tmp_path / "w.pdparams", {"a": np.ones(1)})
+    with pytest.raises(WeightsError) as error:
+        read_arrays(tmp_path / name, "model")
+    told = "expected a file of PyTorch, as only those hold parts such as 'model'; leave `part` out"
+    assert str(error.value) == f"{tmp_path / name}: {told}"
+
+
 def test_numbers_of_numpy_and_arrays_of_python_2(tmp_path):
     assert read_arrays(write(tmp_path / "w.pdparams", {"a": np.float32(2.5)}))["a"].tolist() == 2.5
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"

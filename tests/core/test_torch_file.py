@@ -45,9 +45,11 @@ def test_the_ending_says_nothing_of_the_layout(tmp_path, write, ending):
 
 @ANY
 def test_bfloat16_becomes_float32(tmp_path, write):
-    halves = np.array([0x3F80, 0xC000, 0x7F80, 0x0001], "uint16")
-    got = read_arrays(write(tmp_path / "w.pth", {"a": Tensor(Storage(halves, "BFloat16Storage"), (4,), (1,))}))["a"]
-    assert got.dtype == np.float32 and got[:3].tolist() == [1, -2, np.inf] and got[3] == np.float32(2.0**-133)
+    storage = Storage(np.array([0x3F80, 0xC000, 0x7F80, 0x0001], "uint16"), "BFloat16Storage")
+    got = read_arrays(write(tmp_path / "w.pth", {"a": Tensor(storage, (4,), (1,)), "one": Tensor(storage, (), (), 1)}))
+    assert got["a"].tolist() == [1, -2, np.inf, 2.0**-133]
+    assert type(got["one"]) is np.ndarray and got["one"].tolist() == -2
+    assert got["a"].dtype == got["one"].dtype == np.float32
 
 
 @ANY
@@ -109,6 +111,14 @@ def test_the_arrays_of_a_checkpoint_are_found(tmp_path, write):
     ):
         got = read_arrays(write(tmp_path / "w.pth", content))
         assert list(got) == ["conv.weight", "conv.bias"] and got["conv.weight"].tolist() == [1, 1]
+
+
+def test_which_of_several_networks_was_taken_is_told(tmp_path, caplog):
+    content = {"state_dict": {"a": Tensor(np.ones(1))}, "ema": {"a": Tensor(np.zeros(1))}}
+    path = write_zip(tmp_path / "w.pth", content)
+    with caplog.at_level("INFO", "ppface"):
+        assert read_arrays(path)["a"].tolist() == [1]
+    assert caplog.messages == [f"{path}: takes the arrays at 'state_dict', of 'state_dict' (1 arrays), 'ema' (1 arrays)"]
 
 
 @ANY

@@ -63,7 +63,9 @@ def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights):
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
-    assert gone == "error: gone.pdparams: expected a weight file (.safetensors or .pdparams), but there is none"
+    assert (
+        gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt or .tar), but there is none"
+    )
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": np.zeros((2, 2), "float32")}, other)
     line = refused(tool("eval", "-c", CONFIG, "-w", other), 4)

@@ -37,7 +37,7 @@ def main() -> int:
     if count > 1:
         return devices.launch([sys.executable, __file__, *sys.argv[1:]], count)
 
-    world = devices.World(device, config["seed"])
+    world = run.World(device, config["seed"])
     loader = run.open_data(config, world)
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest())
     folder = Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder)

@@ -8,7 +8,7 @@ from paddle import nn
 
 from ppface.core.errors import NumericError
 from ppface.core.log import log
-from ppface.engine.devices import World
+from ppface.engine.world import World
 
 Policy = Literal["raise", "skip", "rollback"]
 IN_A_ROW = 3  # as many bad steps one after another end a run under every policy

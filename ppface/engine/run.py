@@ -11,8 +11,8 @@ from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
 from ppface.core.whole_file import replace_text
-from ppface.engine.devices import World
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
+from ppface.engine.world import World
 
 
 @register("run")

@@ -14,11 +14,11 @@ from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
-from ppface.engine.devices import World
 from ppface.engine.ema import EMA
 from ppface.engine.guard import Guard, Policy
 from ppface.engine.journal import Journal
 from ppface.engine.measure import measure
+from ppface.engine.world import World
 
 ByRun = Supplied("by the run")
 
@@ -132,6 +132,7 @@ class Trainer:
         stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
         self.model.train()
         with (
+            self.world.failing_together(),
             stop.deferred("finishing this step and saving; once more stops at once"),
             contextlib.closing(journal),
             contextlib.closing(stream),
@@ -164,7 +165,7 @@ class Trainer:
         self.guard.begin()
         for part in range(self.accumulate):
             before = time.perf_counter()
-            loaded = next(stream)
+            loaded = self.world.all_or_none(lambda: next(stream))
             waited += time.perf_counter() - before
             names += loaded.names
             batch = Batch((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())

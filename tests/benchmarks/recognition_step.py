@@ -20,7 +20,7 @@ BATCH, STEPS = 16, 4
 
 def rate(name: str, plain: bool) -> float:
     """Images a second of all processes together."""
-    from ppface.engine.devices import World
+    from ppface.engine.world import World
 
     world = World("cpu")
     import paddle

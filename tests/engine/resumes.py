@@ -13,8 +13,8 @@ import paddle
 from ppface.core import stop
 from ppface.data.loader import Loader
 from ppface.engine.checkpoint import CheckpointFolder
-from ppface.engine.devices import World
 from ppface.engine.trainer import Trainer
+from ppface.engine.world import World
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin
 from ppface.optim import Adam, Cosine

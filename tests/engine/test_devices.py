@@ -13,6 +13,7 @@ import pytest
 
 from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.engine import devices
+from ppface.engine.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,8 +63,8 @@ def test_a_mistake_that_all_processes_meet_is_told_once(tmp_path, capfd):
 def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
     child = tmp_path / "child.py"
     child.write_text(
-        "import os, sys, time\nfrom pathlib import Path\nfrom ppface.engine import devices\n"
-        "os.environ['PADDLE_TRAINERS_NUM'] = '1'\ndevices.World('cpu')\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom ppface.engine.world import World\n"
+        "os.environ['PADDLE_TRAINERS_NUM'] = '1'\nWorld('cpu')\n"
         f"Path({str(tmp_path)!r}, os.environ['PADDLE_TRAINER_ID'] + '.pid').write_text(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )
@@ -205,6 +206,37 @@ def alive(pid: int) -> bool:
 def test_a_world_is_seeded():
     drawn = []
     for seed in (5, 5, 6):
-        devices.World("cpu", seed)
+        World("cpu", seed)
         drawn.append(float(paddle.rand([])))
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("where", ["data", "forward"])
+def test_a_mistake_that_one_process_meets_is_told_once_and_ends_all(tmp_path, capfd, where, rank):
+    script = tmp_path / "one.py"
+    script.write_text(
+        "import os, sys\nfrom pathlib import Path\nimport paddle\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import tests.engine.toys as t\nfrom ppface.core import cli\nfrom ppface.core.errors import DataError\n"
+        "from ppface.data.loader import Loader\nfrom ppface.engine.world import World\nfrom ppface.optim import Momentum\n"
+        f"mine, data = os.environ['PADDLE_TRAINER_ID'] == {rank!r}, {where == 'data'}\n"
+        "class Norm(t.Line):\n"
+        "    def forward(self, batch):\n"
+        "        if mine and not data: raise DataError('label 9: expected a label under 2')\n"
+        "        sums = batch['image'].astype('float32').sum()\n"
+        "        paddle.distributed.all_reduce(sums)\n"
+        "        return super().forward(batch)\n"
+        "def main():\n"
+        "    world = World('cpu')\n"
+        "    broken = range(16) if mine and data else ()\n"
+        "    loader = Loader(t.Pixels(broken), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
+        "    make = lambda **s: Momentum(learning_rate=0.1, **s)\n"
+        f"    t.Trainer(Norm(), t.cross_entropy, make, loader, [], world, Path({str(tmp_path)!r}), 0, iterations=4).train()\n"
+        "cli.run(main)\n"
+    )
+    code, said = launch(script, capfd)
+    assert code == 3
+    told = "no sample of this data set can be read" if where == "data" else "label 9: expected a label under 2"
+    assert said.count(f"error: {told}") == 1
+    assert "Traceback" not in said

@@ -13,7 +13,8 @@ from ppface.core import registry
 from ppface.core.errors import ConfigError
 from ppface.core.registry import Kind, Supplied
 from ppface.core.spec import build_model, load_config
-from ppface.engine import devices, run
+from ppface.engine import run
+from ppface.engine.world import World
 
 
 class ToyHead(paddle.nn.Layer):
@@ -50,7 +51,7 @@ def config(tmp_path, monkeypatch):
 
 def test_the_number_of_identities_reaches_the_head_and_the_saved_config(config, tmp_path):
     resolved = load_config(config)
-    loader = run.open_data(resolved, devices.World("cpu"))
+    loader = run.open_data(resolved, World("cpu"))
     assert len(loader) == 3 and build_model(resolved).head.linear.weight.shape == [3, 3]
     run.open_folder(tmp_path / "run", resolved, {})
     assert yaml.safe_load((tmp_path / "run" / "config.yml").read_text())["model"]["head"]["class_num"] == 3
@@ -60,7 +61,7 @@ def test_the_number_of_identities_reaches_the_head_and_the_saved_config(config, 
 def test_a_number_that_the_data_contradicts_is_one_line(config):
     resolved = load_config(config, ["model.head.class_num=5"])
     with pytest.raises(ConfigError) as caught:
-        run.open_data(resolved, devices.World("cpu"))
+        run.open_data(resolved, World("cpu"))
     assert str(caught.value) == "-o model.head.class_num=5: model.head.class_num: expected 3 (supplied by the data), received 5"
 
 
@@ -71,5 +72,5 @@ def test_without_data_the_head_says_what_it_needs(config):
 
 def test_a_data_set_without_facts_changes_nothing(config):
     resolved = load_config(config, ["train.dataset={name: SyntheticFaces, length: 4, size: [32, 32]}", "model.head.class_num=5"])
-    run.open_data(resolved, devices.World("cpu"))
+    run.open_data(resolved, World("cpu"))
     assert resolved["model"]["head"]["class_num"] == 5

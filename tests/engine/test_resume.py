@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from ppface.core.spec import build_model, load_config
 from ppface.data.loader import Loader
 from ppface.engine import changes, run
-from ppface.engine.devices import World
+from ppface.engine.world import World
 from tests.engine import resumes
 from tests.engine.faces import Faces, Shade
 from tests.engine.resumes import STEPS, StopsAt, outcome, part_of, train

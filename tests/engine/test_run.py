@@ -7,8 +7,9 @@ import pytest
 
 from ppface.core.errors import ConfigError, UserError, WeightsError
 from ppface.core.spec import load_config
-from ppface.engine import checkpoint, devices, run
+from ppface.engine import checkpoint, run
 from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.world import World
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart" / "detection.yml"
 TINY = [
@@ -52,7 +53,7 @@ def test_a_run_starts_from_the_best_weights_of_another_run(tmp_path, run_tool):
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
     config = load_config(QUICKSTART, [f"output={tmp_path}"])
     monkeypatch.setattr(run.time, "strftime", lambda _: "20260101-120000")
-    names = [run.new_folder(config, devices.World("cpu"), {"name": "net"}).name for _ in range(3)]
+    names = [run.new_folder(config, World("cpu"), {"name": "net"}).name for _ in range(3)]
     assert names == ["20260101-120000", "20260101-120000_2", "20260101-120000_3"]
 
 
@@ -88,4 +89,4 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, damage, message):
 def test_a_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot write the run's folder: File exists; choose another with -o output=DIR"):
-        run.new_folder(load_config(QUICKSTART), devices.World("cpu"), {"name": "net"}, str(tmp_path / "file"))
+        run.new_folder(load_config(QUICKSTART), World("cpu"), {"name": "net"}, str(tmp_path / "file"))

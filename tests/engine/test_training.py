@@ -211,11 +211,11 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport paddle\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "import tests.engine.toys as t\nfrom ppface.engine import devices\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
+        "import tests.engine.toys as t\nfrom ppface.engine.world import World\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
         "class Plain(t.Line):\n"
         "    def forward(self, batch):\n"
         "        return {'logits': self.linear(batch['image'].astype('float32').reshape([-1, 12]) / 255)}\n"
-        "world = devices.World('cpu')\npaddle.seed(0)\nmodel = Plain()\nmake = lambda **s: Momentum(learning_rate=0.1, **s)\n"
+        "world = World('cpu')\npaddle.seed(0)\nmodel = Plain()\nmake = lambda **s: Momentum(learning_rate=0.1, **s)\n"
         "loader = Loader(t.Pixels(), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
         "folder = Path(sys.argv[1]); folder.mkdir(exist_ok=True)\n"
         "t.Trainer(model, t.cross_entropy, make, loader, [], world, folder, 0, iterations=4).train()\n"

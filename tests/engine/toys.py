@@ -8,9 +8,10 @@ import paddle
 from ppface.core.errors import DataError
 from ppface.data.images import Picture
 from ppface.data.loader import Loader
-from ppface.engine import checkpoint, devices
+from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.trainer import Trainer
+from ppface.engine.world import World
 from ppface.optim import Momentum
 
 
@@ -58,7 +59,7 @@ def trainer(folder, optimizer=None, loss=cross_entropy, evaluators=(), dataset=N
     loader = Loader(dataset or Pixels(), [], batch_size=4, seed=3, rank=0, world=1)
     options = {"iterations": 8, "log_every": 2, "eval_every": 0, "save_every": 0} | options
     make = optimizer or (lambda **supplied: Momentum(learning_rate=0.1, **supplied))
-    return Trainer(Line(), loss, make, loader, list(evaluators), devices.World("cpu"), Path(folder), 0, **{"epochs": None} | options)
+    return Trainer(Line(), loss, make, loader, list(evaluators), World("cpu"), Path(folder), 0, **{"epochs": None} | options)
 
 
 def files(folder) -> dict:

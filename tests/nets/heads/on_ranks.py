@@ -8,7 +8,7 @@ import paddle
 import paddle.distributed as dist
 
 from ppface.engine import checkpoint
-from ppface.engine.devices import World
+from ppface.engine.world import World
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin, ArcMargin, NormFace
 from ppface.optim import Momentum

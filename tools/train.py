@@ -46,7 +46,7 @@ def main() -> int:
         from ppface.nets.weights import load_weights
         from ppface.predict import weights_file
 
-        load_weights(model, weights_file(config["weights"]))
+        load_weights(model, weights_file(config["weights"]), names=config["weight_names"])
     trainer = run.assemble(config, world, folder, model, loader, about)
     if args.resume:
         recorded = run.resume(trainer, config, about)

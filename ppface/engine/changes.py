@@ -5,9 +5,9 @@ from typing import Any
 from ppface.core.log import log
 
 FREE = {  # changes that decide no weight: where, how fast and how often
-    "device", "processes", "output", "weights", "evaluators", "train.workers", "train.prefetch", "train.timeout", "trainer.log_every",
-    "trainer.eval_every", "trainer.save_every", "trainer.save_steps", "trainer.keep", "trainer.metric", "trainer.higher_is_better",
-    "trainer.failed_save",
+    "device", "processes", "output", "weights", "weight_names", "evaluators", "train.workers", "train.prefetch", "train.timeout",
+    "trainer.log_every", "trainer.eval_every", "trainer.save_every", "trainer.save_steps", "trainer.keep", "trainer.metric",
+    "trainer.higher_is_better", "trainer.failed_save",
 }  # fmt: skip
 PLACE = {"train.batch_size", "trainer.accumulate"}  # the place in the data is a number of steps of this many samples
 

@@ -34,6 +34,7 @@ class Run:
         seed: of all randomness, >= 0.
         output: where run folders are made.
         weights: a weight file to start from.
+        weight_names: a file of rules from its names to the model's, for the weights of other projects; see configs/weights.
 
     Shape:
         config -> model, loader and trainer, see `assemble`
@@ -52,10 +53,11 @@ class Run:
         seed: int = 0,
         output: str = "output",
         weights: str | None = None,
+        weight_names: str | None = None,
     ):
         self.model, self.loss, self.optimizer, self.train, self.trainer = model, loss, optimizer, train, trainer
         self.evaluators, self.device, self.processes, self.seed = evaluators or [], device, processes, seed
-        self.output, self.weights = output, weights
+        self.output, self.weights, self.weight_names = output, weights, weight_names
 
 
 def check_trainable(config: Spec) -> None:

@@ -77,6 +77,8 @@ def load_model(
     from ppface.nets.weights import load_weights
 
     config, file = _config_and_weights(source, weights, overrides)
+    if weights is None and not (source / "config.yml").is_file():
+        names = names or config["weight_names"]  # a run's own checkpoints have the model's names
     model = build_model(config)
     load_weights(model, file, names=Path(names) if names else None)
     model.eval()

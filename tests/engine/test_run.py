@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from ppface import predict
 from ppface.core.errors import ConfigError, UserError, WeightsError
-from ppface.core.spec import load_config
+from ppface.core.spec import build_model, load_config
 from ppface.engine import checkpoint, run
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.world import World
@@ -48,6 +50,25 @@ def test_a_run_starts_from_the_best_weights_of_another_run(tmp_path, run_tool):
     assert done.returncode == 0, done.stderr
     done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "two", "-o", *TINY, f"weights={tmp_path / 'one'}")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_starts_from_weights_under_other_names(tmp_path, run_tool):
+    model = build_model(load_config(QUICKSTART))
+    save_file({f"net.{name}": value.numpy() for name, value in model.state_dict().items()}, tmp_path / "theirs.safetensors")
+    (tmp_path / "names.yaml").write_text("names: [['^net\\.', '']]\n")
+    options = [*TINY, f"weights={tmp_path / 'theirs.safetensors'}"]
+    refused = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *options)
+    assert refused.returncode == 4
+    assert "these are weights of another network" in refused.stderr
+    done = run_tool(
+        "tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "two", "-o", *options, f"weight_names={tmp_path / 'names.yaml'}"
+    )
+    assert done.returncode == 0, done.stderr
+    config = tmp_path / "named.yml"
+    config.write_text(f"_BASE_: {QUICKSTART}\nweights: {tmp_path / 'theirs.safetensors'}\nweight_names: {tmp_path / 'names.yaml'}\n")
+    ours = predict.load_model(config).state_dict()
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(ours[name].numpy(), value.numpy(), err_msg=name)
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: 
     A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
     whole names, which are applied in turn; for the weights of other projects a file of such rules does (see ppface/core/weight_names.py).
     What PyTorch names and lays out in its own way is turned. Nothing is changed in the model unless everything is in order. Layers that
-    say `training_only = True` may be missing from the file.
+    say `training_only = True`, and what a layer lists in `optional_names`, may be missing from the file.
 
     Args:
         model: receives the values.
@@ -66,9 +66,8 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: 
     torch = given.layout == "torch" if given and given.layout else is_torch(path)
     translated = given.translate(path, list(arrays)) if given else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
-    optional = tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
     missing = tuple(name for name in state if name not in found)
-    needed = [name for name in state if not name.startswith(optional)]
+    needed = _needed(model, state)
     shapes = {name: (tuple(state[name].shape), tuple(array.shape)) for name, array in found.items()}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
@@ -99,6 +98,14 @@ def _assigned(
         else:
             unexpected.append(name)
     return found, unexpected
+
+
+def _needed(model: nn.Layer, state: dict) -> list[str]:
+    """The model's names that a file must have."""
+    layers = dict(model.named_sublayers())
+    wholly = tuple(f"{name}." for name, layer in layers.items() if getattr(layer, "training_only", False))
+    single = {f"{name}.{last}" for name, layer in layers.items() for last in getattr(layer, "optional_names", ())}
+    return [name for name in state if name not in single and not name.startswith(wholly)]
 
 
 def _rules(model: nn.Layer) -> Iterator[tuple[re.Pattern, str]]:

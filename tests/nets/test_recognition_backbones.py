@@ -84,7 +84,8 @@ class Plain:
                 channels, i = depth, i + 1
         x = self.bn(x, "output_layer.0").flatten(1)
         x = x @ self.tensors["output_layer.3.weight"] + self.tensors["output_layer.3.bias"]
-        return (x - self.tensors["output_layer.4._mean"]) / paddle.sqrt(self.tensors["output_layer.4._variance"] + 1e-5)
+        x = (x - self.tensors["output_layer.4._mean"]) / paddle.sqrt(self.tensors["output_layer.4._variance"] + 1e-5)
+        return x * self.tensors.get("output_layer.4.weight", 1.0) + self.tensors.get("output_layer.4.bias", 0.0)
 
     def unit(self, x, name, channels, depth, stride, bottleneck):
         if channels == depth:
@@ -133,17 +134,19 @@ CASES = [
 def test_published_state_dicts_load_by_name_and_give_their_outputs(name, units, depths, frozen, rng, tmp_path):
     model = registry.find("backbone", name)(embedding_size=16, input_size=(32, 32))
     state = random_state(model, rng)
+    optional = ("output_layer.4.weight", "output_layer.4.bias")
+    if not frozen:
+        del state[optional[0]], state[optional[1]]
     image = paddle.to_tensor(rng.normal(size=(2, 3, 32, 32)).astype("float32"))
     want = Plain(state)(image, units, depths, bottleneck=False).numpy()
-    extra = {"output_layer.4.weight": paddle.ones([16]), "output_layer.4.bias": paddle.zeros([16])} if frozen else {}
-    paddle.save(state | extra, str(tmp_path / "w.pdparams"))
+    paddle.save(state, str(tmp_path / "w.pdparams"))
     report = load_weights(model, tmp_path / "w.pdparams")
-    assert len(report.matched) == len(state) and set(report.unexpected) == set(extra) and not report.missing
+    assert len(report.matched) == len(state) and not report.unexpected and report.missing == (() if frozen else optional)
     model.eval()
     with paddle.no_grad():
         got = model(image).numpy()
     assert got.shape == (2, 16) and np.abs(want).max() > 0.1
-    np.testing.assert_allclose(got, want, atol=1e-5)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
 def test_bottlenecks_are_the_published_ones(rng, monkeypatch):
@@ -193,16 +196,23 @@ def test_fast_global_depthwise_convolution_is_paddles(rng):
     for ours, theirs in zip(gradients(lambda x, _: layer(x), x, layer.weight), plain, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert list(layer.state_dict()) == ["weight"] and layer.weight.shape == [6, 1, 7, 5]
+    with pytest.raises(ValueError) as error:
+        layer(paddle.ones([2, 6, 8, 5]))
+    assert str(error.value) == "GlobalDepthwiseConv2D: expected a map of [7, 5], received [8, 5]"
 
 
-def test_whiten_is_a_batch_norm_without_weights(rng):
-    ours, theirs = Whiten(4), nn.BatchNorm1D(4, weight_attr=False, bias_attr=False)
+def test_whiten_is_a_batch_norm_of_frozen_weights(rng):
+    ours, theirs = Whiten(4), nn.BatchNorm1D(4)
+    assert ours.state_dict().keys() == theirs.state_dict().keys() and not ours.parameters()
+    state = {"weight": paddle.to_tensor([2.0, 1.0, 0.5, -1.0]), "bias": paddle.to_tensor([0.0, 3.0, -1.0, 0.5])}
+    for layer in (ours, theirs):
+        layer.weight.set_value(state["weight"]), layer.bias.set_value(state["bias"])
     x = paddle.to_tensor(rng.normal(size=(8, 4)).astype("float32"))
     for _ in range(3):
         np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), atol=1e-6)
     ours.eval(), theirs.eval()
     np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), atol=1e-6)
-    assert list(ours.state_dict()) == ["_mean", "_variance"]
+    np.testing.assert_array_equal(ours.weight.numpy(), state["weight"].numpy())
 
 
 @pytest.mark.parametrize("pooling", ["gdc", "avg", "fc"])

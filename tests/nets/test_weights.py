@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from ppface.core.errors import WeightsError
 from ppface.core.spec import build_model, load_config
-from ppface.nets.layers.fast import PReLU
+from ppface.nets.layers.fast import PReLU, Whiten
 from ppface.nets.weights import load_weights
 from tests.core.torch_writer import WRITERS, Tensor
 
@@ -121,6 +121,22 @@ def test_a_part_of_a_network_loads_only_when_allowed(tmp_path, model, arrays):
     with pytest.raises(WeightsError, match="another network: 1 of the model's 4 names"):
         load_weights(model, path)
     assert load_weights(model, path, strict=False).matched == ("first.bias",)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_frozen_weights_of_a_whitening_may_be_missing(tmp_path, rng, affine):
+    """PyTorch's BatchNorm1d, with `affine` or without: what the file has is applied."""
+    model = nn.Sequential(nn.Linear(4, 4), Whiten(4))
+    names = ["1.running_mean", "1.running_var", "1.weight", "1.bias"][: 4 if affine else 2]
+    arrays = {name: rng.uniform(0.5, 2, 4).astype("float32") for name in names}
+    arrays |= {"0.weight": rng.normal(size=(4, 4)).astype("float32"), "0.bias": np.zeros(4, "float32")}
+    path = WRITERS["zip"](tmp_path / "w.pth", {name: Tensor(array) for name, array in arrays.items()})
+    assert load_weights(model, path).missing == (() if affine else ("1.weight", "1.bias"))
+    model.eval()
+    x = rng.normal(size=(2, 4)).astype("float32")
+    want = (x @ arrays["0.weight"].T - arrays["1.running_mean"]) / np.sqrt(arrays["1.running_var"] + 1e-5)
+    want = want * arrays.get("1.weight", 1) + arrays.get("1.bias", 0)
+    np.testing.assert_allclose(model(paddle.to_tensor(x)).numpy(), want, atol=1e-5)
 
 
 class Torchlike(nn.Layer):

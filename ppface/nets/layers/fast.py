@@ -1,4 +1,4 @@
-"""Layers that say the same as Paddle's, faster on CPUs: PReLU, global depthwise convolution; and batch norm without weights.
+"""Layers that say the same as Paddle's, faster on CPUs: PReLU, global depthwise convolution; and batch norm of frozen weights.
 
 Each keeps the parameter names of Paddle's layer and takes the fast form where it trains or runs eagerly on a CPU; a static graph, which
 oneDNN runs, and GPUs get Paddle's own operator.
@@ -47,36 +47,43 @@ class GlobalDepthwiseConv2D(nn.Conv2D):
 
     Shape:
         (N, C, *size) -> (N, C, 1, 1)
+
+    Raises:
+        ValueError: a map of another size.
     """
 
     def __init__(self, channels: int, size: tuple[int, int]):
         super().__init__(channels, channels, size, groups=channels, weight_attr=kaiming(), bias_attr=False)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if not eager_on_cpu(x) or x.shape[2:] != self.weight.shape[2:]:
+        if paddle.in_dynamic_mode() and x.shape[2:] != self.weight.shape[2:]:
+            raise ValueError(f"GlobalDepthwiseConv2D: expected a map of {list(self.weight.shape[2:])}, received {list(x.shape[2:])}")
+        if not eager_on_cpu(x):
             return super().forward(x)
         channels = x.shape[1]
         return paddle.matmul(x.reshape([0, channels, 1, -1]), self.weight.reshape([1, channels, -1, 1]))
 
 
 class Whiten(nn.Layer):
-    """Batch norm without weight and bias of an (N, D) embedding; eps 1e-5, momentum 0.9.
+    """Batch norm of an (N, D) embedding whose weight, of ones, and bias, of zeros, are never trained; eps 1e-5, momentum 0.9.
 
-    Paddle's layer keeps a frozen weight of ones and bias of zeros, which some files hold and others do not: here they are no names.
+    They are saved and loaded, as Paddle 2 did where `weight_attr=False`; files of Paddle 3 and of PyTorch's `affine=False` lack them.
 
     Shape:
         (N, D) -> (N, D)
     """
 
+    optional_names = ("weight", "bias")
+
     def __init__(self, size: int):
         super().__init__()
         self.register_buffer("_mean", paddle.zeros([size]))
         self.register_buffer("_variance", paddle.ones([size]))
-        self.register_buffer("_one", paddle.ones([size]), persistable=False)
-        self.register_buffer("_zero", paddle.zeros([size]), persistable=False)
+        self.register_buffer("weight", paddle.ones([size]))
+        self.register_buffer("bias", paddle.zeros([size]))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.batch_norm(x, self._mean, self._variance, self._one, self._zero, training=self.training, momentum=0.9, epsilon=1e-5)
+        return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, training=self.training, momentum=0.9, epsilon=1e-5)
 
 
 def kaiming() -> paddle.ParamAttr:

@@ -50,13 +50,17 @@ class FaceModel(nn.Layer):
 
     Args:
         input: size and normalisation.
-        backbone: (N, 3, H, W) -> features; says its `out_channels`, and `any_size = False` where it takes pictures of one size alone.
+        backbone: (N, 3, H, W) -> features; says its `out_channels`, and `any_size = False` and `input_size` where it takes pictures
+            of one size alone.
         head: made with `in_channels`, called with the features and the batch keys it names in `takes`.
         neck: made with `in_channels`, features -> features; says its `out_channels`.
         post: from the head's outputs to what a user wants of a picture (faces); part of what is evaluated and exported.
 
     Shape:
         {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs
+
+    Raises:
+        ValueError: a backbone of one picture size alone, its `input_size`, that is not the input's.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class FaceModel(nn.Layer):
         post: Annotated[nn.Layer, Kind("post")] | None = None,
     ):
         super().__init__()
+        _check_size(input, backbone)
         self.input, self.backbone, self.post = input, backbone, post
         self.neck = neck(in_channels=backbone.out_channels) if neck else None
         self.head = head(in_channels=(self.neck or backbone).out_channels)
@@ -92,6 +97,16 @@ class FaceModel(nn.Layer):
     def predictor(self) -> "Predictor":
         """This model as evaluators see it."""
         return Predictor(self)
+
+
+def _check_size(input: Input, backbone: nn.Layer) -> None:
+    made_for = getattr(backbone, "input_size", input.size)
+    if not getattr(backbone, "any_size", True) and tuple(made_for) != input.size:
+        who, one, other = type(backbone).__name__, list(made_for), list(input.size)
+        raise ValueError(
+            f"expected model.backbone.input_size and model.input.size to be the same, received {one} and {other}: "
+            f"{who} takes pictures of one size alone; write that size at both"
+        )
 
 
 class Predictor:

@@ -1,16 +1,19 @@
 """Backbone and margin head in the one model class: what training and inference get, class_num from the data, weights without a head."""
 
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
 from safetensors.numpy import save_file
 
 from ppface.core.config import parse
-from ppface.core.errors import ConfigError
-from ppface.core.spec import build_model, resolve
+from ppface.core.errors import ConfigError, DataError
+from ppface.core.spec import build_model, load_config, resolve
 from ppface.losses import CELoss
 from ppface.nets.weights import load_weights
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 model:
   input: {{size: [32, 32], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}}
@@ -53,3 +56,50 @@ def test_weights_of_a_backbone_are_enough_for_embeddings(tmp_path):
     report = load_weights(other, tmp_path / "w.safetensors")
     assert report.missing == ("head.kernel",) and len(report.matched) == len(state)
     np.testing.assert_array_equal(other.backbone.conv1.conv.weight.numpy(), model.backbone.conv1.conv.weight.numpy())
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "{name: MobileFaceNet, embedding_size: 16, input_size: [32, 32]}",
+        "{name: MobileFaceNet, embedding_size: 16, pooling: fc, input_size: [32, 32]}",
+        "{name: AdaFace_IR_18, embedding_size: 16, input_size: [32, 32]}",
+    ],
+)
+def test_a_backbone_for_another_size_than_the_input_is_refused(backbone):
+    text = CONFIG.format(more=", class_num: 3").replace("size: [32, 32], mean", "size: [48, 32], mean")
+    text = text.replace("{name: MobileFaceNet, embedding_size: 16, input_size: [32, 32]}", backbone)
+    with pytest.raises(ConfigError) as error:
+        build_model(resolve(parse(text, "small.yml")))
+    name = backbone.split()[1].strip(",")
+    assert str(error.value) == (
+        "small.yml:2: model: expected model.backbone.input_size and model.input.size to be the same, received [32, 32] and [48, 32]: "
+        f"{name} takes pictures of one size alone; write that size at both"
+    )
+
+
+def test_a_backbone_of_any_size_asks_for_none():
+    text = (
+        CONFIG.format(more=", class_num: 3")
+        .replace("size: [32, 32], mean", "size: [48, 32], mean")
+        .replace("input_size", "pooling: avg, input_size")
+    )
+    assert build_model(resolve(parse(text, "small.yml"))).any_size
+
+
+def test_pictures_of_another_size_are_refused_by_a_backbone_of_one():
+    model = build_model(config(", class_num: 3"))
+    with pytest.raises(DataError) as error:
+        model({"image": paddle.zeros([2, 3, 48, 32], "uint8"), "label": paddle.to_tensor([0, 1])})
+    assert str(error.value) == (
+        "MobileFaceNet: expected pictures of [height, width] = [32, 32], its input_size, received [48, 32]: "
+        "give the data set this size, or align or resize the pictures"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "configs/quickstart/recognition.yml", *sorted((ROOT / "configs/recognition").glob("*.yml"))], ids=lambda path: path.name
+)
+def test_the_model_of_every_recognition_config_builds(path):
+    model = build_model(load_config(path, ["model.head.class_num=2"]))
+    assert model.backbone.input_size == model.input.size

@@ -11,6 +11,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers.fast import PReLU, Whiten, kaiming
+from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
 BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)  # channels a stage
@@ -28,6 +29,7 @@ class AdaFaceIR(nn.Layer):
 
     Raises:
         ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+        DataError: pictures of another size.
     """
 
     any_size = False
@@ -55,9 +57,10 @@ class AdaFaceIR(nn.Layer):
             nn.Linear(channels * pixels, embedding_size),
             Whiten(embedding_size),
         )
-        self.out_channels = [embedding_size]
+        self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        check_picture_size(type(self).__name__, x, self.input_size)
         return self.output_layer(self.body(self.input_layer(x)))
 
 

@@ -7,6 +7,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
+from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
 SETTINGS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))  # expansion t, channels c, repeats n, stride s
@@ -31,6 +32,7 @@ class MobileFaceNet(nn.Layer):
 
     Raises:
         ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+        DataError: pictures of another size, unless the pooling is "avg", which takes any.
     """
 
     def __init__(self, embedding_size: int = 128, pooling: Literal["gdc", "avg", "fc"] = "gdc", input_size: tuple[int, int] = (112, 112)):
@@ -56,12 +58,14 @@ class MobileFaceNet(nn.Layer):
             self.pool = nn.AdaptiveAvgPool2D(1)
         self.linear = nn.Conv2D(512, embedding_size, last if pooling == "fc" else 1, weight_attr=kaiming(), bias_attr=False)
         self.norm = nn.BatchNorm2D(embedding_size)
-        self.out_channels = [embedding_size]
+        self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
         self.any_size = pooling == "avg"
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if not self.any_size:
+            check_picture_size("MobileFaceNet", x, self.input_size)
         x = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
-        return self.norm(self.linear(self.pool(x))).flatten(1)
+        return self.norm(self.linear(self.pool(x))).reshape([0, self.out_channels[0]])
 
 
 class ConvBNPReLU(nn.Layer):

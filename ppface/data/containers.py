@@ -3,12 +3,17 @@
 Each function raises ValueError with the reason, or IndexError where the bytes end too early.
 """
 
+import os
 import re
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import IO
 
 from PIL import Image
 
+CHUNKS = 50_000  # of one PNG
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x, y and steps of the passes
 SCANNED = 10**9  # pixels times scans of one JPEG that are decoded; ordinary ones have at most a dozen scans
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
 SEQUENTIAL, PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)  # frame markers
@@ -71,9 +76,27 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         position = end
 
 
+def png_header(file: IO[bytes]) -> tuple[int, int, bytes]:
+    """(height, width, EXIF) of a PNG, whose pixels are not touched: Pillow would decode them all to see whether EXIF follows."""
+    start = file.read(24)
+    height, width = int.from_bytes(start[20:24], "big"), int.from_bytes(start[16:20], "big")
+    if start[12:16] != b"IHDR" or not height * width:
+        raise ValueError("damaged header")
+    file.seek(33)
+    for _ in range(CHUNKS):
+        length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+        if kind == b"eXIf":
+            return height, width, file.read(length)
+        if kind in (b"IEND", b""):
+            return height, width, b""
+        file.seek(length + 4, os.SEEK_CUR)
+    raise ValueError(f"more than {CHUNKS} chunks: damaged, or a bomb")
+
+
 def png(data: bytes) -> None:
-    """Every chunk with its checksum, to the last one: Pillow does not look at those of the pixels."""
+    """Every chunk with its checksum, to the last one, and as many pixels as the header claims: Pillow looks at neither."""
     view, position, kind = memoryview(data), 8, b""
+    parts: list[memoryview] = []
     while kind != b"IEND":
         length = int.from_bytes(data[position : position + 4], "big")
         kind, end = data[position + 4 : position + 8], position + 12 + length
@@ -81,7 +104,40 @@ def png(data: bytes) -> None:
             raise ValueError("cut off before its end")
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise ValueError(f"wrong checksum of its {kind.decode('latin-1')} chunk")
+        if kind == b"IDAT":
+            parts.append(view[position + 8 : end - 4])
         position = end
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
+    expected = 0
+    for x, y, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
+        columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
+        if columns > 0 and rows > 0:
+            expected += rows * (1 + -(-columns * bits // 8))
+    if _inflated(parts, expected) != expected:
+        raise ValueError(f"not as many pixels as the {width} x {height} of its header")
+
+
+def _inflated(parts: Iterable[bytes | memoryview], enough: int) -> int:
+    """Bytes that come out of deflated ones, with the right checksum at their end; counted no further than a little over `enough`."""
+    inflating, count = zlib.decompressobj(), 0
+    for part in parts:
+        while part and not inflating.eof and count <= enough:
+            count += len(inflating.decompress(part, 1 << 20))
+            part = inflating.unconsumed_tail
+    while not inflating.eof and count <= enough:
+        more = len(inflating.decompress(inflating.unconsumed_tail, 1 << 20))
+        if not more and not inflating.eof:
+            raise ValueError("its deflated pixels are cut off")
+        count += more
+    return count
+
+
+def gif(image: Image.Image) -> None:
+    """A first frame that fills the picture: what lies around it would be made up."""
+    frame = image.tile[0][1]  # type: ignore[attr-defined]
+    if frame != (0, 0, image.width, image.height):
+        raise ValueError(f"its frame at {frame} does not fill the {image.width} x {image.height} pixels of its header")
 
 
 def tiff(image: Image.Image, data: bytes) -> None:
@@ -103,18 +159,9 @@ def tiff(image: Image.Image, data: bytes) -> None:
     if CHECKED[packing] == "deflate":
         left = 8 * (image.width + tile[0]) * (image.height + tile[1])
         for offset, count in zip(offsets, counts, strict=True):
-            left = _inflates(data[offset : offset + count], left)
-
-
-def _inflates(packed: bytes, left: int) -> int:
-    """That deflated bytes come to their end with the right checksum; what is left of the bytes that they may come to."""
-    inflating = zlib.decompressobj()
-    while not inflating.eof:
-        part = inflating.decompress(packed, 1 << 20)
-        packed, left = inflating.unconsumed_tail, left - len(part)
-        if left < 0 or not (part or inflating.eof):
-            raise ValueError("its deflated pixels are damaged")
-    return left
+            left -= _inflated([data[offset : offset + count]], left)
+            if left < 0:
+                raise ValueError("more deflated pixels than its header claims")
 
 
 def unmarked(image: Image.Image, data: bytes) -> None:

@@ -4,7 +4,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -22,7 +22,7 @@ COST = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # bytes a pixel beside the fil
 OTHER_COST, TURNING_COST = 8.8, 3.0
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # what is not read: formats whose decoder starts other programs
 ROWS = 1 << 20  # pixels that are converted at a time
-JPEG_START = b"\xff\xd8\xff"
+JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 to 8 swap height and width
 
 
@@ -127,7 +127,8 @@ def _refusals(name: str) -> Iterator[None]:
     except Exception as error:  # decoders meet hostile bytes here: any exception of theirs means a broken picture
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"{name}: cannot be read: {error.strerror}") from None
-        raise DataError(f"{name}: broken picture: {' '.join(str(error).split()) or type(error).__name__}") from None
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name}: broken picture: {''.join(c if c.isprintable() else '?' for c in words)}") from None
 
 
 @contextmanager
@@ -149,25 +150,38 @@ def _begins(start: bytes, name: str) -> None:
 
 def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
     """Upright (height, width) and EXIF orientation."""
-    with _pillow_opens(file) as header:
-        orientation = _orientation(header)
-        size = _believable(header.height, header.width, header.format, length, TURNING_COST * (orientation > 1))
+    start = file.read(8)
+    file.seek(0)
+    if start == PNG_START:
+        height, width, data = containers.png_header(file)
+        orientation, kind = _orientation(lambda: _exif(data)), "PNG"
+    else:
+        with _pillow_opens(file) as header:
+            height, width, kind = header.height, header.width, header.format or ""
+            orientation = 1 if kind == "TIFF" else _orientation(header.getexif)  # Pillow turns TIFF itself
+    size = _believable(height, width, kind, length, TURNING_COST * (orientation > 1))
     return (size[::-1] if orientation > 4 else size), orientation
 
 
-def _believable(height: int, width: int, kind: str | None, length: int, more: float = 0.0) -> tuple[int, int]:
+def _believable(height: int, width: int, kind: str, length: int, more: float = 0.0) -> tuple[int, int]:
     """(height, width), if a file of that length and kind can be decoded to as many pixels within MEMORY; `more`: further bytes a pixel."""
-    if length + height * width * (COST.get(kind or "", OTHER_COST) + more) > MEMORY:
+    if length + height * width * (COST.get(kind, OTHER_COST) + more) > MEMORY:
         raise Image.DecompressionBombError
     return height, width
 
 
-def _orientation(header: Image.Image) -> int:
-    """EXIF orientation 1..8; a file without one, or with a damaged one, is upright. Pillow turns TIFF itself."""
-    if header.format == "TIFF":
-        return 1
+def _exif(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(data)
+    return exif
+
+
+def _orientation(exif: Callable[[], Image.Exif]) -> int:
+    """EXIF orientation 1..8; a file without one, or with a damaged one, is upright."""
     try:
-        value = header.getexif().get(ORIENTATION, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = exif().get(ORIENTATION, 1)
     except Exception:  # EXIF is an appendix: its damage does not touch the pixels
         return 1
     return value if value in range(1, 9) else 1
@@ -190,14 +204,16 @@ def _jpeg(data: bytes, reduce: int) -> np.ndarray:
 
 def _pillow(data: bytes) -> np.ndarray:
     """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
+    if data.startswith(PNG_START):
+        containers.png(data)
     with _pillow_opens(io.BytesIO(data)) as image:
-        _believable(image.height, image.width, image.format, len(data))
+        _believable(image.height, image.width, image.format or "", len(data))
         if image.mode == "F":
             raise ValueError("floating-point pixels, expected 8 or 16 bits a channel")
-        if image.format == "PNG":
-            containers.png(data)
-        elif image.format == "TIFF":
+        if image.format == "TIFF":
             containers.tiff(image, data)
+        elif image.format == "GIF":
+            containers.gif(image)
         elif image.format in ("BMP", "PPM"):
             containers.unmarked(image, data)
         image.load()

@@ -98,13 +98,15 @@ class Workers:
         try:
             for number in range(count):
                 self.workers.append(Worker(number, pickled))
-        except OSError as error:
+                thread = threading.Thread(target=self._serve, args=self.workers[-1:], daemon=True, name=f"reading worker {number}")
+                self._threads.append(thread)
+                thread.start()
+        except BaseException as error:
             self.close()
+            if not isinstance(error, OSError):
+                raise
             number = len(self.workers)
             raise DataError(f"reading worker {number} of {count} cannot be started: {error.strerror}; try fewer train.workers") from error
-        for worker in self.workers:
-            self._threads.append(threading.Thread(target=self._serve, args=(worker,), daemon=True, name=worker.process.name))
-            self._threads[-1].start()
 
     def submit(self, epoch: int, indices: list[int]) -> Job:
         """Has a batch read by the worker that is free first."""
@@ -157,6 +159,7 @@ class Workers:
 
     def _serve(self, worker: Worker) -> None:
         """The thread of one worker."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)  # they are for the main thread
         job = None
         try:
             worker.pipe.send_bytes(worker.reader)
@@ -180,7 +183,7 @@ class Workers:
 
     def _stopping(self, dead: list[Worker]) -> bool:
         """Whether these ended by the signal that asks this process to stop, which may arrive here a little later."""
-        if any(worker.process.exitcode != -signal.SIGTERM for worker in dead):
+        if any(worker.process.exitcode not in [-number for number in stop.SIGNALS] for worker in dead):
             return False
         deadline = time.monotonic() + 1.0
         while not stop.asked() and time.monotonic() < deadline:

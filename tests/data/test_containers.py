@@ -3,13 +3,14 @@
 import io
 import re
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import containers
+from ppface.data import containers, images
 from ppface.data.images import Picture
 
 
@@ -105,9 +106,52 @@ def test_every_byte_of_a_png_is_under_a_checksum(photo, mode, rng):
             decoded(bytes(mutated))
     at = data.index(b"IEND") - 8  # the checksum of the last pixels
     assert refusal(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) == "wrong checksum of its IDAT chunk"
+    at = data.index(b"IDAT") + 2  # a name that no terminal likes
+    assert refusal(data[:at] + b"\x07" + data[at + 1 :]) == "wrong checksum of its ID?T chunk"
     for cut in range(1, 20):
         assert refusal(data[:-cut]) == "cut off before its end"
     np.testing.assert_array_equal(decoded(data + b"garbage"), decoded(data))
+
+
+def resized(data: bytes, width: int, height: int) -> bytes:
+    """A PNG that claims another size, by a header with a right checksum."""
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1", "LA"])
+def test_a_png_of_more_or_fewer_pixels_than_it_claims_is_refused(photo, mode):
+    """Pillow would leave rows black, or leave rows out."""
+    data = saved(photo.convert(mode), "PNG")
+    assert resized(data, 90, 70) == data and decoded(data).shape == (70, 90, 3)
+    for size in ((90, 71), (90, 69), (90, 35), (120, 70), (90, 500)):
+        assert refusal(resized(data, *size)) == f"not as many pixels as the {size[0]} x {size[1]} of its header"
+
+
+def test_a_pngs_header_is_read_without_its_pixels(photo, monkeypatch):
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = 6
+    data = saved(photo, "PNG", exif=exif)
+    at, end = data.index(b"eXIf") - 4, data.index(b"IEND") - 4
+    chunk = data[at : at + 12 + int.from_bytes(data[at : at + 4], "big")]
+    behind = data[:end].replace(chunk, b"") + chunk + data[end:]  # it may stand behind the pixels too
+    assert len(behind) == len(data) and behind != data
+    monkeypatch.setattr(images.Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    for one in (data, behind):
+        assert Picture.encoded(one, "photo").size == (90, 70)
+    assert Picture.encoded(saved(photo, "PNG"), "photo").size == (70, 90)
+
+
+def test_a_png_of_very_many_chunks_is_refused(photo, monkeypatch):
+    monkeypatch.setattr(containers, "CHUNKS", 100)
+    data = saved(photo, "PNG")
+    empty = b"\0\0\0\0abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
+    np.testing.assert_array_equal(decoded(data[:33] + 50 * empty + data[33:]), np.asarray(photo))
+    assert refusal(data[:33] + 200 * empty + data[33:]) == "more than 100 chunks: damaged, or a bomb"
+
+
+def test_a_png_without_pixels_is_refused(photo):
+    assert refusal(resized(saved(photo, "PNG"), 0, 70)) == "damaged header"
 
 
 def test_a_gif_whose_pixels_end_early_is_refused(photo):
@@ -118,6 +162,12 @@ def test_a_gif_whose_pixels_end_early_is_refused(photo):
     taller = data[:8] + struct.pack("<H", 75) + data[10:at] + struct.pack("<H", 75) + data[at + 2 :]
     assert re.fullmatch(r"image file is truncated \(\d bytes not processed\)", refusal(taller))
     assert re.fullmatch(r"image file is truncated \(\d+ bytes not processed\)", refusal(data[: len(data) // 2]))
+
+
+def test_a_gif_whose_frame_does_not_fill_it_is_refused(photo):
+    data = saved(photo.quantize(64), "GIF")
+    wider = data[:6] + struct.pack("<H", 400) + data[8:]
+    assert refusal(wider) == "its frame at (0, 0, 90, 70) does not fill the 400 x 70 pixels of its header"
 
 
 @pytest.mark.parametrize(("packing", "number"), [("jpeg", 7), ("group4", 4)])

@@ -147,6 +147,24 @@ def test_broken_files_are_refused_in_one_line_that_names_them(jpeg, texture, tmp
         assert re.fullmatch(f"{re.escape(str(path))}: {reason}", str(refusal.value)), refusal.value
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_damaged_exif_does_not_touch_the_pixels(texture, tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    path = tmp_path / f"photo.{suffix}"
+    texture.save(path, exif=exif)
+    want = Picture.open(path).decode()
+    data = bytearray(path.read_bytes())
+    at = data.index(b"MM\0*" if b"MM\0*" in data else b"II*\0")
+    data[at + 8 : at + 14] = b"\xff" * 6
+    if suffix == "png":
+        start = data.index(b"eXIf")
+        end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
+        data[end : end + 4] = struct.pack(">I", zlib.crc32(data[start:end]))
+    path.write_bytes(data)
+    np.testing.assert_array_equal(Picture.open(path).decode(), want)
+
+
 def test_a_folder_is_not_a_picture(tmp_path):
     with pytest.raises(DataError) as refusal:
         Picture.open(tmp_path)

@@ -1,0 +1,82 @@
+"""Reads the picture files that are named on standard input, and tells of each what came of it, or by what its process died.
+
+python picture_reader.py ours|others FOLDER A_PROCESS     so many files are read by one process
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ppface.data.images import Picture
+
+
+def peak() -> float:
+    """Megabytes that this process has held at most."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+
+def ours(path: str) -> np.ndarray:
+    return Picture.open(path).decode()
+
+
+def pillow(path: str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def opencv(path: str) -> np.ndarray:
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.fromfile(path, np.uint8), flags)[:, :, ::-1]
+
+
+def told(path: str, decode: Callable[[str], np.ndarray], folder: str) -> dict:
+    start = time.perf_counter()
+    try:
+        pixels, error, reason = decode(path), "", ""
+    except Exception as caught:
+        pixels, error, reason = None, type(caught).__name__, str(caught)
+    said: dict = {"path": path, "by": decode.__name__, "error": error, "reason": reason, "seconds": time.perf_counter() - start}
+    said["megabytes"] = peak()
+    if pixels is not None:
+        said["shape"], said["digest"] = pixels.shape, hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+        if pixels.size < 1 << 20:
+            said["pixels"] = f"{folder}/{Path(path).name}.{decode.__name__}.npy"
+            np.save(said["pixels"], pixels)
+    return said
+
+
+def in_a_process(jobs: list[tuple[str, Callable]], folder: str) -> int:
+    """Tells of all; returns what the process ended with."""
+    child = os.fork()
+    if not child:
+        lines = [json.dumps(told(path, decode, folder)) for path, decode in jobs]
+        print("\n".join(lines), flush=True)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    cv2.setNumThreads(1)
+    who, folder, many = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    jobs = [(line.rstrip("\n"), decode) for line in sys.stdin for decode in ([ours] if who == "ours" else [pillow, opencv])]
+    for start in range(0, len(jobs), many):
+        some = jobs[start : start + many]
+        if not in_a_process(some, folder):
+            continue
+        for job in some:  # one of them
+            if status := in_a_process([job], folder):
+                print(json.dumps({"path": job[0], "by": job[1].__name__, "crash": status}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""tools/train.py, whose data set writes down the sample that a process reads, in a file of its own in `read` beside the run's folder."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from ppface.core import cli
+from ppface.data.synthetic_faces import SyntheticFaces
+
+_draw = SyntheticFaces.__getitem__
+_files: dict[int, int] = {}
+READ = Path(sys.argv[sys.argv.index("--folder") + 1]).parent / "read"
+
+
+def _write_and_draw(self, index: int):
+    pid = os.getpid()
+    if pid not in _files:
+        _files[pid] = os.open(READ / str(pid), os.O_CREAT | os.O_WRONLY)
+    os.pwrite(_files[pid], b"%8d" % index, 0)
+    return _draw(self, index)
+
+
+SyntheticFaces.__getitem__ = _write_and_draw  # here, so that a reading worker, which imports this file too, does it
+
+if __name__ == "__main__":
+    spec = importlib.util.spec_from_file_location("train", Path(__file__).resolve().parents[2] / "tools" / "train.py")
+    train = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(train)
+    train.__file__ = __file__  # several processes are started with this one too
+    cli.run(train.main)

@@ -37,7 +37,7 @@ class AdaMargin(CosineHead):
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1.
+        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
     """
 
     def __init__(

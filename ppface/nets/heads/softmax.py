@@ -6,7 +6,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers.margin import ClassNum, InChannels, check_sizes
+from ppface.nets.layers.margin import ClassNum, InChannels, check_sizes, labels_of
 
 
 @register("head")
@@ -22,6 +22,7 @@ class Softmax(nn.Layer):
 
     Raises:
         ValueError: sizes below 1, or an embedding_size that is not the backbone's.
+        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
     """
 
     takes = ("label",)
@@ -29,6 +30,7 @@ class Softmax(nn.Layer):
 
     def __init__(self, embedding_size: int, class_num: ClassNum, in_channels: InChannels = None):
         super().__init__()
+        self.class_num = class_num
         check_sizes("Softmax", embedding_size, class_num, in_channels)
         self.kernel = self.create_parameter(
             [embedding_size, class_num], default_initializer=nn.initializer.Normal(0.0, 1 / math.sqrt(embedding_size))
@@ -45,4 +47,5 @@ class Softmax(nn.Layer):
             embedding = embedding.astype("float32")
             if label is None:
                 return {"embedding": embedding, "norm": paddle.sqrt((embedding * embedding).sum(axis=1, keepdim=True))}
+            labels_of("Softmax", label, embedding.shape[0], self.class_num)
             return {"embedding": embedding, "logits": paddle.matmul(embedding, self.kernel) + self.bias}

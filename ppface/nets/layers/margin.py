@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.errors import DataError
+from ppface.core.log import log
 from ppface.core.registry import Supplied
 from ppface.ops import ranks
 from ppface.ops.sampling import sample_classes
@@ -15,6 +16,7 @@ from ppface.ops.sampling import sample_classes
 ClassNum = Annotated[int, Supplied("by the data", writable=True)]
 InChannels = Annotated[list[int] | None, Supplied("by the backbone")]
 TINY = 1e-24  # a squared length below which a vector has no direction
+INTEGERS = (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8)
 
 
 class CosineHead(nn.Layer):
@@ -22,7 +24,8 @@ class CosineHead(nn.Layer):
 
     `sample_ratio` is Partial FC, An et al. 2022, https://arxiv.org/abs/2203.15565, section 3.2: a step sees all classes of its batch and as
     many others, drawn evenly, as make up the ratio. With an optimizer of ppface.optim only those columns get a gradient, momentum and
-    weight decay, and a step's time follows their number; other optimizers get a gradient over the whole kernel, zero elsewhere.
+    weight decay, and a step's time follows their number. Other optimizers get a gradient over the whole kernel, zero elsewhere: their
+    momentum and weight decay move the columns that a step did not see, which is not Partial FC, and a warning says so.
 
     With `class_parallel` each process holds its share of the columns and sees the rows of all processes.
 
@@ -41,7 +44,7 @@ class CosineHead(nn.Layer):
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1.
+        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
     """
 
     takes = ("label",)
@@ -66,6 +69,7 @@ class CosineHead(nn.Layer):
         if not 0 < sample_ratio <= 1:
             raise ValueError(f"{self.who}: expected sample_ratio above 0 and at most 1, received sample_ratio={sample_ratio}")
         self.class_num, self.s, self.limit, self.sample_ratio = class_num, s, limit, sample_ratio
+        self._warned = False
         world, rank = ranks.size(), ranks.rank()
         self.split = world > 1 and (sample_ratio < 1 if class_parallel is None else class_parallel)
         if self.split and class_num < world:
@@ -101,7 +105,7 @@ class CosineHead(nn.Layer):
         rows, label = embedding, label.flatten()
         if self.split:
             rows, label = ranks.gather_rows(embedding), ranks.gathered(label)
-        places = self._places(label)
+        places = self._places(labels_of(self.who, label, rows.shape[0], self.class_num))
         columns, places = self._sampled(places)
         cosine = _cosines(rows, self._centres(columns)).clip(-self.limit, self.limit)
         norm = paddle.sqrt((rows.detach() ** 2).sum(axis=1))
@@ -132,12 +136,8 @@ class CosineHead(nn.Layer):
         """The target's cosine (n,), changed; `norm` (n,) is the length of its embedding, without gradient."""
         return cosine
 
-    def _places(self, label: paddle.Tensor) -> np.ndarray:
-        """Column of each label here, -1 where another process holds it."""
-        classes = label.numpy().astype("int64")
-        if classes.size and not 0 <= classes.min() <= classes.max() < self.class_num:
-            odd = classes[(classes < 0) | (classes >= self.class_num)][0]
-            raise DataError(f"{self.who}: expected labels in 0..{self.class_num - 1} (class_num={self.class_num}), received {odd}")
+    def _places(self, classes: np.ndarray) -> np.ndarray:
+        """Column of each class here, -1 where another process holds it."""
         return np.where((classes >= self.first) & (classes < self.stop), classes - self.first, -1)
 
     def _sampled(self, places: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
@@ -154,9 +154,33 @@ class CosineHead(nn.Layer):
             return self.kernel
         index = paddle.to_tensor(columns)
         optimizer = getattr(self.kernel, "updated_by", lambda: None)()
-        if optimizer is None:
-            return paddle.index_select(self.kernel, index, axis=1)
-        return optimizer.part(self.kernel, index)
+        if optimizer is not None and paddle.is_grad_enabled():
+            return optimizer.part(self.kernel, index)
+        if optimizer is None and paddle.is_grad_enabled() and not self._warned:
+            self._warned = True
+            log.warning(
+                f"{self.who}: sample_ratio={self.sample_ratio}, but no optimizer of ppface.optim updates the class centres: momentum and "
+                "weight decay of another one also move those that a step did not sample, and every step takes the time of all; "
+                "make a ppface.optim.SGD, Momentum, RMSProp, Adam or AdamW before the first step"
+            )
+        return paddle.index_select(self.kernel, index, axis=1)
+
+
+def labels_of(who: str, label: paddle.Tensor, rows: int, class_num: int) -> np.ndarray:
+    """The labels as (rows,) int64 numbers.
+
+    Raises:
+        DataError: no integers, not as many as rows, or one outside 0..class_num-1.
+    """
+    if label.dtype not in INTEGERS:
+        raise DataError(f"{who}: expected integers as labels, received {str(label.dtype).removeprefix('paddle.')}")
+    classes = label.flatten().numpy().astype("int64")
+    if len(classes) != rows:
+        raise DataError(f"{who}: expected a label for each of the {rows} rows, received {len(classes)}")
+    odd = classes[(classes < 0) | (classes >= class_num)]
+    if odd.size:
+        raise DataError(f"{who}: expected labels in 0..{class_num - 1} (class_num={class_num}), received {odd[0]}")
+    return classes
 
 
 def check_sizes(who: str, embedding_size: int, class_num: int, in_channels: list[int] | None) -> None:

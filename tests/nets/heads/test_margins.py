@@ -88,7 +88,6 @@ HEADS = {
     "norm_learned": (lambda **k: NormFace(D, C, s=7, learn_s=True, **k), lambda x, w, y, _: cosines(x, w) * 7),
     "softmax": (lambda **k: Softmax(D, C, **k), lambda x, w, y, _: x @ w),
 }
-SAMPLED = [name for name in HEADS if name != "softmax"]
 
 
 def material(rng, rows=N):
@@ -231,12 +230,28 @@ def test_without_a_label_there_are_embedding_and_norm(name, rng):
     np.testing.assert_allclose(outputs["norm"].numpy()[:, 0], np.linalg.norm(x, axis=1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
-def test_a_label_beyond_the_classes_is_named(name):
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.array([0, 12]), "expected labels in 0..8 (class_num=9), received 12"),
+        (np.array([-1, 0]), "expected labels in 0..8 (class_num=9), received -1"),
+        (np.array([0]), "expected a label for each of the 2 rows, received 1"),
+        (np.array([0, 1, 2]), "expected a label for each of the 2 rows, received 3"),
+        (np.array([0, 1.5], "float32"), "expected integers as labels, received float32"),
+    ],
+)
+def test_labels_that_are_none_are_named(name, label, message):
     head = HEADS[name][0]()
     with pytest.raises(DataError) as error:
-        head(paddle.ones([2, D]), paddle.to_tensor([0, 12]))
-    assert str(error.value) == f"{type(head).__name__}: expected labels in 0..8 (class_num=9), received 12"
+        head(paddle.ones([2, D]), paddle.to_tensor(label))
+    assert str(error.value) == f"{type(head).__name__}: {message}"
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_labels_may_be_a_column_of_any_integers(dtype):
+    head, x = ArcMargin(D, C), paddle.ones([2, D])
+    np.testing.assert_array_equal(head(x, paddle.to_tensor([[3], [8]], dtype)).numpy(), head(x, paddle.to_tensor([3, 8])).numpy())
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,47 @@ def test_an_optimizer_of_paddles_own_gets_a_gradient_of_the_sampled_columns_alon
     assert 3 <= (head.kernel.numpy() != before).any(axis=0).sum() <= 8
 
 
+def test_that_another_optimizer_moves_what_was_not_sampled_is_told_once(rng, caplog):
+    head = CosMargin(D, C, sample_ratio=0.25)
+    x, y = paddle.to_tensor(rng.normal(size=(3, D)).astype("float32")), paddle.to_tensor([1, 2, 3])
+    optimizer = paddle.optimizer.Momentum(0.1, 0.9, parameters=head.parameters(), weight_decay=0.05)
+    before = head.kernel.numpy().copy()
+    with caplog.at_level("WARNING", "ppface"):
+        head.eval()
+        head(x, y)
+        head.train()
+        with paddle.no_grad():
+            head(x, y)
+        assert not caplog.messages
+        for _ in range(2):
+            logits, label = head(x, y)
+            CELoss()({"logits": logits, "label": label}, {})["ce"].backward()
+            optimizer.step()
+            optimizer.clear_grad()
+    assert (head.kernel.numpy() != before).all()  # what the warning is about
+    assert caplog.messages == [
+        "CosMargin: sample_ratio=0.25, but no optimizer of ppface.optim updates the class centres: momentum and weight decay of another "
+        "one also move those that a step did not sample, and every step takes the time of all; "
+        "make a ppface.optim.SGD, Momentum, RMSProp, Adam or AdamW before the first step"
+    ]
+
+
+def test_our_own_optimizer_is_no_reason_for_a_warning(caplog):
+    head = CosMargin(D, C, sample_ratio=0.2)
+    optimizer = Momentum(head.parameters(), 1, 1, 0.1)
+    with caplog.at_level("WARNING", "ppface"):
+        head(paddle.ones([2, D]), paddle.to_tensor([1, 2]))
+    assert not caplog.messages and len(optimizer._parts) == 1
+
+
+def test_without_gradients_no_part_is_given_out():
+    head = CosMargin(D, C, sample_ratio=0.2)
+    optimizer = Momentum(head.parameters(), 1, 1, 0.1)
+    with paddle.no_grad():
+        assert head(paddle.ones([2, D]), paddle.to_tensor([1, 2]))[0].shape == [2, 8]
+    assert not optimizer._parts and len(optimizer._parameter_list) == 1
+
+
 def test_a_forward_without_a_step_leaves_nothing_behind():
     head = CosMargin(D, C, sample_ratio=0.2)
     optimizer = Momentum(head.parameters(), 1, 1, 0.1)

@@ -37,8 +37,9 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.predict.extract import entries, extract
+    from ppface.predict.extract import check_out, entries, extract
 
+    check_out(Path(args.out), Path(args.input))
     pictures = entries(Path(args.input), Path(args.root) if args.root else None)
     source = args.model or args.config
     embedder = predict.FaceEmbedder(

@@ -12,12 +12,14 @@ from typing import IO
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.log import log
 from ppface.data.images import Picture
 from ppface.ops.embedding import embed
 from ppface.predict.embedder import FaceEmbedder
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 BATCHES = 16  # a part; as many are done again at most
+INDEX, PARTS = ".txt", ".parts"  # beside the .npy: the index, and the folder of what is done
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ def _path(line: str) -> str:
     return path.strip() if path and label.isdecimal() else line
 
 
+def check_out(out: Path, source: Path) -> None:
+    """Raises DataError where the files that `extract` writes for `out` are the `source` of its pictures."""
+    for ours in (out, out.with_suffix(INDEX), out.with_suffix(PARTS)):
+        if ours.exists() and source.exists() and ours.samefile(source):
+            raise DataError(f"{source}: {out.name} would be written with {ours.name} beside it, over the input; choose another --out")
+
+
 def extract(
     embedder: FaceEmbedder,
     pictures: list[Entry],
@@ -86,12 +95,12 @@ def extract(
     """
     settings = [hashlib.sha256(weights.read_bytes()).hexdigest(), str((batch_size, embedder.resize, embedder.flip))]
     work = "\n".join([*settings, *(f"{entry.line}\t{entry.file}" for entry in pictures)])
-    folder, step = out.with_suffix(".parts"), BATCHES * batch_size
+    folder, step = out.with_suffix(PARTS), BATCHES * batch_size
     _open(folder, hashlib.sha256(work.encode()).hexdigest())
     parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
     done = 0
     for part, some in parts.items():
-        if not part.exists():
+        if not _is_whole(part, len(some)):
             embeddings, reasons = _embedded(embedder, some, batch_size)
             _whole(part, partial(np.savez, embeddings=embeddings, reasons=reasons))
         done += len(some)
@@ -99,9 +108,10 @@ def extract(
     reasons = np.concatenate([_read(part, "reasons") for part in parts])
     broken = reasons[reasons != ""].tolist()
     if len(broken) == len(pictures):
+        shutil.rmtree(folder)  # what is to be put right may be an option, with which this folder would be refused
         raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
     index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
-    _whole(out.with_suffix(".txt"), lambda file: file.write(index.encode()))
+    _whole(out.with_suffix(INDEX), lambda file: file.write(index.encode()))
     _whole(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
     shutil.rmtree(folder)
     return broken
@@ -115,6 +125,8 @@ def _open(folder: Path, digest: str) -> None:
             raise DataError(
                 f"{folder}: holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
             )
+        if folder.is_dir() and not note.is_file() and any(folder.iterdir()):
+            raise DataError(f"{folder}: expected no folder, or that of an earlier run, which is removed at the end; choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(digest)
     except OSError as error:
@@ -137,8 +149,20 @@ def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) ->
     return np.concatenate(found[1:] or found), np.array(reasons)
 
 
+def _is_whole(part: Path, count: int) -> bool:
+    """Whether the part of so many pictures is there and can be read; a damaged one is made again."""
+    try:
+        reasons = _read(part, "reasons")
+        return reasons.shape == (count,) and len(_read(part, "embeddings")) == np.count_nonzero(reasons == "")
+    except FileNotFoundError:
+        return False
+    except Exception as error:  # a damaged archive can fail in any way
+        log.warning("%s: damaged (%s): it is made again", part, error)
+        return False
+
+
 def _read(part: Path, name: str) -> np.ndarray:
-    with np.load(part, allow_pickle=False) as arrays:
+    with part.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return arrays[name]
 
 

@@ -1,6 +1,7 @@
 """tools/extract.py: rows and lines that belong together, the same after any interruption, and the one line of each mistake."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,56 @@ def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces,
         told = "holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
         assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}"
     assert extract(embedder, pictures, out, weights, 2) == []
+
+
+def test_the_input_is_never_written_over(toy_export, aligned_faces, run_tool, tmp_path):
+    listed, linked = tmp_path / "list.txt", tmp_path / "link.txt"
+    listed.write_text("person 0/0.png 0\n")
+    linked.symlink_to(listed)
+    folder = aligned_faces.rename(tmp_path / "faces.parts")
+    for source, out, ours in ((listed, "list.npy", "list.txt"), (listed, "link.npy", "link.txt"), (folder, "faces.npy", "faces.parts")):
+        done = run_tool(TOOL, toy_export, "-i", source, "--root", folder, "--out", tmp_path / out)
+        told = f"{source}: {out} would be written with {ours} beside it, over the input; choose another --out"
+        assert (done.returncode, done.stderr) == (3, f"error: {told}\n")
+    assert listed.read_text() == "person 0/0.png 0\n" and len(list(folder.rglob("*.png"))) == 10
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["faces.parts", "link.txt", "list.txt"]
+
+
+def test_a_folder_of_other_files_is_not_taken_for_unfinished_work(toy_export, aligned_faces, tmp_path):
+    (tmp_path / "e.parts").mkdir()
+    (tmp_path / "e.parts" / "mine").touch()
+    with pytest.raises(DataError) as error:
+        extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", toy_export / "model.pdiparams")
+    told = "expected no folder, or that of an earlier run, which is removed at the end; choose another --out"
+    assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}" and (tmp_path / "e.parts" / "mine").exists()
+
+
+def test_a_corrected_command_is_not_held_up_by_the_one_that_failed(toy_export, aligned_faces, tmp_path):
+    from PIL import Image
+
+    for file in aligned_faces.rglob("*.png"):
+        Image.new("RGB", (20, 20)).save(file)
+    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    with pytest.raises(DataError, match=r"^none of the 10 pictures can be embedded; the first: .* or ask for a resize$"):
+        extract(embedder, entries(aligned_faces), out, weights)
+    assert not (tmp_path / "e.parts").exists()
+    assert extract(FaceEmbedder(embedder.predict, resize=True), entries(aligned_faces), out, weights) == []
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:80] + b"damage" + data[86:], lambda data: b""])
+def test_a_damaged_part_is_made_again(toy_export, aligned_faces, tmp_path, monkeypatch, caplog, damage):
+    monkeypatch.setattr(extraction, "BATCHES", 1)
+    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    pictures = entries(aligned_faces)
+    extract(embedder, pictures, tmp_path / "whole.npy", weights, 4)
+    with pytest.raises(StopsError):
+        extract(failing(embedder, 2), pictures, out, weights, 4)
+    part = tmp_path / "e.parts" / "000000000.npz"
+    part.write_bytes(damage(part.read_bytes()))
+    with caplog.at_level("WARNING", "ppface"):
+        extract(embedder, pictures, out, weights, 4)
+    assert len(caplog.messages) == 1 and re.fullmatch(rf"{part}: damaged \(.+\): it is made again", caplog.messages[0])
+    assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_killed_in_the_middle_the_same_command_gives_the_same(toy_export, tmp_path, rng):

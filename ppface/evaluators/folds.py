@@ -74,30 +74,41 @@ def _normalised(embeddings: np.ndarray, rows: slice, name: str) -> np.ndarray:
 
 
 def split(distance: np.ndarray, issame: np.ndarray, folds: int) -> Folds:
-    """Cuts the pairs into folds in their order; the first N % folds folds hold one pair more.
+    """The pairs in folds, see `cut`.
 
     Raises:
-        DataError: `issame` of another length or of other values than yes and no, folds out of range or without pairs of both classes.
+        DataError: `issame` of another length, or as `cut`.
     """
-    count = len(distance)
-    if issame.shape != (count,):
-        raise DataError(f"issame: expected a flag for each of the {count} pairs, received shape {issame.shape}")
+    if issame.shape != distance.shape:
+        raise DataError(f"issame: expected a flag for each of the {len(distance)} pairs, received shape {issame.shape}")
+    return Folds(distance, issame.astype(np.int64), *cut(issame, folds))
+
+
+def cut(issame: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts pairs into folds in their order; the first N % folds folds hold one pair more.
+
+    Shape:
+        issame (N,) -> the fold of each pair (N,), pairs of different and of same people in each fold (folds, 2)
+
+    Raises:
+        DataError: other values than yes and no, or folds that are no number, out of range or without pairs of both classes.
+    """
+    count = len(issame)
     if not np.isin(issame, (0, 1)).all():
         raise DataError(f"issame: expected true and false alone, received {issame[~np.isin(issame, (0, 1))][0]!s}")
-    if isinstance(folds, bool) or not 2 <= folds <= count:
-        raise DataError(f"folds: expected 2 to {count}, the number of pairs, received {folds}")
-    issame = issame.astype(np.int64)
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or not 2 <= folds <= count:
+        raise DataError(f"folds: expected 2 to {count}, the number of pairs, received {folds!r}")
     sizes = np.full(folds, count // folds)
     sizes[: count % folds] += 1
     fold = np.repeat(np.arange(folds), sizes)
-    size = np.bincount(2 * fold + issame, minlength=2 * folds).reshape(folds, 2)
+    size = np.bincount(2 * fold + issame.astype(np.int64), minlength=2 * folds).reshape(folds, 2)
     if not size.all():
         number = int(np.argmin(size.min(axis=1)))
         only = "same" if size[number, 0] == 0 else "different"
         first = int(sizes[:number].sum()) + 1
         where = f"fold {number + 1} of {folds} (pairs {first} to {first + sizes[number] - 1})"
         raise DataError(f"{where} holds {only} pairs alone; expected both in every fold: the order of the pairs makes the folds, mix it")
-    return Folds(distance, issame, fold, size)
+    return fold, size
 
 
 def accuracies(pairs: Folds) -> tuple[np.ndarray, np.ndarray]:
@@ -160,4 +171,4 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return float((middle - half) / scale), float((middle + half) / scale)
+    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))  # rounding may lead beyond

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +55,8 @@ def evaluate(
         asking for it raises a DataError.
 
     Raises:
-        DataError: lengths that differ, numbers that are not finite, folds out of range, or a fold with pairs of one class alone.
+        DataError: a file that is no .npy, lengths that differ, numbers that are not finite, folds that are no number or out of range, or a
+            fold with pairs of one class alone.
     """
     distance = scoring.squared_distances(_array(embeddings1), _array(embeddings2))
     return summary(scoring.split(distance, np.asarray(issame), folds))
@@ -81,6 +83,9 @@ def _array(embeddings: np.ndarray | str | Path) -> np.ndarray:
     if not isinstance(embeddings, str | Path):
         return np.asarray(embeddings)
     try:
+        with Path(embeddings).open("rb") as file:
+            if file.read(2) == b"PK":
+                raise DataError(f"{embeddings}: expected a .npy file of embeddings, received a .npz archive: give one of its arrays")
         return np.load(embeddings, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{embeddings}: expected a .npy file of embeddings ({error})") from None
@@ -104,7 +109,8 @@ class Verification:
         the evaluator yields ("lfw/accuracy", 0..1), then std, threshold, auc, eer, tar@1e-1 ..., accuracy_ci95_low and _high of each set
 
     Raises:
-        DataError: broken pictures or ones of another size, a fold with one class alone, or `save_dir` cannot be written.
+        DataError: more folds than pairs, or a fold with one class alone; later broken pictures or ones of another size, or `save_dir`
+            cannot be written.
         ValueError: no set, a name that makes no file name, or batch_size under 1.
     """
 
@@ -121,6 +127,9 @@ class Verification:
             raise ValueError(f"Verification: expected at least one set, named by letters, digits and . + - _; received {strange or 'none'}")
         if batch_size < 1:
             raise ValueError(f"Verification: expected batch_size of at least 1, received {batch_size}")
+        for name, pairs in sets.items():  # an evaluation may take hours, and stand at the end of a training
+            with _told_of(name):
+                scoring.cut(pairs.issame, pairs.folds)
         self.sets, self.flip, self.resize, self.save_dir, self.batch_size = sets, flip, resize, save_dir, batch_size
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
@@ -135,11 +144,9 @@ class Verification:
 
     def _judge(self, predict: Predict, pairs: Any, name: str) -> tuple[scoring.Folds, Scores]:
         embeddings = self._embeddings(predict, pairs)
-        try:
+        with _told_of(name):
             distance = scoring.squared_distances(embeddings[pairs.first], embeddings[pairs.second])
-            cut = scoring.split(distance, pairs.issame, pairs.folds)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from None
+        cut = scoring.split(distance, pairs.issame, pairs.folds)
         return cut, summary(cut)
 
     def _embeddings(self, predict: Predict, pairs: Any) -> np.ndarray:
@@ -151,6 +158,15 @@ class Verification:
             images = [aligned(picture.decode(), size, picture.name, self.resize) for picture in pictures]
             found.append(embed(predict, images, self.flip))
         return np.concatenate(found)
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Puts the name of a set before what is told of it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _write(found: dict[str, tuple[scoring.Folds, Scores]], folder: Path) -> None:

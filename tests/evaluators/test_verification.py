@@ -120,6 +120,26 @@ def test_ints_lists_and_files_serve_too(tmp_path, rng):
             evaluate(tmp_path / name, two, issame)
 
 
+@pytest.mark.parametrize("damage", [lambda data: data, lambda data: data[:-30]])
+def test_an_archive_of_arrays_is_no_array(tmp_path, rng, damage):
+    one, two, issame = pairs(rng, 100)
+    np.savez(tmp_path / "e.npz", one=one, two=two)
+    (tmp_path / "e.npz").write_bytes(damage((tmp_path / "e.npz").read_bytes()))
+    with pytest.raises(DataError) as error:
+        evaluate(tmp_path / "e.npz", two, issame)
+    told = "expected a .npy file of embeddings, received a .npz archive: give one of its arrays"
+    assert str(error.value) == f"{tmp_path / 'e.npz'}: {told}"
+
+
+def test_folds_may_be_a_number_of_numpy(rng):
+    given = pairs(rng, 100)
+    assert evaluate(*given, np.int64(5)) == evaluate(*given, 5)
+
+
+def test_the_interval_never_leaves_0_to_1():
+    assert all(scoring.wilson(1.0, count)[1] <= 1 and scoring.wilson(0.0, count)[0] >= 0 for count in range(1, 400))
+
+
 def test_the_interval_is_wilsons():
     low, high = scoring.wilson(0.9, 100)
     for bound in (low, high):  # where the score test is just significant
@@ -142,6 +162,9 @@ def test_the_interval_is_wilsons():
         (lambda a, b, s: (a, b, s * 2, 10), "issame: expected true and false alone, received 2"),
         (lambda a, b, s: (a, b, s, 1), "folds: expected 2 to 40, the number of pairs, received 1"),
         (lambda a, b, s: (a, b, s, 41), "folds: expected 2 to 40, the number of pairs, received 41"),
+        (lambda a, b, s: (a, b, s, "10"), "folds: expected 2 to 40, the number of pairs, received '10'"),
+        (lambda a, b, s: (a, b, s, 2.0), "folds: expected 2 to 40, the number of pairs, received 2.0"),
+        (lambda a, b, s: (a, b, s, None), "folds: expected 2 to 40, the number of pairs, received None"),
         (
             lambda a, b, s: (a, b, np.sort(s), 10),
             "fold 1 of 10 (pairs 1 to 4) holds different pairs alone; expected both in every fold: "

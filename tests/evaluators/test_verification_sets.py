@@ -126,12 +126,19 @@ def test_a_model_without_embeddings_and_one_that_diverged_are_named(faces):
         dict(built(folder)(lambda batch: {"embedding": np.full((len(batch["image"]), 4), np.nan)}))
 
 
-def test_one_class_alone_in_a_fold_names_the_set(faces):
+def test_one_class_alone_in_a_fold_is_told_with_its_set_before_anything_is_embedded(faces):
     folder = faces[0]
     lines = (folder / "pairs.txt").read_text().splitlines()
     (folder / "pairs.txt").write_text("\n".join(sorted(lines, key=lambda line: line[-1])))
     with pytest.raises(DataError, match=r"^list: fold 1 of 5 \(pairs 1 to 8\) holds different pairs alone; expected both in every fold"):
-        dict(built(folder)(Pixels()))
+        built(folder)
+
+
+def test_more_folds_than_pairs_are_told_before_anything_is_embedded(faces):
+    folder = faces[0]
+    with pytest.raises(DataError) as error:
+        built(folder, sets=f"bin: {{name: BinPairs, path: {folder}/pairs.bin, folds: 41}}")
+    assert str(error.value) == "bin: folds: expected 2 to 40, the number of pairs, received 41"
 
 
 def test_a_broken_picture_ends_the_evaluation(faces):

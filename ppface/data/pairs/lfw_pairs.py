@@ -7,13 +7,16 @@ from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.pairs.file_pairs import FilePairs, Row, folder, lines
 
+FOLDS = 10  # where the file names none
+
 
 @register("pairs")
 class LfwPairs(FilePairs):
     """LFW's `pairs.txt`: Huang et al. 2007, http://vis-www.cs.umass.edu/lfw/README.txt.
 
-    Its first line says folds and pairs a class in each (`10 300`; one number means one set, cut into ten folds); then
-    `name number number` is a pair of one person and `name number name number` one of two.
+    Its first line says folds and pairs a class in each (`10 300`); then `name number number` is a pair of one person and
+    `name number name number` one of two. One number alone (`pairsDevTest.txt`: 500) means one set, first all pairs of one person, then
+    all of two: it is cut into ten folds, each with a tenth of both in the file's order.
 
     Args:
         pairs: the file.
@@ -24,7 +27,7 @@ class LfwPairs(FilePairs):
         6,000 pairs of 7,701 pictures in ten folds, where the file is LFW's
 
     Raises:
-        DataError: a missing file, folder or picture, or a line of another form.
+        DataError: a missing file, folder or picture, a line of another form, or other numbers of pairs than the first line says.
     """
 
     def __init__(self, pairs: str, images: str, suffix: str = ".jpg"):
@@ -35,9 +38,18 @@ class LfwPairs(FilePairs):
         if not (1 <= len(numbers) <= 2 and all(word.isdecimal() and int(word) > 0 for word in numbers)):
             raise DataError(f"{where}: expected 'folds pairs' as in LFW's pairs.txt (10 300), received {head[:60]!r}")
         folds, each = (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else (1, int(numbers[0]))
-        super().__init__(_rows(source, folder(images), suffix), folds if folds > 1 else 10, path)
-        if len(self.issame) != 2 * folds * each:
-            raise DataError(f"{path}: expected {2 * folds * each} pairs as its first line says, received {len(self.issame)}")
+        rows = list(_rows(source, folder(images), suffix))
+        if rows and len(rows) != 2 * folds * each:
+            raise DataError(f"{path}: expected {2 * folds * each} pairs as its first line says, received {len(rows)}")
+        super().__init__(_alternating(rows, path) if folds == 1 else rows, folds if folds > 1 else FOLDS, path)
+
+
+def _alternating(rows: list[Row], path: Path) -> list[Row]:
+    """Pairs of one person and of two in turn, so that folds of consecutive pairs hold both."""
+    same, different = ([row for row in rows if row.issame == wanted] for wanted in (True, False))
+    if len(same) != len(different):
+        raise DataError(f"{path}: expected as many pairs of one person as of two, received {len(same)} and {len(different)}")
+    return [row for pair in zip(same, different, strict=True) for row in pair]
 
 
 def _rows(source: Iterator[tuple[str, str]], images: Path, suffix: str) -> Iterator[Row]:

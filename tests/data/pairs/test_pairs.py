@@ -11,6 +11,7 @@ from PIL import Image
 from ppface.core.errors import DataError
 from ppface.data.images import Picture
 from ppface.data.pairs import BinPairs, CfpPairs, DrawnPairs, LfwPairs, PairList
+from ppface.evaluators.folds import cut
 
 LFW = "2\t1\nAnn\t1\t2\nAnn\t1\tBob_Lee\t3\nBob_Lee\t3\t4\nBob_Lee\t4\tAnn\t2\n"
 
@@ -52,7 +53,25 @@ def test_lfw_pairs(tmp_path, images):
     pairs = LfwPairs(listed(tmp_path, LFW), str(images), ".png")
     assert greys(pairs) == [(0, 10, True), (0, 20, False), (20, 30, True), (30, 10, False)]
     assert (len(pairs), pairs.folds) == (4, 2)
-    assert LfwPairs(listed(tmp_path, LFW.replace("2\t1", "2").replace("\t", " ")), str(images), ".png").folds == 10
+    assert LfwPairs(listed(tmp_path, LFW.replace("\t", " ")), str(images), ".png").folds == 2
+
+
+def test_lfw_pairs_without_folds_are_cut_into_ten_that_hold_both_classes(tmp_path, images):
+    """pairsDevTest.txt and pairsDevTrain.txt: one number, all same pairs, all different ones. Here 20 of each, told apart by their order."""
+    same = [f"Ann\t{1 + i % 2}\t{2 - i % 2}" for i in range(20)]
+    different = [f"Ann\t{1 + i % 2}\tBob_Lee\t{3 + i // 2 % 2}" for i in range(20)]
+    pairs = LfwPairs(listed(tmp_path, "\n".join(["20", *same, *different])), str(images), ".png")
+    assert pairs.folds == 10 and cut(pairs.issame, 10)[1].tolist() == [[2, 2]] * 10
+    grey = {1: 0, 2: 10, 3: 20, 4: 30}
+    want = (
+        [(grey[1 + i % 2], grey[2 - i % 2], True) for i in range(20)],
+        [(grey[1 + i % 2], grey[3 + i // 2 % 2], False) for i in range(20)],
+    )
+    fold = cut(pairs.issame, 10)[0]
+    for k in range(10):
+        here = [pair for pair, at in zip(greys(pairs), fold, strict=True) if at == k]
+        assert [pair for pair in here if pair[2]] == want[0][2 * k : 2 * k + 2]
+        assert [pair for pair in here if not pair[2]] == want[1][2 * k : 2 * k + 2]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +83,7 @@ def test_lfw_pairs(tmp_path, images):
         (LFW.replace("3\t4", "3\tx"), "PAIRS:4: expected 'name number number' or 'name number name number', received 'Bob_Lee\\t3\\tx'"),
         (LFW.replace("2\t1", "10\t300"), "PAIRS: expected 6000 pairs as its first line says, received 4"),
         ("1 1\n", "PAIRS: expected at least one pair, found none"),
+        ("1\nAnn\t1\t2\nAnn\t1\t2\n", "PAIRS: expected as many pairs of one person as of two, received 2 and 0"),
         (
             LFW.replace("3\t4", "3\t5"),
             "PAIRS:4: no such picture file IMAGES/Bob_Lee/Bob_Lee_0005.png; 1 of 5 pictures of the pairs are missing",

@@ -4,6 +4,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -94,6 +95,9 @@ class Loader:
     Shape:
         `stream()` yields Batch objects whose arrays have batch_size / processes rows.
 
+    Attributes:
+        broken: name -> reason of every sample that this process met and could not read.
+
     Raises:
         ValueError: a batch size that the processes cannot share, that is larger than the data set, or cuts the sampler's groups.
         DataError: too many broken samples, or a worker that died, cannot start or stands still.
@@ -131,6 +135,7 @@ class Loader:
         self.seed, self.rank, self.world = seed, rank, world
         self.workers, self.ahead, self.timeout, self.broken_share = workers, workers * prefetch, timeout, broken_share
         self.broken: dict[str, str] = {}
+        self._list: Path | None = None
         self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): made once an epoch
         self.reader = Reader(dataset, Pipeline(transforms), seed)
 
@@ -169,11 +174,20 @@ class Loader:
             while waiting:
                 yield workers.result(waiting.popleft())
 
+    def list_in(self, file: Path) -> None:
+        """From now on, each broken sample's reason stands in this file as soon as it is met, one a line, and none twice."""
+        self._list = file
+
     def _count_broken(self, batch: Batch) -> None:
-        for name, reason in batch.broken.items():
-            if name not in self.broken:
-                self.broken[name] = reason
-                log.warning("skipped sample %d that cannot be read: %s", len(self.broken), reason)
+        new = {name: reason for name, reason in batch.broken.items() if name not in self.broken}
+        for name, reason in new.items():
+            self.broken[name] = reason
+            log.warning("skipped sample %d that cannot be read: %s", len(self.broken), reason)
+        if new and self._list:
+            with contextlib.suppress(OSError):  # a full disk; the log has told it
+                there = self._list.read_text(encoding="utf-8").splitlines() if self._list.exists() else []
+                with self._list.open("a", encoding="utf-8") as file:
+                    file.writelines(f"{reason}\n" for reason in new.values() if reason not in there)
         if len(self.broken) > self.broken_share * len(self.dataset):
             listed = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
             share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"

@@ -150,6 +150,23 @@ def test_workers_tell_all_broken_samples():
     assert names.count("pixel-6") == 4 and "pixel-5" not in names  # two passes
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_broken_samples_are_listed_in_a_file_as_they_are_met(tmp_path, count):
+    one = loader(harmful.Torn(), broken_share=0.5, workers=count)
+    one.list_in(tmp_path / "broken.txt")
+    list(one.stream(0, 8))
+    again = loader(harmful.Torn(), broken_share=0.5, workers=count)  # as a run that goes on
+    again.list_in(tmp_path / "broken.txt")
+    list(again.stream(8, 16))
+    assert (tmp_path / "broken.txt").read_text() == "pixel-5: broken picture: torn\n"
+
+
+def test_a_list_that_cannot_be_written_does_not_end_a_run(tmp_path):
+    one = loader(harmful.Torn(), broken_share=0.5, workers=0)
+    one.list_in(tmp_path)
+    assert len(list(one.stream(0, 4))) == 4 and len(one.broken) == 1
+
+
 def test_a_data_set_that_cannot_be_loaded_in_a_worker_is_told():
     want = "cannot take over the data set: ModuleNotFoundError: No module named 'no_such_library'; "
     assert refusal(harmful.NotHere(), workers=1) == f"reading worker 0 {want}train.workers=0 reads in the training process itself"

@@ -75,8 +75,8 @@ def _checked(path: Path, broken: str, expected: str, read: Callable[[IO[bytes]],
 def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     """The content of a `.bin` set of pairs: encoded pictures, two a pair, and for each pair whether they show one person.
 
-    The file is a pickle, of Python 2 or 3, of (list of bytes, list or NumPy array of bool). It may name what NumPy's arrays need, for
-    which plain records stand in; nothing else.
+    The file is a pickle, of Python 2 or 3, of (list of bytes, list or NumPy array of bool); old files hold arrays (n,) of uint8 instead
+    of bytes, and 0 and 1 instead of bools. It may name what NumPy's arrays need, for which plain records stand in; nothing else.
 
     Raises:
         DataError: a file that is missing, cut, of another kind, or that wants anything but bytes and bools.
@@ -87,9 +87,11 @@ def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
             content = _checked(path, "not a whole .bin set of pairs", "bytes and bools", _read_pairs, file)
         if not isinstance(content, tuple | list) or len(content) != 2 or not isinstance(content[0], tuple | list):
             raise DataError(f"{path}: expected a pair of lists, encoded pictures and bools, received {type(content).__name__}")
-        pictures, flags = content
+        pictures, flags = _without_arrays(path, content[0]), content[1]
         if isinstance(flags, Array):
             flags = state_dict.made(path, {"the second list": flags}, path.stat().st_size)["the second list"].tolist()
+        if isinstance(flags, tuple | list):
+            flags = [bool(flag) if type(flag) is int and flag in (0, 1) else flag for flag in flags]
     except WeightsError as error:
         raise DataError(str(error)) from None
     except OSError as error:
@@ -99,6 +101,17 @@ def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         if strange is not None:
             raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange).__name__}")
     return list(pictures), np.array(flags, dtype=bool)
+
+
+def _without_arrays(path: Path, pictures: tuple | list) -> list:
+    """Bytes for every array (n,) of uint8; everything else as it is. An array that stands at many places is made once."""
+    places = {id(value): place for place, value in reversed(list(enumerate(pictures))) if isinstance(value, Array)}
+    waiting = {f"picture {place}": pictures[place] for place in sorted(places.values())}
+    made = {
+        name: array.tobytes() if array.dtype == np.uint8 and array.ndim == 1 else array
+        for name, array in state_dict.made(path, waiting, path.stat().st_size).items()
+    }
+    return [made[f"picture {places[id(value)]}"] if id(value) in places else value for value in pictures]
 
 
 def _read_pairs(file: IO[bytes]) -> Any:

@@ -241,6 +241,36 @@ def test_pictures_and_flags_come_back(tmp_path, protocol, flags, outer):
     assert got.dtype == bool and got.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("flags", [[1, 0], (1, False), np.array([1, 0]), np.array([1, 0], "uint8")])
+def test_arrays_of_bytes_and_flags_of_0_and_1_come_back(tmp_path, protocol, flags):
+    arrays = [np.frombuffer(picture, np.uint8) for picture in PICTURES[:3]]
+    given = [arrays[0], PICTURES[1], arrays[2], arrays[0]]
+    pictures, got = read_pictures_and_flags(write(tmp_path / "lfw.bin", (given, flags), protocol))
+    assert pictures == PICTURES and all(type(picture) is bytes for picture in pictures)
+    assert got.dtype == bool and got.tolist() == [True, False]
+
+
+def test_one_array_at_many_places_is_one_picture(tmp_path):
+    array = np.zeros(1 << 20, np.uint8)
+    path = write(tmp_path / "lfw.bin", ([array] * 1000, [True] * 500))
+    tracemalloc.start()
+    pictures, _ = read_pictures_and_flags(path)
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20 and len({id(picture) for picture in pictures}) == 1
+    tracemalloc.stop()
+
+
+def test_many_arrays_of_the_same_bytes_are_far_larger_than_the_file(tmp_path):
+    """A file that gives its bytes once and makes a hundred arrays of them."""
+    content = b"\x80\x05(](B" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b"q\x010"
+    content += b"cnumpy.core.numeric\n_frombuffer\nq\x020cnumpy\ndtype\n(U\x02u1tRq\x030"
+    content += b"h\x02(h\x01h\x03(J\x00\x00\x10\x00tU\x01CtR" * 100 + b"e](" + b"\x88" * 50 + b"et."
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"^.*lfw\.bin: picture 5: the arrays are far larger than the file"):
+        read_pictures_and_flags(path)
+
+
 def test_files_of_python_2_come_back(tmp_path):
     path = tmp_path / "lfw.bin"
     for strings, flags in ((b"U\x03\xff\xd8oU\x013", b"\x88\x89"), (b"S'\\xff\\xd8o'\nS'3'\n", b"I01\nI00\n")):
@@ -275,8 +305,13 @@ def test_a_set_of_pairs_runs_nothing(tmp_path, function, wanted, protocol):
         ({"a": 1}, "expected a pair of lists, encoded pictures and bools, received dict"),
         ((b"", [True]), "expected a pair of lists, encoded pictures and bools, received tuple"),
         ((["text"], [True]), "expected bytes alone in the first list, received str"),
-        ((PICTURES, [1, 0]), "expected bool alone in the second list, received int"),
-        ((PICTURES, np.array([1, 0])), "expected bool alone in the second list, received int"),
+        ((PICTURES, [1, 2]), "expected bool alone in the second list, received int"),
+        ((PICTURES, np.array([-1, 0])), "expected bool alone in the second list, received int"),
+        ((PICTURES, [1.0, 0.0]), "expected bool alone in the second list, received float"),
+        ((PICTURES, np.array([[True, False]])), "expected bool alone in the second list, received list"),
+        (([np.zeros((2, 2), "uint8")], [True]), "expected bytes alone in the first list, received ndarray"),
+        (([np.zeros(2, "int8")], [True]), "expected bytes alone in the first list, received ndarray"),
+        (([b"1", np.zeros(2, object)], [True]), "picture 1: expected numbers, received the type 'O8'"),
         ((PICTURES, True), "expected bool alone in the second list, received bool"),
         ((PICTURES, np.array([True, "x"], object)), "the second list: expected numbers, received the type 'O8'"),
         (([bytearray(b"abc")], [True]), "expected bytes and bools alone, but the file wants builtins.bytearray; it was not loaded"),

@@ -1,6 +1,7 @@
 """MXNet RecordIO files of labelled pictures (faces_emore, MS1MV3, Glint360K, WebFace), read in place and written, without mxnet."""
 
 import logging
+import operator
 import os
 import struct
 import weakref
@@ -64,6 +65,7 @@ class RecordFile:
         return {"path": self.path, "size": self._size, "keys": self._keys, "offsets": self._offsets}
 
     def __getitem__(self, i: int) -> tuple[bytes, int]:
+        i = operator.index(i)
         if not 0 <= i < len(self._images):
             raise IndexError(f"picture {i} of {len(self._images)}")
         at = self._images[i]
@@ -116,14 +118,27 @@ class RecordFile:
         labels, data = self._parsed(0)
         if len(labels) < 2 or data:
             return range(len(self._offsets)), range(0)
-        keys = np.arange(len(self._offsets)) if self._keys is None else self._keys
-        a, b = (int(label) if np.isfinite(label) else -1 for label in labels[:2])
-        if a < 2:
+        a, b = (int(label) if np.isfinite(label) and label.is_integer() else -1 for label in labels[:2])
+        if a < 2 or b < 0:
             raise DataError(f"{self._named(0)}: expected how many pictures follow, received the labels {labels[:2]}")
-        stop, end = (int(np.searchsorted(keys, key)) for key in (a, b))
-        if stop != a and a < EXACT:
+        end = len(self._offsets)
+        stop = min(a, end) if self._keys is None else int(np.searchsorted(self._keys, min(a, 1 << 62)))
+        if abs(a - stop) > _rounded(a):
             raise DataError(f"{self._named(0)}: expected {a - 1} pictures as it says, received {stop - 1} in the index: is it cut?")
-        return range(1, stop), range(stop, end) if end - stop == b - a else range(0)
+        if b <= a:  # no identities follow: some files tell their number here
+            return range(1, stop), range(0)
+        if abs(b - end) > _rounded(b):
+            raise DataError(f"{self._named(0)}: expected {b} records as it says, received {end} in the index: is it cut?")
+        if a < EXACT and (self._is_identity(stop - 1) or not self._is_identity(stop)):
+            raise DataError(f"{self._named(0)}: expected {a - 1} pictures and then identities as it says, received something else")
+        return range(1, stop), range(stop, end)
+
+    def _is_identity(self, at: int) -> bool:
+        try:
+            labels, data = self._parsed(at)
+        except DataError:  # told where it is asked for
+            return False
+        return len(labels) >= 2 and not data
 
     def _parsed(self, at: int) -> tuple[list[float], bytes]:
         """Labels and what follows them."""
@@ -182,3 +197,8 @@ class RecordFile:
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._open()
+
+
+def _rounded(count: int) -> float:
+    """How far from the truth float32 may be where it says `count`."""
+    return 0.0 if count < EXACT else float(np.spacing(np.float32(count)))

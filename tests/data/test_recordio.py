@@ -68,8 +68,12 @@ def test_the_layout_of_faces_emore(faces, pictures):
     assert read.labels().tolist() == [0, 0, 0, 1, 1, 2, 2]
     assert len(read.identities) == 3 and read.ranges().tolist() == [[0, 3], [3, 5], [5, 7]]
     assert read.name(2) == f"{faces}: record 3"
-    with pytest.raises(IndexError):
-        read[7]
+    for place in (7, -1):
+        with pytest.raises(IndexError, match=f"picture {place} of 7"):
+            read[place]
+    for place in (slice(0, 2), 1.0):
+        with pytest.raises(TypeError, match="object cannot be interpreted as an integer"):
+            read[place]
 
 
 def test_without_record_0_every_record_is_a_picture(pictures, tmp_path):
@@ -232,6 +236,46 @@ WRONG = {  # case: what is done to the file, and the answer
     "a header that counts nothing": (
         lambda path: changed(path, 32, struct.pack("<f", float("-inf"))),
         "{rec}: record 0: expected how many pictures follow, received the labels [-inf, 11.0]",
+    ),
+    "a header of more pictures than float32 counts": (
+        lambda path: changed(path, 32, struct.pack("<ff", 2.0**24, 2.0**24 + 8)),
+        "{rec}: record 0: expected 16777215 pictures as it says, received 10 in the index: is it cut?",
+    ),
+    "a header of very many pictures": (
+        lambda path: changed(path, 32, struct.pack("<ff", 2.0**100, 2.0**101)),
+        f"{{rec}}: record 0: expected {2**100 - 1} pictures as it says, received 10 in the index: is it cut?",
+    ),
+    "a header of no number": (
+        lambda path: changed(path, 32, struct.pack("<f", float("nan"))),
+        "{rec}: record 0: expected how many pictures follow, received the labels [nan, 11.0]",
+    ),
+    "a header of half a picture": (
+        lambda path: changed(path, 32, struct.pack("<f", 7.5)),
+        "{rec}: record 0: expected how many pictures follow, received the labels [7.5, 11.0]",
+    ),
+    "a header of fewer than no identities": (
+        lambda path: changed(path, 36, struct.pack("<f", -11.0)),
+        "{rec}: record 0: expected how many pictures follow, received the labels [8.0, -11.0]",
+    ),
+    "a header of more identities than there are": (
+        lambda path: changed(path, 36, struct.pack("<f", 12.0)),
+        "{rec}: record 0: expected 12 records as it says, received 11 in the index: is it cut?",
+    ),
+    "a header of fewer identities than there are": (
+        lambda path: changed(path, 36, struct.pack("<f", 10.0)),
+        "{rec}: record 0: expected 10 records as it says, received 11 in the index: is it cut?",
+    ),
+    "a header of identities that are not there": (
+        lambda path: path.with_suffix(".idx").write_text("".join(path.with_suffix(".idx").read_text().splitlines(True)[:8])),
+        "{rec}: record 0: expected 11 records as it says, received 8 in the index: is it cut?",
+    ),
+    "a header that takes an identity for a picture": (
+        lambda path: changed(path, 32, struct.pack("<f", 9.0)),
+        "{rec}: record 0: expected 8 pictures and then identities as it says, received something else",
+    ),
+    "a header that takes a picture for an identity": (
+        lambda path: changed(path, 32, struct.pack("<f", 7.0)),
+        "{rec}: record 0: expected 6 pictures and then identities as it says, received something else",
     ),
     "identities beyond the pictures": (
         lambda path: changed(path, offset_of(path, 9) + 36, struct.pack("<f", 60.0)),

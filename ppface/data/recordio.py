@@ -125,13 +125,12 @@ class RecordFile:
         stop = min(a, end) if self._keys is None else int(np.searchsorted(self._keys, min(a, 1 << 62)))
         if abs(a - stop) > _rounded(a):
             raise DataError(f"{self._named(0)}: expected {a - 1} pictures as it says, received {stop - 1} in the index: is it cut?")
-        if b <= a:  # no identities follow: some files tell their number here
-            return range(1, stop), range(0)
-        if abs(b - end) > _rounded(b):
+        follow = b > a  # otherwise no identities do: some files tell their number here
+        if follow and abs(b - end) > _rounded(b):
             raise DataError(f"{self._named(0)}: expected {b} records as it says, received {end} in the index: is it cut?")
-        if a < EXACT and (self._is_identity(stop - 1) or not self._is_identity(stop)):
+        if a < EXACT and (self._is_identity(stop - 1) or (follow and not self._is_identity(stop))):
             raise DataError(f"{self._named(0)}: expected {a - 1} pictures and then identities as it says, received something else")
-        return range(1, stop), range(stop, end)
+        return range(1, stop), range(stop, end) if follow else range(0)
 
     def _is_identity(self, at: int) -> bool:
         try:

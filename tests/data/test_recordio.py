@@ -273,6 +273,10 @@ WRONG = {  # case: what is done to the file, and the answer
         lambda path: changed(path, 32, struct.pack("<f", 9.0)),
         "{rec}: record 0: expected 8 pictures and then identities as it says, received something else",
     ),
+    "a header that takes an identity for a picture and knows of none": (
+        lambda path: changed(path, 32, struct.pack("<ff", 9.0, 3.0)),
+        "{rec}: record 0: expected 8 pictures and then identities as it says, received something else",
+    ),
     "a header that takes a picture for an identity": (
         lambda path: changed(path, 32, struct.pack("<f", 7.0)),
         "{rec}: record 0: expected 6 pictures and then identities as it says, received something else",

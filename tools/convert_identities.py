@@ -1,8 +1,8 @@
 """Converts identities between a folder of people, a list of `path label` and a RecordIO file, without decoding the pictures.
 
 python tools/convert_identities.py faces_emore/train.rec --out faces            # a folder an identity
-python tools/convert_identities.py faces --out faces.txt                        # IdentityList: root: faces, list_file: faces.txt
-python tools/convert_identities.py faces.txt --root faces --out faces.rec       # with faces.idx beside it
+python tools/convert_identities.py faces --out faces.txt                        # IdentityList: root: ., list_file: faces.txt
+python tools/convert_identities.py faces.txt --out faces.rec                    # with faces.idx beside it
 """
 
 import sys

@@ -17,10 +17,12 @@ def arguments():
     parser.add_argument("--root", type=Path, help="where a list's paths begin (default: the list's folder)")
     parser.add_argument("--sample", type=int, default=2000, help="how many images are looked at for their size; 0: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write both histograms as a PNG")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write both histograms")
     args = parser.parse_args()
     if (args.source is None) == (args.config is None):
         parser.error("expected a folder, a .rec or a list, or -c CONFIG, one of them")
+    if (args.plot and args.plot.suffix != ".png") or args.sample < 0:
+        parser.error("expected --plot FILE.png and a --sample of at least 0")
     return args
 
 

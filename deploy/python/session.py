@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--compare", nargs=2, metavar="PICTURE", help="tell how alike two aligned faces are")
     parser.add_argument("--output", help="folder for the drawn pictures or the drawn video, and for faces.json")
     parser.add_argument("--json", metavar="FILE", help="where to write the faces (default: faces.json in the output folder)")
-    parser.add_argument("--threshold", type=float, help="leave out faces that score less (default: 0.5); to compare: one person above")
+    parser.add_argument("--threshold", type=number, help="leave out faces that score less (default: 0.5); to compare: one person above")
     parser.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
     parser.add_argument("--resize", action="store_true", help="embed pictures that have not the model's size, stretched")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--repeat", type=int, default=1, help="find the faces of every frame as many times, to measure latency")
     parser.add_argument("--frames", type=int, help="stop after as many frames (a camera has no end)")
+
+
+def number(text: str) -> float:
+    """An option's number; against what is none, everything would be smaller and nothing larger."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.ndarray] = read_picture, broken: Any = MediaError) -> int:

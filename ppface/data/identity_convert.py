@@ -1,5 +1,6 @@
 """Identities from one form into another: a folder of people, a list, a RecordIO file. Picture files are copied as they are."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def open_identities(source: Path, root: Path | None = None) -> Identities:
 def convert(data: Identities, out: Path, progress: Progress = iter) -> dict[str, str]:
     """Writes a `.rec`, a `.txt` list, or, for any other name, a folder of people.
 
-    A list names the pictures where they lie, from the root of `data`; those of a .rec are first written into a folder of the list's name.
+    A list names the pictures where they lie, from its own folder on; those of a .rec are first written into a folder of the list's name.
 
     Returns:
         broken: name -> reason, of pictures that were left out.
@@ -104,7 +105,9 @@ def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     if not isinstance(data, IdentityFolder | IdentityList):
         broken = _folder(data, out.with_suffix(""), progress)
         data = IdentityFolder(str(out.with_suffix("")))
-    lines = [f"{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    way = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
+    before = "" if way == "." else f"{way}/"
+    lines = [f"{'' if os.path.isabs(file) else before}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(lines), encoding="utf-8")
     return broken

@@ -67,7 +67,8 @@ class Report:
 
 
 def report(data: Identities, sample: int = 2000) -> Report:
-    """Counts all labels, and reads the headers of up to `sample` pictures, evenly spread; 0: of all."""
+    """Counts all labels, and reads the headers of up to `sample` >= 0 pictures, evenly spread; 0: of all."""
+    assert sample >= 0
     chosen = np.arange(len(data)) if sample == 0 else np.unique(np.linspace(0, len(data) - 1, sample).astype(np.int64))
     sizes: Counter = Counter()
     broken: dict[str, str] = {}
@@ -80,7 +81,7 @@ def report(data: Identities, sample: int = 2000) -> Report:
 
 
 def draw(found: Report, path: Path, title: str) -> None:
-    """Both histograms as one picture.
+    """Both histograms as one PNG picture.
 
     Raises:
         DataError: it cannot be written.
@@ -101,7 +102,7 @@ def draw(found: Report, path: Path, title: str) -> None:
     sizes.set(xlabel=f"of {found.looked_at:,} images", title="image sizes")
     figure.suptitle(title)
     try:
-        figure.savefig(path)
+        figure.savefig(path, format="png")
     except OSError as error:
         raise DataError(f"{path}: cannot write the plot: {error.strerror}") from None
 

@@ -108,6 +108,8 @@ def test_the_outputs_tell_what_a_model_is_for(toy_export, trial):
         (["DETECTOR", "-i", "A", "--flip"], 3, "error: --flip: expected a model with the output 'embedding', this one finds faces"),
         (["TOY", "--compare", "A", "gone.jpg"], 3, "error: gone.jpg: cannot read the picture: No such file or directory"),
         (["TOY", "--compare", "A"], 2, "infer.py: error: argument --compare: expected 2 arguments"),
+        (["TOY", "--compare", "A", "A", "--threshold", "nan"], 2, "infer.py: error: argument --threshold: invalid number value: 'nan'"),
+        (["TOY", "--compare", "A", "A", "--threshold", "inf"], 2, "infer.py: error: argument --threshold: invalid number value: 'inf'"),
         (["TOY"], 2, "infer.py: error: one of the arguments -i/--input --compare is required"),
     ],
 )

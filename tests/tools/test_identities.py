@@ -1,6 +1,7 @@
 """tools/convert_identities.py and tools/data_info.py: the same people in every form, and what is said of them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_the_same_people_in_every_form(faces, tmp_path):
     records = RecordIdentities(str(tmp_path / "a.rec"))
     convert(records, tmp_path / "b")
     convert(folder, tmp_path / "c.txt")
-    lines = IdentityList(str(faces), str(tmp_path / "c.txt"))
+    lines = IdentityList(str(tmp_path), "c.txt")
     convert(lines, tmp_path / "d.rec")
     convert(records, tmp_path / "e.txt")
     for data in (
@@ -48,11 +49,33 @@ def test_the_same_people_in_every_form(faces, tmp_path):
         IdentityFolder(str(tmp_path / "b")),
         lines,
         RecordIdentities(str(tmp_path / "d.rec")),
-        IdentityList(str(tmp_path / "e"), "../e.txt"),
+        open_identities(tmp_path / "e.txt"),
     ):
         assert contents(data) == want and data.facts() == {"class_num": 12}
     assert (tmp_path / "a.rec").read_bytes() == (tmp_path / "d.rec").read_bytes()
     assert [path.name for path in sorted((tmp_path / "b").iterdir())] == [f"{label:02d}" for label in range(12)]
+
+
+@pytest.mark.parametrize("place", ["l.txt", "deep/down/l.txt", "faces/l.txt"])
+def test_a_list_is_read_back_as_it_is(faces, tmp_path, monkeypatch, place):
+    folder = IdentityFolder(str(faces))
+    convert(folder, tmp_path / "a.rec")
+    monkeypatch.chdir(tmp_path)
+    for source, out in ((folder, Path(place)), (open_identities(Path("a.rec")), Path("of_records") / place)):
+        convert(source, out)
+        again = open_identities(out)
+        assert contents(again) == contents(folder)
+        convert(again, Path("elsewhere") / out)  # a list of a list
+        assert contents(open_identities(Path("elsewhere") / out)) == contents(folder)
+    first = {"l.txt": "faces/", "deep/down/l.txt": "../../faces/", "faces/l.txt": ""}[place]
+    assert Path(place).read_text().splitlines()[0] == f"{first}person 00/0.jpg 0"
+    assert (Path("of_records") / place).read_text().splitlines()[0] == "l/00/0000000.jpg 0"
+
+
+def test_a_list_of_absolute_paths_keeps_them(faces, tmp_path):
+    (tmp_path / "in.txt").write_text(f"{faces}/person 00/0.jpg 0\n")
+    convert(open_identities(tmp_path / "in.txt"), tmp_path / "deep" / "out.txt")
+    assert (tmp_path / "deep" / "out.txt").read_text() == f"{faces}/person 00/0.jpg 0\n"
 
 
 def test_a_list_in_any_order_becomes_records_identity_by_identity(faces, tmp_path):
@@ -111,6 +134,13 @@ def test_the_tool_prints_and_saves_what_it_found(faces, tmp_path, run_tool):
     assert numbers["image_sizes"] == [{"size": [32, 32], "images": 79}, {"size": [40, 20], "images": 1}]
     with Image.open(tmp_path / "i.png") as plot:
         assert plot.size == (1200, 480)
+
+
+@pytest.mark.parametrize("given", [["--plot", "p.xyz"], ["--plot", "p"], ["--sample", -3]])
+def test_what_the_options_cannot_mean_is_told_before_anything_is_read(tmp_path, run_tool, given):
+    done = run_tool(INFO, tmp_path / "gone", *given)
+    told = "data_info.py: error: expected --plot FILE.png and a --sample of at least 0"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, told)
 
 
 def test_the_data_of_a_config(tmp_path, run_tool):

@@ -66,6 +66,7 @@ def test_broken_pictures_are_named_and_skipped(trial, pictures, run_tool, tmp_pa
             "error: FOLDER/x.jpg: no such input; expected a picture, a folder, a video or the number of a camera",
         ),
         (["FOLDER", "-i", "x.jpg"], 4, "error: FOLDER: expected the folder of a run (config.yml) or of an export (inference.yml)"),
+        (["EXPORT", "-i", "x.jpg", "--threshold", "nan"], 2, "infer.py: error: argument --threshold: invalid number value: 'nan'"),
         (["-i", "x.jpg"], 2, "infer.py: error: expected the folder of a run or an export, or -c CONFIG --weights FILE"),
     ],
 )

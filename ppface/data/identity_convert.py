@@ -107,7 +107,7 @@ def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
         data = IdentityFolder(str(out.with_suffix("")))
     way = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
     before = "" if way == "." else f"{way}/"
-    lines = [f"{'' if os.path.isabs(file) else before}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    lines = [f"{'' if file.startswith('/') else before}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(lines), encoding="utf-8")
     return broken

@@ -101,7 +101,7 @@ def test_an_identity_that_loses_all_its_pictures_ends_the_conversion(faces, tmp_
     for name in ("out.rec", "out"):
         with pytest.raises(DataError) as refusal:
             convert(open_identities(faces), tmp_path / name)
-        reason = f"no picture of identity 0 can be read; the last: {faces}/person 00/2.jpg: no bytes, expected a picture"
+        reason = f"no picture of identity 0 can be read; the last: {faces}/person 00/2.jpg: empty, expected a picture"
         assert str(refusal.value) == reason
     assert not list(tmp_path.glob("*.rec*")) and not list(tmp_path.glob(".*"))
 

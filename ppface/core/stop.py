@@ -70,6 +70,9 @@ def held() -> Iterator[None]:
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if signal.SIGTERM in before:  # by a block around this one
+        yield
+        return
     done = threading.Event()
     heard: list[int] = []
     watch = threading.Thread(target=_hear_for_the_main_thread, args=(done, heard), daemon=True)
@@ -96,11 +99,12 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _hear_for_the_main_thread(done: threading.Event, heard: list[int]) -> None:
-    while not done.is_set():
-        if info := signal.sigtimedwait(SIGNALS, 0.02):
-            heard.append(info.si_signo)
+    """Not by sigtimedwait: broken off by another signal, Python's returns a number out of nowhere."""
+    while not done.wait(0.02):
+        if waiting := signal.sigpending() & set(SIGNALS):
+            heard.append(signal.sigwait(waiting))
             if len(heard) == 2 or _State.over or _State.heard:
-                _end(info.si_signo)
+                _end(heard[-1])
 
 
 def asked() -> int:

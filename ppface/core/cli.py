@@ -19,6 +19,7 @@ EXIT_CODES = """exit codes:
   4    a weight file or checkpoint that cannot be used
   5    losses, gradients or weights that are not finite
   6    a checkpoint that cannot be saved
+  70   another process of the same training failed, and told why
   129  stopped in order because the terminal was closed (SIGHUP)
   130  stopped in order by Ctrl-C (SIGINT)
   143  stopped in order by SIGTERM

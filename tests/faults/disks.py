@@ -27,7 +27,7 @@ from ppface.core.errors import WeightsError
 COUNTS = {"long": 20, "fast": 3}
 ITERATIONS = 18
 KINDS = ("no bytes", "no bytes in a save", "no files", "file size limit")
-CHOICES = {"stop": ()}  # what the run is told to do -> options
+CHOICES = ("warn", "stop")  # of trainer.failed_save
 Rng = np.random.Generator
 
 
@@ -62,19 +62,29 @@ def fill(kind: str, life: tiny.Life, disk: Disk | None, rng: Rng) -> dict[str, b
         time.sleep(rng.uniform(0, 0.1))
     else:
         await_run(life, lambda: any(folder.glob(".step_*.saving")), 0)
-    os.kill(life.process.pid, signal.SIGSTOP)
-    while Path(f"/proc/{life.process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZ":
-        time.sleep(0.0001)
+    pause(life)
     newest = max(folder.glob("step_*"))
     before = {newest.name: b"", **tiny.content(newest)}
     if kind == "file size limit":
         limit = int(rng.integers(30_000, 130_000))
-        resource.prlimit(life.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        resource.prlimit(life.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     else:
         assert disk
         disk.leave(free_files=int(rng.integers(5))) if kind == "no files" else disk.leave(free_bytes=int(rng.integers(8, 64)) * 4096)
     os.kill(life.process.pid, signal.SIGCONT)
     return before
+
+
+def pause(life: tiny.Life) -> None:
+    os.kill(life.process.pid, signal.SIGSTOP)
+    while Path(f"/proc/{life.process.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZ":
+        time.sleep(0.0001)
+
+
+def make_room(life: tiny.Life, disk: Disk | None) -> None:
+    resource.prlimit(life.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if disk:
+        disk.leave()
 
 
 def await_run(life: tiny.Life, done, pause: float = 0.001) -> None:
@@ -102,11 +112,20 @@ def one(folder: Path, kind: str, choice: str, rng: Rng, mounts: bool, undisturbe
     disk = Disk(folder / "disk") if mounts else None
     run = folder / "disk" / "run"
     run.parent.mkdir(parents=True, exist_ok=True)
-    options = [f"trainer.iterations={ITERATIONS}", *CHOICES[choice]]
+    options = [f"trainer.iterations={ITERATIONS}", f"trainer.failed_save={choice}"]
     life = tiny.Life(run, *options, beside=folder / "first")
     before = fill(kind, life, disk, rng)
-    code, said = life.wait(), life.said()
-    done = dict(zip(("intact", "clean"), inspect(run / "checkpoints", before), strict=True))
+    if choice == "warn":
+        await_run(life, lambda: "Training goes on: make room" in life.said())
+        pause(life)
+        inspected = inspect(run / "checkpoints", before)
+        make_room(life, disk)
+        os.kill(life.process.pid, signal.SIGCONT)
+        code, said = life.wait(), life.said()
+    else:
+        code, said = life.wait(), life.said()
+        inspected = inspect(run / "checkpoints", before)
+    done = dict(zip(("intact", "clean"), inspected, strict=True))
     done["written"] = " MB are free on its disk" not in said  # else the save was refused before it wrote anything
     done["chosen"] = "cannot save this checkpoint: " in said and code == (6 if choice == "stop" else 0)
     if disk:
@@ -133,7 +152,7 @@ def all_of(folder: Path, counts: str, mounts: bool) -> list[tuple[str, str, str]
     sums: Counter = Counter()
     used: Counter = Counter()
     for i in range(number):
-        kind, choice = kinds[i % len(kinds)], list(CHOICES)[i % len(CHOICES)]
+        kind, choice = kinds[i % len(kinds)], CHOICES[(i + i // len(kinds)) % len(CHOICES)]
         used[kind] += 1
         sums.update(one(folder / f"disk{i}", kind, choice, rng, mounts, undisturbed))
     told = ", ".join(f"{count} {kind}" for kind, count in used.items()) + f"; {sums['written']} met in the middle of a save"

@@ -88,7 +88,7 @@ def make_room(life: tiny.Life, disk: Disk | None) -> None:
 
 
 def await_run(life: tiny.Life, done, pause: float = 0.001) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not done():
         assert life.process.poll() is None, life.said()
         assert time.monotonic() < deadline, "the run does not come to its save"

@@ -66,4 +66,7 @@ def test_a_fault_that_is_not_there_or_breaks_down_is_not_passed_over(faults, cap
 def test_a_name_that_is_no_fault_is_refused(runner, capsys):
     with pytest.raises(SystemExit):
         runner.main(["kill"])
-    assert "expected names of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes; received kill" in capsys.readouterr().err
+    assert (
+        "expected names of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes; received kill"
+        in capsys.readouterr().err
+    )

@@ -36,6 +36,7 @@ class _State:
     heard: int | None = None
     waits = False
     over = False
+    ending = False  # at once, by another thread
     words = ""
     repeats = 0.0  # seconds in which the first signal may be sent again
     at_once: Callable[[], None] | None = None  # before a second signal ends the process
@@ -172,6 +173,8 @@ def over() -> None:
 
 
 def _raise_if_asked() -> None:
+    while _State.ending:  # the main thread may see what the other one does first, and must not be faster than it
+        time.sleep(1.0)
     if _State.heard is not None and not _State.waits:
         raise Stopped(_State.heard)
 
@@ -207,6 +210,7 @@ def _end_at_the_second(told: int) -> None:
 
 
 def _end(number: int) -> None:
+    _State.ending = True
     if _State.at_once:
         _State.at_once()
     _say(f"{signal.Signals(number).name} again: stopped at once")

@@ -103,18 +103,23 @@ class Launcher:
         (folder / "child.py").write_text(CHILD.format(body=body.replace("\n", "\n    ")))
         command = f"devices.launch([sys.executable, {str(folder / 'child.py')!r}], 2)"
         code = f"import sys; from ppface.core import cli; from ppface.engine import devices; cli.run(lambda: {command})"
-        self.process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        self._said = folder / "said"
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen([sys.executable, "-c", code], stderr=said)
         wait_until(lambda: all(file.is_file() and file.read_text() for file in self.files("pid")))
 
     def files(self, what: str) -> list:
         return [self.folder / f"{rank}.{what}" for rank in range(2)]
 
+    def said(self) -> str:
+        return self._said.read_text()
+
     def end(self) -> tuple[int, str, float, list[bool]]:
         """(exit code, what was said, seconds, who is still alive)."""
         start = time.monotonic()
-        said = self.process.communicate(timeout=30)[1]
+        self.process.wait(timeout=30)
         seconds = time.monotonic() - start
-        return self.process.returncode, said, seconds, [alive(int(file.read_text())) for file in self.files("pid")]
+        return self.process.returncode, self.said(), seconds, [alive(int(file.read_text())) for file in self.files("pid")]
 
 
 FINISHES = "with stop.deferred('finishing') as asked:\n    write('pid')\n    while not asked(): time.sleep(0.01)\n    time.sleep({wait})\n    write('done')"
@@ -130,7 +135,7 @@ def test_a_signal_to_the_launcher_reaches_every_process_and_all_are_awaited(tmp_
 def test_a_second_signal_to_the_launcher_ends_every_process_at_once(tmp_path):
     launcher = Launcher(tmp_path, FINISHES.format(wait=60))
     launcher.process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    wait_until(lambda: "SIGINT: finishing" in launcher.said())
     launcher.process.terminate()
     code, said, seconds, left = launcher.end()
     assert (code, said) == (143, "SIGINT: finishing\nSIGTERM again: stopped at once\n")

@@ -54,7 +54,7 @@ def test_data_workers_stay_light():
 
 IDENTITIES = {
     "folder": "{name: IdentityFolder, root: ROOT/faces, resize: true}",
-    "list": "{name: IdentityList, root: ROOT/faces, list_file: ROOT/faces.txt, class_num: 3}",
+    "list": "{name: IdentityList, root: ROOT, list_file: faces.txt, class_num: 3}",
     "records": "{name: RecordIdentities, path: ROOT/faces.rec}",
     "drawn": "{name: SyntheticIdentities, identities: 3, images: 2, seed: 1, difficulty: 0.3}",
 }

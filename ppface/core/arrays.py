@@ -124,5 +124,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:  # Key and Type: element types NumPy does not have
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+    ) as error:  # Key and Type: element types NumPy does not have
         raise WeightsError(f"{path}: not a whole safetensors file of NumPy types ({error}); copy or download it again") from error

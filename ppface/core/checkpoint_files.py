@@ -152,7 +152,7 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]
         _expect(file, digest, hashlib.sha256(data).hexdigest())
         try:
             arrays[name] = load(data)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(f"{file}: not a safetensors file of NumPy types ({error})") from error
     return arrays, state
 

@@ -112,8 +112,8 @@ class Lines:
     """
 
     def __init__(self, file: Path, start: int):
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-        replace_text(file, "".join(line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= start))
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if file.is_file() else []
+        replace_text(file, "".join(line for line in lines if _step(line) <= start))
         self.file, self._waiting = file, b""
         self._handle = file.open("r+b", buffering=0)
         self._end = self._handle.seek(0, os.SEEK_END)
@@ -140,6 +140,14 @@ class Lines:
         if self._waiting:
             log.error("%s: %d lines could not be written", self.file, self._waiting.count(b"\n"))
         self._handle.close()
+
+
+def _step(line: str) -> float:
+    """The step that a line of the log tells of; of one that was cut or damaged none, so that it is left out."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("}\n") else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def _board(folder: Path) -> Any:

@@ -11,6 +11,7 @@ from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
 from ppface.core.whole_file import replace_text
+from ppface.engine import changes
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.world import World
 
@@ -156,6 +157,7 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
     """
     state = trainer.resume(trainer.checkpoints)
     if trainer.world.rank == 0:
+        changes.tell(state.get("config", {}), config.plain())
         open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
     return state.get("environment", {})
 

@@ -74,8 +74,15 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: 
     report = Report(matched, missing, tuple(unexpected), mismatched)
     _check(report, path, needed, len(arrays), strict, _hint(given, translated, unexpected, torch))
     for name in matched:
-        state[name].set_value(found[name].astype(_numpy_type(state[name])))
+        state[name].set_value(_as_type(found[name], _numpy_type(state[name])))
     return report
+
+
+def _as_type(array: np.ndarray, wanted: str) -> np.ndarray:
+    """The array in the model's type. Paddle writes bfloat16 as uint16, the upper halves of float32: no other weight has that type."""
+    if array.dtype == np.uint16 and wanted.startswith("float"):
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(wanted)
 
 
 def _assigned(

@@ -66,6 +66,14 @@ def test_a_resumed_log_drops_what_lies_beyond_the_checkpoint_and_what_a_kill_cut
     assert steps(file) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("harm", [b"\0" * 40 + b"}\n", b"\xff}\n", b"{}\n", b"[1]}\n", b'{"step": null}\n'])
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path, harm):
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b'{"step": 1}\n' + harm + b'{"step": 2}\n')
+    Lines(file, 5).close()
+    assert steps(file) == [1, 2]
+
+
 def test_a_disk_without_room_ends_no_training(tmp_path):
     journal = Journal(tmp_path, total=4, start=0, every=1, images=4)
     handle = journal._lines._handle

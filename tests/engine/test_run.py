@@ -135,3 +135,13 @@ def test_what_either_of_two_processes_cannot_read_is_listed_in_the_runs_folder(t
     listed = (tmp_path / "run" / "broken.txt").read_text().splitlines()
     assert sorted(line.partition(":")[0] for line in listed) == sorted(broken)
     assert 0 < done.stderr.count("that cannot be read") < len(broken)  # the first process alone speaks
+
+
+def test_a_config_that_was_changed_before_a_resume_is_told(tmp_path, run_tool):
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "run", "-o", *TINY)
+    assert done.returncode == 0, done.stderr
+    options = ["trainer.iterations=2", "optimizer.weight_decay=0.25"]
+    done = run_tool("tools/train.py", "--resume", tmp_path / "run", "-o", *options)
+    assert done.returncode == 0, done.stderr
+    assert "not as this run began: optimizer.weight_decay was " in done.stderr
+    assert ", is 0.25: it will not end as it would have" in done.stderr

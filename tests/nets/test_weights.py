@@ -284,3 +284,12 @@ def test_the_public_mobilefacenet_tells_people_apart(mobilefacenet, shared_data)
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     cosine = found[0::2] @ found[1::2].T
     assert (np.diag(cosine) > 0.3).sum() >= 19 and (cosine[~np.eye(20, dtype=bool)] < 0.3).mean() > 0.97
+
+
+def test_bfloat16_of_paddle_is_read_as_the_numbers_it_holds(tmp_path):
+    theirs, ours = paddle.nn.Linear(4, 3), paddle.nn.Linear(4, 3)
+    theirs.weight.set_value(paddle.linspace(-2, 2, 12).reshape([4, 3]))
+    theirs.to(dtype="bfloat16")
+    paddle.save(theirs.state_dict(), str(tmp_path / "half.pdparams"))
+    load_weights(ours, tmp_path / "half.pdparams")
+    np.testing.assert_allclose(ours.weight.numpy().ravel(), np.linspace(-2, 2, 12), atol=2**-8)

@@ -18,7 +18,7 @@ from ppface.engine.ema import EMA
 from ppface.engine.guard import Guard, Policy
 from ppface.engine.journal import Journal
 from ppface.engine.measure import measure
-from ppface.engine.world import World
+from ppface.engine.world import STOPPING, World
 
 ByRun = Supplied("by the run")
 
@@ -133,7 +133,7 @@ class Trainer:
         self.model.train()
         with (
             self.world.failing_together(),
-            stop.deferred("finishing this step and saving; once more stops at once"),
+            stop.deferred(STOPPING),
             contextlib.closing(journal),
             contextlib.closing(stream),
         ):

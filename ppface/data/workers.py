@@ -1,6 +1,7 @@
 """Reading workers: processes beside the training process, so watched that one which dies or stands still is named, with its sample."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import queue
@@ -25,6 +26,7 @@ from ppface.data.shortage import Shortage
 TICK = 0.25  # seconds between two looks at the workers while a batch is awaited
 PATIENCE = 5.0  # seconds until a death is told by the log, should the training not have asked for a batch meanwhile
 START = 60.0  # seconds at least that a worker has to come to its first sample
+ASKED = 10.0  # seconds that a worker may stand still once a signal has asked the run to stop
 FAREWELL = 1.0  # seconds that a worker has to leave by itself at the end
 HERE = "train.workers=0 reads in the training process itself"
 
@@ -135,7 +137,8 @@ class Workers:
             worker = job.worker or self.workers[0]
             state = worker.state()
             seen, still = state, still + TICK if state == seen else 0.0  # by ticks: a whole run that was suspended is not to blame
-            if self.timeout and still >= (self.timeout if worker.answers or state[1] else max(self.timeout, START)):
+            allowed = (self.timeout if worker.answers or state[1] else max(self.timeout, START)) if self.timeout else math.inf
+            if still >= (min(allowed, ASKED) if stop.asked() else allowed):
                 raise DataError(self._stillness(worker, still))
 
     def close(self) -> None:

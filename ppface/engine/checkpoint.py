@@ -13,7 +13,7 @@ from ppface.core.errors import WeightsError
 from ppface.core.log import log
 from ppface.core.shards import own_columns
 
-__all__ = ["CheckpointFolder", "optimizer_tensors", "put", "read", "remember", "restore", "to_arrays"]
+__all__ = ["CheckpointFolder", "optimizer_tensors", "plain", "put", "read", "remember", "restore", "to_arrays"]
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
@@ -77,6 +77,11 @@ def remember(model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] 
     """All tensors of a training run as the files of a checkpoint; all processes call this, for what is spread over them."""
     files = {WEIGHTS: to_arrays(model.state_dict()), OPTIMIZER: to_arrays(optimizer_tensors(optimizer, model))}
     return files | ({EMA: to_arrays(_spread_alike(average, model))} if average is not None else {})
+
+
+def plain(state: Any) -> dict[str, float]:
+    """The loss scaler's numbers, of which Paddle keeps some as arrays."""
+    return {name: np.asarray(value).item() for name, value in state.items()}
 
 
 def restore(source: Path | CheckpointFolder, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:

@@ -27,19 +27,21 @@ class Guard:
         model: whose buffers a skipped step must not change.
         optimizer: holds the parameters, and for a step the sampled parts of some.
         world: the processes of the run.
+        undoes: whether a step may have to be undone, whatever the policy.
 
     Shape:
         losses: name -> sum over the step's batches; names: the samples of this process
     """
 
-    def __init__(self, policy: Policy, model: nn.Layer, optimizer: Any, world: World):
+    def __init__(self, policy: Policy, model: nn.Layer, optimizer: Any, world: World, undoes: bool = False):
         self.policy, self.model, self.optimizer, self.world = policy, model, optimizer, world
+        self.undoes = undoes or policy == "skip"
         self.bad: list[str] = []  # reports of the last bad steps, one after another
         self._buffers: list[tuple[paddle.Tensor, paddle.Tensor]] = []
 
     def begin(self) -> None:
         """Before a step: remembers what its forward pass changes, if it may have to be undone."""
-        if self.policy == "skip":
+        if self.undoes:
             moved = [parameter for parameter in self.model.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
             self._buffers = [(value, value.clone()) for value in [*moved, *self.model.buffers()]]
 
@@ -58,8 +60,7 @@ class Guard:
             self.bad = []
             return True
         self.bad.append("\n".join(reports))
-        self.optimizer.clear_grad()
-        self._undo()
+        self.undo()
         if self.policy == "raise":
             raise NumericError(f"{self.bad[-1]}\nTraining stopped before the update. {ADVICE}")
         if len(self.bad) == IN_A_ROW:
@@ -80,6 +81,8 @@ class Guard:
         return [ours.get(name.removesuffix(".part"), name) for name in found]
 
     @paddle.no_grad()
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """Makes the model what it was when the step began, but for weights, which nothing has touched yet."""
+        self.optimizer.clear_grad()
         for buffer, value in self._buffers:
             buffer.set_value(value)

@@ -9,9 +9,10 @@ import numpy as np
 import paddle
 
 from ppface.core import stop
-from ppface.core.errors import NumericError, SaveError, UserError, WeightsError
+from ppface.core.errors import DataError, NumericError, SaveError, UserError, WeightsError
 from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
+from ppface.data.batch import Tensors
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.ema import EMA
@@ -21,13 +22,6 @@ from ppface.engine.measure import measure
 from ppface.engine.world import STOPPING, World
 
 ByRun = Supplied("by the run")
-
-
-class Batch(dict):
-    """The tensors of one step by name; a name that is not there is the user's mistake: this data does not fit this model or loss."""
-
-    def __missing__(self, key: str) -> Any:
-        raise UserError(f"the model or loss asks for '{key}', but the data has {', '.join(self)}: choose a data set that yields it")
 
 
 @register("trainer")
@@ -60,6 +54,7 @@ class Trainer:
     Raises:
         ValueError: no length or two, or numbers out of range.
         NumericError: losses or gradients that are not finite, before the weights are touched.
+        DataError: the data cannot be read on; what is trained until then is saved.
         Stopped: a signal asked to stop; the step is finished and saved.
         UserError: a metric that no evaluator yields, or data that lacks what the model or loss asks for.
     """
@@ -117,8 +112,8 @@ class Trainer:
         if amp != "off" and self.amp == "off":
             log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training goes on in float32", amp, amp)
         self.scaler = paddle.amp.GradScaler(enable=self.amp == "fp16")
-        self.guard = Guard(nonfinite, model, self.optimizer, world)
-        self.step = 0
+        self.guard = Guard(nonfinite, model, self.optimizer, world, undoes=accumulate > 1)
+        self.step = self.saved = 0  # steps done, and those of the last checkpoint
         self.best: float | None = None
         self.window: dict[str, Any] | None = None  # of the log, where a run is resumed between two of its lines
         self.owes_evaluation = False  # of the present step: a signal broke it off
@@ -131,6 +126,7 @@ class Trainer:
         journal = Journal(own, self.total, self.step, self.log_every, self.loader.batch_size * self.accumulate, self.window)
         stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
         self.model.train()
+        self.saved = self.step
         with (
             self.world.failing_together(),
             stop.deferred(STOPPING),
@@ -139,7 +135,7 @@ class Trainer:
         ):
             ends = self._evaluate_and_save(journal, self.owes_evaluation, False)
             while self.step < self.total and not ends:
-                sums, names, waited = self._gradients(network, stream)
+                sums, names, waited = self._gradients(network, stream, journal)
                 rate = self.optimizer.get_lr()
                 passes = self.guard.passes(self.step + 1, sums, names, judge_gradients=self.amp != "fp16")
                 if passes:
@@ -153,22 +149,22 @@ class Trainer:
                 if self.average and passes:
                     self.average.update()
                 self.step += 1
-                journal.step(self.step, sums if passes else {}, rate, waited)
+                journal.step(self.step, self.world.mean(sums) if passes else {}, rate, waited)
                 ends = self.world.stops(self.step)
                 ends |= self._evaluate_and_save(journal, self._due(self.eval_every), ends or self._due(self.save_every, self.save_steps))
         return self.last_metrics
 
-    def _gradients(self, network: Any, stream: Any) -> tuple[dict[str, float], list[str], float]:
+    def _gradients(self, network: Any, stream: Any, journal: Journal) -> tuple[dict[str, float], list[str], float]:
         """Adds up the gradients of one step's batches; returns their mean losses, the samples, and the seconds waited for data."""
         waited, names = 0.0, []
         sums: dict[str, float] = {}
         self.guard.begin()
         for part in range(self.accumulate):
             before = time.perf_counter()
-            loaded = self.world.all_or_none(lambda: next(stream))
+            loaded = self._next(stream, journal)
             waited += time.perf_counter() - before
             names += loaded.names
-            batch = Batch((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
+            batch = Tensors((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
             paddle.seed(self._draw(part))
             last = part == self.accumulate - 1
             with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
@@ -180,6 +176,18 @@ class Trainer:
             for name, value in zip(losses, values, strict=True):
                 sums[name] = sums.get(name, 0.0) + float(value) / self.accumulate
         return sums, names, waited
+
+    def _next(self, stream: Any, journal: Journal) -> Any:
+        """The next batch. Where one process has none, the step is undone, and all end after they have saved those before it."""
+        try:
+            return self.world.all_or_none(lambda: next(stream))
+        except DataError as error:
+            self.guard.undo()
+            self._evaluate_and_save(journal, False, self.step > self.saved)
+            if not stop.asked():
+                raise
+            log.error("%s", error)
+            raise stop.Stopped(stop.asked()) from error
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
@@ -228,6 +236,7 @@ class Trainer:
         if not (evaluates or saves):
             return False
         with journal.paused():
+            self.saved = self.step
             files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
             return self.world.first_does(lambda: self._do_both(journal, evaluates, files))
 
@@ -270,7 +279,7 @@ class Trainer:
             "owes_evaluation": self.owes_evaluation,
             "log_window": window,
             "ema_updates": self.average.updates if self.average else 0,
-            "scaler": _plain(self.scaler.state_dict()),
+            "scaler": checkpoint.plain(self.scaler.state_dict()),
             **self.about,
         }
 
@@ -289,8 +298,3 @@ class Trainer:
             return False
         self.best = metrics[name]
         return True
-
-
-def _plain(state: Any) -> dict[str, float]:
-    """The loss scaler's numbers, of which Paddle keeps some as arrays."""
-    return {name: np.asarray(value).item() for name, value in state.items()}

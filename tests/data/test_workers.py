@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ppface.core import stop
+from ppface.core import stop
 from ppface.core.errors import DataError
 from ppface.data import shortage, workers
 from ppface.data.loader import Loader
@@ -98,6 +99,16 @@ def test_a_worker_that_hangs_in_a_sample_is_told():
     start = time.monotonic()
     assert refusal(harmful.Hangs(), workers=1, timeout=0.5) == want
     assert time.monotonic() - start < 8 and not living()
+
+
+def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(monkeypatch):
+    monkeypatch.setattr(workers, "ASKED", 1.0)
+    stream = loader(harmful.Hangs(), batch_size=2, workers=1).stream(0, 16)
+    next(stream)
+    monkeypatch.setattr(stop._State, "heard", signal.SIGTERM)
+    with pytest.raises(DataError, match=r"^reading worker 0 of 1 \(process \d+\) has stood still for 1 s while it read sample 5"):
+        list(stream)
+    assert not living()
 
 
 def test_a_worker_that_stands_still_in_the_data_sets_import_is_told(monkeypatch):

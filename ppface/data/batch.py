@@ -1,11 +1,8 @@
 """THE list of what a sample and a batch may hold: every key, its shape and its type, in one place."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-
-from ppface.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,6 @@ KEYS = {
     "label": Key("int64", (), "identity, 0..class_num-1"),
     "pose": Key("float32", (3,), "yaw, pitch, roll in degrees"),
 }
-
-
-class Tensors(dict):
-    """The tensors of one step by name; a name that is not there is the user's mistake: this data does not fit this model or loss."""
-
-    def __missing__(self, key: str) -> Any:
-        raise UserError(f"the model or loss asks for '{key}', but the data has {', '.join(self)}: choose a data set that yields it")
 
 
 def ragged(key: str) -> bool:

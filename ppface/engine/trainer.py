@@ -12,13 +12,13 @@ from ppface.core import stop
 from ppface.core.errors import DataError, NumericError, SaveError, UserError, WeightsError
 from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
-from ppface.data.batch import Tensors
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.ema import EMA
 from ppface.engine.guard import Guard, Policy
 from ppface.engine.journal import Journal
 from ppface.engine.measure import measure
+from ppface.engine.tensors import Tensors
 from ppface.engine.world import STOPPING, World
 
 ByRun = Supplied("by the run")

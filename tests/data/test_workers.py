@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from ppface.core import stop
-from ppface.core import stop
 from ppface.core.errors import DataError
 from ppface.data import shortage, workers
 from ppface.data.loader import Loader

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ppface.core import state_dict, torch_file
+from ppface.core import state_dict, tensor_file, torch_file
 from ppface.core.errors import DataError, WeightsError
 from ppface.core.numpy_pickle import NUMPY, Array
 from ppface.core.pickle_machine import RefusedError, shown
@@ -39,7 +39,7 @@ def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarr
     if part is not None and not torch:
         raise WeightsError(f"{path}: expected a file of PyTorch, as only those hold parts such as {part!r}; leave `part` out")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return tensor_file.read(path)
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
         content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
@@ -116,20 +116,3 @@ def _without_arrays(path: Path, pictures: tuple | list) -> list:
 
 def _read_pairs(file: IO[bytes]) -> Any:
     return unpickle(file, NUMPY, encoding="bytes")
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OSError,
-    ) as error:  # Key and Type: element types NumPy does not have
-        raise WeightsError(f"{path}: not a whole safetensors file of NumPy types ({error}); copy or download it again") from error

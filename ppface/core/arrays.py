@@ -9,7 +9,7 @@ import numpy as np
 from ppface.core import state_dict, tensor_file, torch_file
 from ppface.core.errors import DataError, WeightsError
 from ppface.core.numpy_pickle import NUMPY, Array
-from ppface.core.pickle_machine import RefusedError, shown
+from ppface.core.pickle_machine import Call, Machine, RefusedError, shown
 from ppface.core.unpickle import unpickle
 
 PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # Paddle's, PyTorch's; which one it is, the first bytes tell
@@ -20,12 +20,12 @@ def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarr
     """Every array of a weight file by name.
 
     `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.bin`; no torch is needed). A
-    pickle may name OrderedDict and what arrays are made of, for which plain records stand in here; nothing else. Of a checkpoint of
-    PyTorch, the arrays of its network; bfloat16 becomes float32.
+    pickle may name OrderedDict and what arrays are made of, for which plain records stand in here; nothing else. Of a whole
+    checkpoint, the arrays of its network; bfloat16 becomes float32.
 
     Args:
         path: the file.
-        part: which arrays of a checkpoint of PyTorch that holds several networks, as "model.backbone".
+        part: which arrays of a checkpoint that holds several networks, as "model.backbone".
 
     Raises:
         WeightsError: a file that is missing, cut, of another kind, or that wants anything but arrays.
@@ -36,16 +36,16 @@ def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarr
     if path.suffix not in ENDINGS:
         raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
     torch, length = is_torch(path), path.stat().st_size
-    if part is not None and not torch:
-        raise WeightsError(f"{path}: expected a file of PyTorch, as only those hold parts such as {part!r}; leave `part` out")
     if path.suffix == ".safetensors":
+        if part is not None:
+            raise WeightsError(f"{path}: expected a pickle, as only those hold parts such as {part!r}; leave `part` out")
         return tensor_file.read(path)
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
         content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
-        if torch:
-            return state_dict.made(path, state_dict.of_torch(path, content, part), length)
-        return state_dict.made(path, state_dict.of_paddle(path, content, path.suffix == ".pdopt"), length)
+        optimizer = path.suffix == ".pdopt" and part is None
+        arrays = state_dict.of_optimizer(path, content) if optimizer else state_dict.of_network(path, content, part)
+        return state_dict.made(path, arrays, length)
 
 
 def is_torch(path: str | Path) -> bool:
@@ -59,7 +59,14 @@ def _either(endings: tuple[str, ...]) -> str:
 
 
 def _read_paddle(file: IO[bytes]) -> Any:
-    return unpickle(file, NUMPY)
+    """Paddle writes a tensor as an array, or, below the top of what is saved, as tuple((its name, the array))."""
+    return unpickle(file, NUMPY | {(package, "tuple"): Call(_tensor) for package in ("builtins", "__builtin__")})
+
+
+def _tensor(machine: Machine, pair: Any) -> Array:
+    if type(pair) is not tuple or [type(value) for value in pair] != [str, Array]:
+        raise RefusedError("wants builtins.tuple, which no tensor needs so")
+    return pair[1]
 
 
 def _checked(path: Path, broken: str, expected: str, read: Callable[[IO[bytes]], Any], file: IO[bytes]) -> Any:

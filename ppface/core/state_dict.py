@@ -14,14 +14,13 @@ from ppface.core.torch_file import Tensor
 
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights")  # what training programs call it
 DEEP = 4  # mappings within one another
-PADDLE_NAMES = "StructuredToParameterName@@"  # a table that paddle.save adds to a state dict
-PARALLEL = "module."  # of the names that torch.nn.DataParallel makes
+PARALLEL = ("module.", "_layers.")  # of the names that DataParallel makes, of PyTorch and of Paddle
 SHOWN = 6
 Place = tuple[str, ...]
 
 
-def of_torch(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
-    """The names and arrays of a network in a file of PyTorch, without the prefix of DataParallel.
+def of_network(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
+    """The names and arrays of a network in a file of PyTorch or Paddle, without the prefix of DataParallel.
 
     Args:
         path: for messages.
@@ -55,8 +54,8 @@ def of_torch(path: Path, content: Any, part: str | None) -> dict[str, Tensor | A
     if len(found) > 1 and part is None:
         log.info(f"{path}: takes the arrays at {_shown(wanted[0])}, of {told}")
     arrays = found[wanted[0]]
-    prefixed = all(name.startswith(PARALLEL) for name in arrays)
-    return {name.removeprefix(PARALLEL) if prefixed else name: array for name, array in arrays.items()}
+    prefix = next((prefix for prefix in PARALLEL if all(name.startswith(prefix) for name in arrays)), "")
+    return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
 def _places(content: Any) -> dict[Place, dict[str, Any]]:
@@ -87,30 +86,20 @@ def _kind(content: Any) -> str:
     return f"a mapping with {', '.join(shown(str(key)) for key in list(content)[:SHOWN]) or 'nothing in it'}"
 
 
-def of_paddle(path: Path, content: Any, nested: bool) -> dict[str, Array]:
-    """The names and arrays of a file of Paddle.
+def of_optimizer(path: Path, content: Any) -> dict[str, Array]:
+    """The names and arrays of an optimizer's state in a file of Paddle; other values are left out.
 
     Args:
         path: for messages.
         content: of the file.
-        nested: whether there may be mappings of further arrays, and other values, which are left out: the state of an optimizer.
 
     Raises:
         WeightsError: something else.
     """
-    if type(content) is not dict:
-        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {type(content).__name__}")
     found: dict[str, Array] = {}
-    content.pop(PADDLE_NAMES, None)
-    for name, value in content.items():
-        inner = value if type(value) is dict and nested else {}
-        found |= {f"{name}.{key}": array for key, array in inner.items() if isinstance(array, Array)}
-        if isinstance(value, Array) and type(name) is str:
-            found[name] = value
-        elif isinstance(value, Array):
-            raise WeightsError(f"{path}: expected a name for every array, received {shown(repr(name))}")
-        elif not nested:
-            raise WeightsError(f"{path}: expected an array for every name, received {type(value).__name__} for {shown(repr(name))}")
+    for name, value in content.items() if type(content) is dict else ():
+        inner = {f"{name}.{key}": array for key, array in value.items()} if type(value) is dict else {name: value}
+        found |= {name: array for name, array in inner.items() if isinstance(array, Array)}
     if not found:
         raise WeightsError(f"{path}: expected a mapping of names to arrays, received {_kind(content)}")
     return found

@@ -74,7 +74,7 @@ class Command:
 
 @pytest.mark.parametrize(
     ("function", "wanted"),
-    [(os.system, "posix.system"), (eval, "builtins.eval"), (tuple, "builtins.tuple"), (np.load, "numpy.load")],
+    [(os.system, "posix.system"), (eval, "builtins.eval"), (tuple, "builtins.tuple, which no tensor needs so"), (np.load, "numpy.load")],
 )
 def test_no_other_global_is_ever_called(tmp_path, function, wanted):
     witness = tmp_path / "witness"
@@ -120,11 +120,16 @@ def test_an_array_with_too_few_bytes_is_named(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "expected a mapping of names to arrays, received list"),
+        ([1, 2], "expected a mapping of names to arrays, received a list"),
+        (np.zeros(2), "expected a mapping of names to arrays, received a single array"),
         ({}, "expected a mapping of names to arrays, received a mapping with nothing in it"),
-        ({"epoch": 3}, "expected an array for every name, received int for 'epoch'"),
-        ({"model": {"a": np.zeros(2)}}, "expected an array for every name, received dict for 'model'"),
-        ({3: np.zeros(2)}, "expected a name for every array, received 3"),
+        ({"epoch": 3}, "expected a mapping of names to arrays, received a mapping with epoch"),
+        ({3: np.zeros(2)}, "expected a mapping of names to arrays, received a mapping with 3"),
+        (
+            {"detector": {"a": np.zeros(2)}, "embedder": {"b": np.ones(1), "c": np.ones(1)}},
+            "expected the arrays of one network, found several: 'detector' (1 arrays), 'embedder' (2 arrays); "
+            "say which in a file of names, as `part: 'embedder'`",
+        ),
     ],
 )
 def test_other_content_is_named(tmp_path, content, message):
@@ -166,14 +171,34 @@ def test_paddles_own_files_come_back_equal(tmp_path):
             np.testing.assert_array_equal(got[key], array)
 
 
-@pytest.mark.parametrize("name", ["w.pdparams", "w.safetensors"])
-def test_only_files_of_pytorch_have_parts(tmp_path, name):
-    save_file({"a": np.ones(1)}, tmp_path / "w.safetensors")
-    write(tmp_path / "w.pdparams", {"a": np.ones(1)})
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_whole_checkpoint_of_paddle_gives_the_arrays_of_its_network(tmp_path, protocol):
+    import paddle
+
+    layer, other = paddle.nn.Linear(3, 2), paddle.nn.Linear(1, 1)
+    state = {f"_layers.{name}": value for name, value in layer.state_dict().items()}  # as of a data-parallel run
+    adam = paddle.optimizer.Adam(parameters=layer.parameters())
+    layer(paddle.ones([1, 3])).sum().backward()
+    adam.step()
+    path = tmp_path / "w.pdparams"
+    paddle.save({"model": state, "optimizer": adam.state_dict(), "epoch": 3}, str(path), protocol=protocol)
+    for part in (None, "model"):
+        got = read_arrays(path, part)
+        assert set(got) == {"weight", "bias"}
+        np.testing.assert_array_equal(got["weight"], layer.weight.numpy())
+    paddle.save({"one": layer.state_dict(), "two": {"deep": other.state_dict()}}, str(path), protocol=protocol)
+    np.testing.assert_array_equal(read_arrays(path, "two.deep")["bias"], other.bias.numpy())
+    paddle.save(layer.weight, str(path), protocol=protocol)
+    with pytest.raises(WeightsError, match=r"w\.pdparams: expected a mapping of names to arrays, received a single array$"):
+        read_arrays(path)
+
+
+def test_safetensors_have_no_parts(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": np.ones(1)}, path)
     with pytest.raises(WeightsError) as error:
-        read_arrays(tmp_path / name, "model")
-    told = "expected a file of PyTorch, as only those hold parts such as 'model'; leave `part` out"
-    assert str(error.value) == f"{tmp_path / name}: {told}"
+        read_arrays(path, "model")
+    assert str(error.value) == f"{path}: expected a pickle, as only those hold parts such as 'model'; leave `part` out"
 
 
 def test_numbers_of_numpy_and_arrays_of_python_2(tmp_path):

@@ -31,6 +31,14 @@ class Stopped(BaseException):
         self.exit_code = 128 + number
 
 
+def signal_name(number: int) -> str:
+    """For messages."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return "without a name"
+
+
 class _State:
     tool = False  # whether this process is a tool, whose signals are ours to handle
     heard: int | None = None

@@ -196,7 +196,7 @@ class Workers:
     def _death(self, worker: Worker) -> str:
         code = worker.process.exitcode
         if code is not None and code < 0:
-            how = f"was killed by signal {-code} ({_signal_name(-code)})"
+            how = f"was killed by signal {-code} ({stop.signal_name(-code)})"
         else:
             how = f"ended with exit code {code}"
         found = self._shortage.hints()
@@ -226,13 +226,6 @@ def sample(dataset: Any, index: int) -> str:
 
 def _answered(job: Job) -> bool:
     return job.answer.done() and not job.answer.cancelled()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return "without a name"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -72,9 +73,16 @@ def launch(command: list[str], count: int) -> int:
             rank, code = _wait(children)
             if rank > 0:
                 print(_last_words(words[rank]), file=sys.stderr)
+            if code < 0 and not stop.asked():
+                print(f"error: {_death(rank, count, -code)}", file=sys.stderr)
     except stop.Stopped as stopped:  # the first process has told of it
         return stopped.exit_code
-    return code
+    return code if code >= 0 else 128 - code
+
+
+def _death(rank: int, count: int, number: int) -> str:
+    hint = "; the system kills what takes too much memory, see dmesg" if number == signal.SIGKILL else ""
+    return f"process {rank} of {count} was killed by signal {number} ({stop.signal_name(number)}){hint}; --resume goes on with the run"
 
 
 def _last_words(file: IO[bytes]) -> str:
@@ -92,10 +100,12 @@ def _free_port() -> int:
 
 
 def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
-    """(rank, exit code) of the process that failed or was stopped, else (0, 0)."""
+    """(rank, exit code) of the process that failed or was stopped, negative for a signal, else (0, 0)."""
     told = 0
+    died: dict[int, int] = {}  # ranks and codes in the order in which they ended
     while True:
         codes = [child.poll() for child in children]
+        died |= {rank: code for rank, code in enumerate(codes) if code}
         if stop.asked() and not told:
             told = stop.asked()
             for child in children:
@@ -104,9 +114,10 @@ def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
             # after a signal they end together, unless one heard it before it had met the others, who wait for it in vain;
             # one mistake stops all of them, or the failing one takes the rest along: see who says what
             _grant(children, 5.0 if told else 3.0)
-            failed = [(rank, code) for rank, child in enumerate(children) if (code := child.poll())]
-            rank, code = min(failed, key=lambda one: (one[1] < 0, one[1] == PEER, one[0]))
-            return rank, code if code > 0 else 128 - code
+            died |= {rank: code for rank, child in enumerate(children) if (code := child.poll())}
+            own = {rank: code for rank, code in died.items() if code > 0 and code != PEER}
+            # without one who tells of a mistake, who was killed first; gloo aborts where it loses another process
+            return min(own.items()) if own else min(died.items(), key=lambda one: (one[1] == PEER, one[1] == -signal.SIGABRT))
         if all(code == 0 for code in codes):
             return 0, 0
         time.sleep(0.05)

@@ -12,11 +12,12 @@ from ppface.core.errors import DataError, UserError
 from ppface.engine.devices import PARENT, PEER, launched
 
 T = TypeVar("T")
+GONE = "another process of this run ended, see its log"
 STOPPING = "finishing this step and saving; once more stops at once"
 
 
 class PeerError(UserError):
-    """Another process of the run failed; it tells why."""
+    """Another process of the run failed or was killed; it, or who launched it, tells why."""
 
     exit_code = PEER
 
@@ -78,11 +79,12 @@ class World:
         try:
             yield
         except UserError:
-            store.add("ppface/failed", 1)
+            with contextlib.suppress(PeerError):
+                store.add("ppface/failed", 1)
             raise
-        except RuntimeError:  # what Paddle makes of a process that is gone
-            if store.add("ppface/failed", 0):
-                raise PeerError("another process of this run ended with a mistake, see its log") from None
+        except RuntimeError as error:  # what Paddle makes of a process that is gone
+            if "gloo/transport" in str(error) or store.add("ppface/failed", 0):
+                raise PeerError(GONE) from None
             raise
 
     def all_or_none(self, work: Callable[[], T]) -> T:
@@ -163,7 +165,10 @@ class World:
 
 
 class _Store:
-    """What the processes tell one another, by key. A signal would break off a call of Paddle's own store, and make it an error."""
+    """What the processes tell one another, by key. A signal would break off a call of Paddle's own store, and make it an error.
+
+    The store ends with process 0: then all calls raise PeerError.
+    """
 
     def __init__(self):
         from paddle.base.core import create_or_get_global_tcp_store
@@ -172,14 +177,23 @@ class _Store:
 
     def add(self, key: str, count: int) -> int:
         """Adds to a number and returns it."""
-        with stop.uninterrupted():
+        with _at_all():
             return self._store.add(key, count)
 
     def set(self, key: str, words: str) -> None:
-        with stop.uninterrupted():
+        with _at_all():
             self._store.set(key, words)
 
     def get(self, key: str) -> str:
         """The words under a key, awaited."""
-        with stop.uninterrupted():
+        with _at_all():
             return self._store.get(key).decode()
+
+
+@contextlib.contextmanager
+def _at_all() -> Iterator[None]:
+    try:
+        with stop.uninterrupted():
+            yield
+    except (ValueError, RuntimeError):  # what Paddle makes of a store that is gone
+        raise PeerError(GONE) from None

@@ -50,6 +50,38 @@ def test_the_process_that_failed_counts_not_the_one_it_took_along(tmp_path, capf
     assert launch(script, capfd) == (3, "error: the reason\n")
 
 
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_was_killed_is_named_not_the_one_that_aborts_for_it(tmp_path, capfd, victim):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        f"if os.environ['PADDLE_TRAINER_ID'] != '{victim}': time.sleep(0.3); os.abort()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    told = f"error: process {victim} of 2 was killed by signal 9 (SIGKILL); the system kills what takes too much memory, see dmesg"
+    code, said = launch(script, capfd)
+    assert (code, said.strip()) == (137, f"{told}; --resume goes on with the run")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback(tmp_path, capfd, victim):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from ppface.core import cli\nfrom ppface.engine.world import World\n"
+        "def main():\n"
+        "    world = World('cpu')\n"
+        "    with world.failing_together():\n"
+        "        for step in range(5):\n"
+        f"            if step == 3 and world.rank == {victim}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "            world.mean({'loss': 1.0})\n"
+        "cli.run(main)\n"
+    )
+    code, said = launch(script, capfd)
+    assert code == 137 and f"error: process {victim} of 2 was killed by signal 9 (SIGKILL)" in said, said
+    assert "Traceback" not in said
+
+
 def test_a_mistake_that_all_processes_meet_is_told_once(tmp_path, capfd):
     script = tmp_path / "fails.py"
     script.write_text(

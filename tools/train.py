@@ -40,7 +40,7 @@ def main() -> int:
     world = run.World(device, config["seed"])
     loader = run.open_data(config, world)
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest())
-    folder = Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder)
+    folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
     model = build_model(config)
     if config["weights"] and not args.resume:
         from ppface.nets.weights import load_weights

@@ -9,19 +9,17 @@ disagree with what is there: the last one is the newest that is sound, and each 
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from ppface.core import checkpoint_files
+from ppface.core import checkpoint_files, folder_lock
 from ppface.core.errors import SaveError, WeightsError
 from ppface.core.log import log
 from ppface.core.tensor_file import pieces
@@ -227,25 +225,12 @@ def _delete(path: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path, patience: float) -> Iterator[None]:
-    """One save at a time in a folder, whatever the number of runs; a process that is killed lets go of it."""
-    handle = os.open(folder, os.O_RDONLY)
+    """One save at a time in a folder, whatever the number of runs."""
+    handle = folder_lock.take(folder, patience)
+    if handle is None:
+        told = f"another process has been saving here for {patience:.0f} seconds; does this run run twice?"
+        raise SaveError(f"{folder}: cannot save a checkpoint: {told}")
     try:
-        deadline = time.monotonic() + patience
-        while not _locked(handle):
-            if time.monotonic() > deadline:
-                told = f"another process has been saving here for {patience:.0f} seconds; does this run run twice?"
-                raise SaveError(f"{folder}: cannot save a checkpoint: {told}")
-            time.sleep(0.05)
         yield
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks: two runs in one folder are its user's risk
-        return True
-    return True

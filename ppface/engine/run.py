@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ppface.core import folder_lock
 from ppface.core.errors import ConfigError, UserError
 from ppface.core.registry import Kind, register
 from ppface.core.spec import Spec
@@ -15,6 +16,7 @@ from ppface.engine import changes
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.world import World
 
+PATIENCE = 5.0  # seconds that another process may take to let go of a run
 BROKEN = "broken.txt"  # in a run's folder: every sample that could not be read, and why
 
 
@@ -122,6 +124,18 @@ def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | 
     """
     made = _make_folder(config, about, wanted) if world.rank == 0 else ""
     return Path(world.tell_all(str(made))[0])
+
+
+def claim(folder: Path, world: World) -> Path:
+    """The folder of a run, which from now on no other process trains in, until this one ends.
+
+    Raises:
+        UserError: another one does, and goes on with it for some seconds: one that was killed takes them to end.
+    """
+    own = folder_lock.take(folder, PATIENCE) if world.rank == 0 else -1
+    if any(world.tell_all("taken" if own is None else "")):
+        raise UserError(f"{folder}: another process trains this run just now: wait until it ends, or stop it, before you resume")
+    return folder
 
 
 def _make_folder(config: Spec, about: dict[str, Any], wanted: str | None) -> Path:

@@ -1,5 +1,6 @@
 """Run folders: a new one for each run, whole again after a resume that failed, and enough to start the same run once more."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from ppface import predict
+from ppface.core import folder_lock
 from ppface.core.errors import ConfigError, UserError, WeightsError
 from ppface.core.spec import build_model, load_config
 from ppface.engine import checkpoint, run
@@ -38,6 +40,12 @@ def test_the_saved_config_alone_gives_the_same_run(tmp_path, run_tool):
     assert done.returncode == 4
     assert "weights.safetensors: this checkpoint is of another network: 4 names differ" in done.stderr
     assert (tmp_path / "one" / "config.yml").read_text() == before
+
+    other = folder_lock.take(tmp_path / "one", 0.0)
+    done = run_tool("tools/train.py", "--resume", tmp_path / "one")
+    os.close(other)
+    expected = "another process trains this run just now: wait until it ends, or stop it, before you resume"
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, f"error: {tmp_path}/one: {expected}")
 
     done = run_tool("tools/train.py", "--resume", tmp_path / "one")
     assert "nothing is left to train: this run is at its end" in done.stderr

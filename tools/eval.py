@@ -14,7 +14,7 @@ from ppface.core.errors import UserError
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint or an export")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
     parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
@@ -27,18 +27,20 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
+    from ppface.core.run_config import config_file
     from ppface.core.spec import load_config
     from ppface.engine.measure import measure
 
-    source = Path(args.model or args.config)
-    file = args.config or source / "config.yml"
-    config = load_config(file, args.override)
-    if not config["evaluators"]:
-        raise UserError(f"{file}: expected evaluators in the config, found none")
+    source, file = Path(args.model or args.config), args.config or args.model
     if (source / "inference.yml").is_file():
         model = predict.load_predictor(source)
+        with config_file(Path(file)) as described:
+            config = load_config(described, args.override)
     else:
-        model = predict.load_model(Path(file), args.weights or args.model, args.override, args.names).predictor()
+        opened = predict.open_model(file, args.weights or (args.model if args.config else None), args.override, args.names)
+        model, config = opened.model.predictor(), opened.config
+    if not config["evaluators"]:
+        raise UserError(f"{file}: expected evaluators in the config, found none")
     metrics = measure([evaluator() for evaluator in config["evaluators"]], model)
     width = max(len(name) for name in metrics)
     print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()))

@@ -28,22 +28,19 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.core.spec import load_config
     from ppface.engine import export, provenance, run
 
-    out, source = Path(args.out), Path(args.run or args.config)
+    out, weights = Path(args.out), args.weights or (args.run if args.config else None)
     if out.exists():
         raise UserError(f"{out}: exists already; expected a folder that is yet to be made")
-    file = Path(args.config or source / run.CONFIG)
-    weights = args.weights or args.run
-    model = predict.load_model(file, weights, args.override, args.names)
-    config = load_config(file, args.override)
+    opened = predict.open_model(args.config or args.run, weights, args.override, args.names)
+    model, about = opened.model, provenance.environment(opened.config, Path(args.config or run.CONFIG).stem)
     out.parent.mkdir(parents=True, exist_ok=True)
     with stop.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
-        run.open_folder(folder, config, provenance.environment(config, file.stem))
+        run.open_folder(folder, opened.config, about)
         with stop.abandoned(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
-            export.write(model, folder, provenance.of_export(predict.weights_file(weights or config["weights"])))
+            export.write(model, folder, provenance.of_export(opened.weights))
         with stop.prompt():
             worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)

@@ -41,13 +41,10 @@ def main() -> int:
 
     check_out(Path(args.out), Path(args.input))
     pictures = entries(Path(args.input), Path(args.root) if args.root else None)
-    source = args.model or args.config
-    embedder = predict.FaceEmbedder(
-        predict.load_predictor(source, args.weights, overrides=args.override, names=args.names), args.flip, args.resize
-    )
-    weights = predict.weights_of(source, args.weights, args.override)
+    model, origin = predict.open_predictor(args.model or args.config, args.weights, overrides=args.override, names=args.names)
+    embedder, identity = predict.FaceEmbedder(model, args.flip, args.resize), origin.identity()
     progress = partial(print, sep=" of ", flush=True)
-    broken = extract(embedder, pictures, Path(args.out), weights, args.batch_size, progress)
+    broken = extract(embedder, pictures, Path(args.out), identity, args.batch_size, progress)
     print("\n".join(f"left out: {reason}" for reason in broken), end="\n" if broken else "", file=sys.stderr)
     print(f"{len(pictures) - len(broken)} embeddings in {args.out}, {len(broken)} broken pictures left out")
     return DataError.exit_code if broken else 0

@@ -8,16 +8,35 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ppface.core.checkpoint_state import DIGESTS, check
 from ppface.core.errors import NumericError, WeightsError
 
 WEIGHTS, OPTIMIZER, EMA, STATE = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
-DIGESTS = "sha256"  # key of the state: file name -> digest
 CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The file of a model's weights.
+
+    Attributes:
+        file: where it is, or was: a run that trains on removes old checkpoints.
+        content: of a checkpoint's file, the very bytes that were compared with its digest; None of any other, which is read where it is.
+        state: of the checkpoint; {} without one.
+    """
+
+    file: Path
+    content: bytes | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.file.read_bytes() if self.content is None else self.content).hexdigest()
 
 
 def check_finite(arrays: dict[str, dict[str, np.ndarray]], name: str) -> None:
@@ -84,7 +103,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint whose set of files is whole; their content is not looked at.
 
     Raises:
-        WeightsError: a state.json that is missing or not as it was written, or tensor files that are missing or too many.
+        WeightsError: a state.json that is missing, not as it was written or of other types, or tensor files that are missing or too many.
     """
     file = folder / STATE
     try:
@@ -93,10 +112,11 @@ def read_state(folder: Path) -> dict[str, Any]:
         if text + _seal(text) != data:
             raise WeightsError(f"{file}: expected a text that fits the SHA-256 at its end: it was cut or changed")
         state = json.loads(data)
-        expected, found = set(state[DIGESTS].keys()), {path.name for path in folder.glob("*.safetensors")}
+        check(state, file)
+        expected, found = set(state[DIGESTS]), {path.name for path in folder.glob("*.safetensors")}
     except OSError as error:
         raise WeightsError(f"{file}: cannot read it: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise WeightsError(f"{file}: expected the state of a checkpoint as it was saved: {error}") from error
     if expected != found:
         raise WeightsError(f"{folder}: expected the files {', '.join(sorted(expected))}, found {', '.join(sorted(found)) or 'none'}")
@@ -115,21 +135,26 @@ def verify(folder: Path) -> Path:
 
 
 def weights(folder: Path) -> Path:
-    """The file with the weights to use, the running average before the rest; compared with its digest, errors as `verify`."""
-    digests = read_state(folder)[DIGESTS]
-    name = EMA if EMA in digests else WEIGHTS
-    if name not in digests:
-        raise WeightsError(f"{folder}: expected {EMA} or {WEIGHTS} in this checkpoint, found {', '.join(digests) or 'none'}")
-    return _compare(folder / name, digests[name])
+    """Where `read_weights` reads."""
+    return read_weights(folder).file
 
 
-def weight_file(file: Path) -> Path:
-    """A weight file that somebody named; one of a checkpoint is compared with its digest, errors as `verify`."""
+def read_weights(folder: Path) -> WeightFile:
+    """The weights of a checkpoint to use, the running average before the rest; errors as `verify`."""
+    state = read_state(folder)
+    name = EMA if EMA in state[DIGESTS] else WEIGHTS
+    if name not in state[DIGESTS]:
+        raise WeightsError(f"{folder}: expected {EMA} or {WEIGHTS} in this checkpoint, found {', '.join(state[DIGESTS]) or 'none'}")
+    return WeightFile(folder / name, _content(folder / name, state[DIGESTS][name]), state)
+
+
+def read_weight_file(file: Path) -> WeightFile:
+    """A weight file that somebody named; of one of a checkpoint errors as `verify`."""
     if (file.parent / STATE).is_file() and file.is_file():
-        digests = read_state(file.parent)[DIGESTS]
-        if file.name in digests:
-            _compare(file, digests[file.name])
-    return file
+        state = read_state(file.parent)
+        if file.name in state[DIGESTS]:
+            return WeightFile(file, _content(file, state[DIGESTS][file.name]), state)
+    return WeightFile(file)
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
@@ -144,17 +169,22 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]
     state = read_state(folder)
     arrays = {}
     for name, digest in sorted(state[DIGESTS].items()):
-        file = folder / name
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise WeightsError(f"{file}: cannot read it: {error.strerror}") from error
-        _expect(file, digest, hashlib.sha256(data).hexdigest())
+        data = _content(folder / name, digest)
         try:
             arrays[name] = load(data)
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise WeightsError(f"{file}: not a safetensors file of NumPy types ({error})") from error
+            raise WeightsError(f"{folder / name}: not a safetensors file of NumPy types ({error})") from error
     return arrays, state
+
+
+def _content(file: Path, expected: str) -> bytes:
+    """The bytes of a file, which have this digest."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot read it: {error.strerror}") from error
+    _expect(file, expected, hashlib.sha256(data).hexdigest())
+    return data
 
 
 def _compare(file: Path, expected: str) -> Path:

@@ -5,9 +5,9 @@ import hashlib
 import json
 import os
 import platform
+import reprlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any
 
 import yaml
 
-from ppface.core.checkpoint_files import STATE, read_state
+from ppface.core.checkpoint_files import STATE, WeightFile, read_state
 from ppface.core.errors import UserError
 from ppface.core.log import log
+from ppface.core.run_config import CHECKPOINTS, CONFIG, EXPORT, config_file
 from ppface.core.spec import Spec
 
-CONFIG, ENVIRONMENT = "config.yml", "environment.json"
+__all__ = ["CONFIG", "ENVIRONMENT", "compare", "config_text", "environment", "of_export", "source"]
+ENVIRONMENT = "environment.json"
 PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
 SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES")
 
@@ -57,25 +59,37 @@ def environment(config: Spec, name: str, data: str | None = None) -> dict[str, A
     }
 
 
-def compare(then: dict[str, Any], now: dict[str, Any]) -> None:
-    """Tells what of two environments differs and can change a run's numbers; of an empty one nothing is known."""
-    if not then:
+def compare(then: Any, now: dict[str, Any]) -> None:
+    """Tells what of two environments differs and can change a run's numbers; of an empty one nothing is known.
+
+    Args:
+        then: what `source` or a checkpoint's state tells; odd parts of it are told and left out, as it decides nothing.
+        now: of `environment`.
+    """
+    if not then or not _is_mapping(then, "environment"):
         return
     rows = [(name, then.get(name), now.get(name)) for name in ("python", "machine", "processes", "git", "seed", "data_sha256")]
+    if "config_file" in then:  # options of this command do not count: they were asked for
+        rows.append((f"the text of {then['config_file']}, by its SHA-256,", then.get("config_sha256"), then["config_file_sha256"]))
     for part in ("packages", "environment"):
         old, new = then.get(part, {}), now.get(part, {})
-        rows += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new})]
+        if _is_mapping(old, f"environment: {part}"):
+            rows += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new}, key=str)]
     for name, before, after in rows:
         if before != after:
             log.warning("not as it was recorded: %s was %s, is %s: the numbers may differ", name, before, after)
 
 
-def of_export(weights: Path) -> dict[str, Any]:
+def _is_mapping(value: Any, key: str) -> bool:
+    if not isinstance(value, dict):
+        log.warning("%s: expected a mapping in what was recorded, received %s: it is not compared", key, reprlib.repr(value))
+    return isinstance(value, dict)
+
+
+def of_export(weights: WeightFile) -> dict[str, Any]:
     """What an export tells of its making: version, weight file and digest, and of a checkpoint's file its step, metrics and environment."""
-    trained: dict[str, Any] = {"weights": weights.name, "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    if (weights.parent / STATE).is_file():
-        told = read_state(weights.parent)
-        trained |= {key: told[key] for key in ("step", "samples", "metrics", "environment") if key in told}
+    told = {key: weights.state[key] for key in ("step", "samples", "metrics", "environment") if key in weights.state}
+    trained: dict[str, Any] = {"weights": weights.file.name, "weights_sha256": weights.sha256()} | told
     return {"version": metadata.version("ppface"), "git": _git_state(), "trained": trained}
 
 
@@ -86,35 +100,57 @@ def source(config: str | None, resume: str | None, reproduce: str | None) -> Ite
     To start the same run again, the number of its processes is asked for in "overrides".
 
     Raises:
-        UserError: `reproduce` is no run, checkpoint or export.
-        WeightsError: it is a checkpoint that is broken.
+        UserError: `resume` is no run, or `reproduce` no run, checkpoint or export that records how it was made.
+        WeightsError: a checkpoint that is broken, or a folder in which no config is left.
     """
-    if reproduce is None:
-        yield Path(config or Path(resume or "") / CONFIG), {}
-        return
-    folder = Path(reproduce)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = folder / CONFIG
-        try:
-            if (folder / STATE).is_file():
-                state = read_state(folder)
-                file, about = Path(scratch) / CONFIG, state["environment"]
-                file.write_text(yaml.safe_dump(state["config"], sort_keys=False), encoding="utf-8")
-            else:
-                about = _trained(folder)
-            about["overrides"] = [f"processes={about['processes']}"]
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-            expected = "expected a run, a checkpoint or an export that records how it was made"
-            raise UserError(f"{folder}: {expected}: {type(error).__name__}: {error}") from None
-        yield file, about
+    if resume is not None:
+        _check_run(Path(resume))
+    recorded = {} if reproduce is None else _recorded(Path(reproduce))
+    with config_file(Path(config or resume or reproduce or "")) as file:
+        if reproduce is not None and file.parent == Path(reproduce):
+            recorded |= {"config_file": str(file), "config_file_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        yield file, recorded
 
 
-def _trained(folder: Path) -> dict[str, Any]:
-    """The environment of a run, or of the run that an export's weights come from."""
-    export = folder / "inference.yml"
-    if export.is_file():
-        return yaml.safe_load(export.read_text(encoding="utf-8"))["trained"]["environment"]
-    return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+def _check_run(folder: Path) -> None:
+    """Raises UserError for what is no folder of a run, with the command that is meant."""
+    if (folder / STATE).is_file():
+        run = folder.parent.parent if folder.parent.name == CHECKPOINTS else "RUN"
+        advice = f"--resume {run} goes on from the newest checkpoint; --reproduce {folder} starts the same run again by its recorded config"
+        raise UserError(f"{folder}: expected the folder of a run, received one checkpoint: {advice}")
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected the folder of a run, but there is none")
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """The environment of a run, of a checkpoint's run, or of the run that an export's weights come from, as far as it is used checked."""
+    file, keys = folder / ENVIRONMENT, ["environment"]
+    found: Any
+    try:
+        if (folder / STATE).is_file():
+            file = folder / STATE
+            found = read_state(folder)
+        elif (folder / EXPORT).is_file():
+            file, keys = folder / EXPORT, ["trained", "environment"]
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        else:
+            found = {"environment": json.loads(file.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        told = "expected a run, a checkpoint or an export that records how it was made"
+        others = sorted(folder.glob(f"{CHECKPOINTS}/step_*"))
+        advice = f"; its checkpoints record the same: --reproduce {others[-1]}" if others else ""
+        raise UserError(f"{file}: {told}: {type(error).__name__}: {error}{advice}") from None
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    where = f"{file}: " + "".join(f"{key}: " for key in keys if file.name != ENVIRONMENT)
+    if not isinstance(found, dict):
+        raise UserError(f"{where}expected a mapping that records how the run was made, received {reprlib.repr(found)}")
+    name, processes = found.get("name"), found.get("processes")
+    if not isinstance(name, str) or Path(name).name != name or "\0" in name:
+        raise UserError(f"{where}name: expected the name of a run, a word without /, received {reprlib.repr(name)}")
+    if type(processes) is not int or processes < 1:
+        raise UserError(f"{where}processes: expected a whole number of at least 1, received {reprlib.repr(processes)}")
+    return found | {"overrides": [f"processes={processes}"]}
 
 
 def _git_state() -> str | None:

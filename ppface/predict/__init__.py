@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ppface.core import checkpoint_files
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
+from ppface.core.run_config import EXPORT
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.finder import FaceFinder
+from ppface.predict.opened import find_weights, load_into, open_model
 
-__all__ = ["Face", "FaceEmbedder", "FaceFinder", "load", "load_predictor", "of_predictor", "weights_file", "weights_of"]
-EXPORT = "inference.yml"
+__all__ = [
+    "Face", "FaceEmbedder", "FaceFinder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
+    "open_predictor", "weights_file",
+]  # fmt: skip
 
 
 def load(
@@ -25,7 +27,7 @@ def load(
     """A callable from pictures to faces: found ones with their boxes, or, of a model that tells people apart, the picture's own.
 
     Args:
-        source: the folder of an export, the folder of a run, or a config file.
+        source: the folder of an export, of a run or of a checkpoint, or a config file.
         weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
         threads: CPU threads of an export; None: one a core. A live model takes what OMP_NUM_THREADS says.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; an export takes none.
@@ -58,51 +60,35 @@ def load_predictor(
     names: str | os.PathLike | None = None,
 ) -> Any:
     """`predict(batch) -> named arrays` for evaluators and tools; arguments and errors as `load`; overrides: of the config, `a.b=value`."""
+    return open_predictor(source, weights, threads, overrides, names)[0]
+
+
+def open_predictor(
+    source: str | os.PathLike,
+    weights: str | os.PathLike | None = None,
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+    names: str | os.PathLike | None = None,
+) -> tuple[Any, Any]:
+    """As `load_predictor`, and what the predictor comes from, whose `identity()` is the same for the same answers."""
     source = Path(source)
     if (source / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
-        return Exported(source, threads)
-    return load_model(source, weights, overrides, names).predictor()
+        exported = Exported(source, threads)
+        return exported, exported
+    opened = open_model(source, weights, overrides, names)
+    return opened.model.predictor(), opened
 
 
 def load_model(
-    source: Path,
+    source: str | os.PathLike,
     weights: str | os.PathLike | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
 ) -> Any:
     """The live model of a run's folder or a config, with its weights; arguments and errors as `load`."""
-    from ppface.core.spec import build_model
-    from ppface.nets.weights import load_weights
-
-    config, file = _config_and_weights(source, weights, overrides)
-    if weights is None and not (source / "config.yml").is_file():
-        names = names or config["weight_names"]  # a run's own checkpoints have the model's names
-    model = build_model(config)
-    load_weights(model, file, names=Path(names) if names else None)
-    model.eval()
-    return model
-
-
-def weights_of(source: str | os.PathLike, weights: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Path:
-    """The file with the weights that `load_predictor` takes; arguments and errors as there."""
-    if (Path(source) / EXPORT).is_file():
-        return Path(source) / "model.pdiparams"
-    return _config_and_weights(Path(source), weights, overrides)[1]
-
-
-def _config_and_weights(source: Path, weights: str | os.PathLike | None, overrides: Sequence[str]) -> tuple[Any, Path]:
-    from ppface.core.spec import load_config
-
-    is_run = (source / "config.yml").is_file()
-    if source.is_dir() and not is_run:
-        raise WeightsError(f"{source}: expected the folder of a run (config.yml) or of an export ({EXPORT})")
-    config = load_config(source / "config.yml" if is_run else source, list(overrides))
-    found = weights or (source if is_run else config["weights"])
-    if found is None:
-        raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
-    return config, weights_file(found)
+    return open_model(source, weights, overrides, names).model
 
 
 def weights_file(path: str | os.PathLike) -> Path:
@@ -114,11 +100,4 @@ def weights_file(path: str | os.PathLike) -> Path:
     Raises:
         WeightsError: a folder that is neither, or a checkpoint that is broken.
     """
-    given = Path(path)
-    if not given.is_dir():
-        return checkpoint_files.weight_file(given)
-    if (given / "checkpoints").is_dir():
-        return CheckpointFolder(given / "checkpoints").sound("best", checkpoint_files.weights)
-    if (given / checkpoint_files.STATE).is_file():
-        return checkpoint_files.weights(given)
-    raise WeightsError(f"{given}: expected a weight file, a checkpoint (with its {checkpoint_files.STATE}) or a run with a checkpoint")
+    return find_weights(path).file

@@ -1,6 +1,7 @@
 """An exported model as `predict(batch) -> named arrays`, run by paddle.inference."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,27 @@ DESCRIPTION, MODEL = "inference.yml", "model"
 CACHED_SHAPES = 32  # oneDNN keeps the kernels prepared for as many shapes of the input
 
 
+def _typed(mapping: Any, key: str, *types: type) -> Any:
+    value = mapping[key]
+    if not isinstance(value, types):
+        raise TypeError(f"{key}: expected a {types[0].__name__}, received {value!r}")
+    return value
+
+
 def _described(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
     """What the first file tells of the others, and the test policy in it; Paddle crashes on files that were cut."""
     try:
         about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
-        policy = about["input"]["test"]
-        size = TestSize(policy["mode"], tuple(policy["size"]) if policy["size"] else None, policy["max_side"])
-        digests, _ = about["sha256"], about["outputs"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        policy = _typed(about, "input", dict)["test"]
+        shape = _typed(policy, "size", list, type(None))
+        for side in [*(shape or []), policy["max_side"]]:
+            if type(side) is not int:
+                raise TypeError(f"input.test: expected whole numbers of pixels, received {side!r}")
+        size = TestSize(policy["mode"], tuple(shape) if shape else None, policy["max_side"])
+        digests, outputs = _typed(about, "sha256", dict), _typed(about, "outputs", list)
+        if not all(isinstance(name, str) for name in outputs):
+            raise TypeError(f"outputs: expected names, received {outputs!r}")
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{files[0]}: not as tools/export_model.py wrote it ({error}); export or copy it again") from error
     for file in files[1:]:
         if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
@@ -75,6 +89,10 @@ class Exported:
         self._predictor = inference.create_predictor(config)
         self._input = self._predictor.get_input_handle("image")
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
+
+    def identity(self) -> str:
+        """A digest of the files that decide what it answers."""
+        return hashlib.sha256(json.dumps(self.about["sha256"], sort_keys=True).encode()).hexdigest()
 
     def outputs(self) -> list[str]:
         """The names of what it answers."""

@@ -71,7 +71,7 @@ def extract(
     embedder: FaceEmbedder,
     pictures: list[Entry],
     out: Path,
-    weights: Path,
+    model: str,
     batch_size: int = 64,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[str]:
@@ -83,7 +83,7 @@ def extract(
         embedder: of the model; without its `resize`, pictures of another size count as broken.
         pictures: what to embed.
         out: ends in .npy.
-        weights: the model's file of weights; unfinished work with others is refused.
+        model: its identity, see `ppface.predict.open_predictor`; unfinished work with another is refused.
         batch_size: pictures in one call of the model, > 0.
         progress: called with the numbers of pictures done and of all.
 
@@ -93,8 +93,7 @@ def extract(
     Raises:
         DataError: `out` cannot be written, unfinished work of another run lies there, or no picture is whole.
     """
-    settings = [hashlib.sha256(weights.read_bytes()).hexdigest(), str((batch_size, embedder.resize, embedder.flip))]
-    work = "\n".join([*settings, *(f"{entry.line}\t{entry.file}" for entry in pictures)])
+    work = "\n".join([model, str((batch_size, embedder.resize, embedder.flip)), *(f"{entry.line}\t{entry.file}" for entry in pictures)])
     folder, step = out.with_suffix(PARTS), BATCHES * batch_size
     _open(folder, hashlib.sha256(work.encode()).hexdigest())
     parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
@@ -123,7 +122,8 @@ def _open(folder: Path, digest: str) -> None:
     try:
         if note.is_file() and note.read_text() != digest:
             raise DataError(
-                f"{folder}: holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
+                f"{folder}: holds the unfinished work of a run with other pictures, another model (config, weights, names) or other "
+                "options: give those again, or delete it to begin anew"
             )
         if folder.is_dir() and not note.is_file() and any(folder.iterdir()):
             raise DataError(f"{folder}: expected no folder, or that of an earlier run, which is removed at the end; choose another --out")

@@ -1,5 +1,6 @@
 """The folder of checkpoints: what stays, what is found, what is refused, and the messages for each."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -184,8 +185,47 @@ def test_a_state_that_fits_its_digest_but_was_never_saved_is_refused(tmp_path, s
     text = (state if isinstance(state, str) else json.dumps({"x": state} if isinstance(state, list) else state)).encode()
     text = text.rstrip(b"}")
     (tmp_path / STATE).write_bytes(text + checkpoint_files._seal(text))
-    with pytest.raises(WeightsError, match=r"expected the (state of a checkpoint as it was saved|files .*, found none)"):
+    with pytest.raises(
+        WeightsError,
+        match=r"expected (the state of a checkpoint as it was saved|a mapping of file names to texts, received |the files .*, found none)",
+    ):
         checkpoint_files.read(tmp_path)
+
+
+WHOLE, MAPPING = "a whole number of at least 0", "a mapping"
+WINDOW = "null or a mapping of steps, a whole number, and sums, a mapping of names to numbers"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("step", "1", WHOLE), ("step", True, WHOLE), ("step", -1, WHOLE), ("step", 1.0, WHOLE), ("ema_updates", None, WHOLE),
+        ("ema_updates", [], WHOLE), ("best_step", "1", f"{WHOLE} or null"), ("best", "0.5", "a number or null"),
+        ("best", {}, "a number or null"), ("owes_evaluation", 1, "true or false"), ("config", [], MAPPING), ("config", None, MAPPING),
+        ("log_window", [], WINDOW), ("log_window", {"steps": 1}, WINDOW), ("log_window", {"steps": 1, "sums": []}, WINDOW),
+        ("log_window", {"steps": "1", "sums": {}}, WINDOW), ("log_window", {"steps": 1, "sums": {"a": "1"}}, WINDOW),
+        ("scaler", [1], "a mapping of names to numbers"), ("scaler", {"scale": []}, "a mapping of names to numbers"),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_named_and_the_newest_sound_one_is_taken(folder, caplog, key, value, expected):
+    """The digests fit: another program made this state."""
+    sound = save(folder, 1)
+    path = folder.folder / "step_00000002"
+    checkpoint_files.write(path, {}, {"step": 2, "best_step": None} | {key: value})
+    told = f"{path}/state.json: {key}: expected {expected}, received {value!r}; no training wrote this state: use another checkpoint"
+    with pytest.raises(WeightsError) as caught:
+        checkpoint_files.read(path)
+    assert str(caught.value) == told
+    for which in ("last", "best"):
+        assert folder.find(which) == sound
+        assert told in caplog.messages[-1]
+
+
+def test_digests_that_are_no_texts_are_named(tmp_path):
+    (tmp_path / WEIGHTS).write_bytes(b"")
+    (tmp_path / STATE).write_bytes(checkpoint_files._sealed({"sha256": {WEIGHTS: 1}}))
+    with pytest.raises(WeightsError, match=r"sha256: expected a mapping of file names to texts, received {'weights.safetensors': 1}; no"):
+        checkpoint_files.verify(tmp_path)
 
 
 def test_no_checkpoint_is_one_line(tmp_path):
@@ -332,10 +372,13 @@ def test_a_save_that_another_process_keeps_waiting_gives_up(folder):
 def test_weights_are_those_of_the_running_average_and_verified_alone(folder):
     path = folder.save(arrays() | {"ema.safetensors": {"a": np.zeros(2)}}, {"step": 1}, best=True)
     flip(path / WEIGHTS)  # not what is used
-    assert checkpoint_files.weights(path) == path / "ema.safetensors"
-    assert checkpoint_files.weight_file(path / "ema.safetensors") == path / "ema.safetensors"
+    average = path / "ema.safetensors"
+    for found in (checkpoint_files.read_weights(path), checkpoint_files.read_weight_file(average)):
+        assert (found.file, found.content, found.state["step"]) == (average, average.read_bytes(), 1)
+        assert found.sha256() == hashlib.sha256(average.read_bytes()).hexdigest() == found.state["sha256"]["ema.safetensors"]
+    assert checkpoint_files.weights(path) == average
     with pytest.raises(WeightsError, match=r"weights.safetensors: expected content with the SHA-256"):
-        checkpoint_files.weight_file(path / WEIGHTS)
+        checkpoint_files.read_weight_file(path / WEIGHTS)
     flip(path / "ema.safetensors")
     with pytest.raises(WeightsError, match=r"ema.safetensors: expected content with the SHA-256"):
         checkpoint_files.weights(path)

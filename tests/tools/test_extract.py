@@ -19,6 +19,10 @@ from ppface.predict.extract import entries, extract
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = "tools/extract.py"
+REFUSED = (
+    "holds the unfinished work of a run with other pictures, another model (config, weights, names) or other options: "
+    "give those again, or delete it to begin anew"
+)
 
 
 def wanted(toy_export, files, flip=False) -> np.ndarray:
@@ -74,15 +78,15 @@ def failing(embedder: FaceEmbedder, after: int) -> FaceEmbedder:
 
 def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCHES", 1)
-    embedder, weights = predict.load(toy_export, threads=1), toy_export / "model.pdiparams"
+    embedder = predict.load(toy_export, threads=1)
     pictures = entries(aligned_faces)
     (aligned_faces / "person 0" / "2.png").write_text("words")
-    assert len(extract(embedder, pictures, tmp_path / "whole.npy", weights, 2)) == 1
+    assert len(extract(embedder, pictures, tmp_path / "whole.npy", "model", 2)) == 1
     out, calls = tmp_path / "e.npy", 0
     while not out.exists():
         calls += 1
         try:
-            extract(failing(embedder, 1), pictures, out, weights, 2)
+            extract(failing(embedder, 1), pictures, out, "model", 2)
         except StopsError:
             assert (tmp_path / "e.parts").is_dir() and not out.exists()
     assert calls == 5  # each call does one part more
@@ -93,24 +97,21 @@ def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeyp
 
 def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCHES", 1)
-    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     pictures = entries(aligned_faces)
     with pytest.raises(StopsError):
-        extract(failing(embedder, 1), pictures, out, weights, 2)
-    other = tmp_path / "other.pdiparams"
-    other.write_bytes(b"other")
+        extract(failing(embedder, 1), pictures, out, "model", 2)
     flipping = FaceEmbedder(embedder.predict, flip=True)
     for given in (
-        (embedder, pictures[1:], weights, 2),
-        (flipping, pictures, weights, 2),
-        (embedder, pictures, other, 2),
-        (embedder, pictures, weights, 3),
+        (embedder, pictures[1:], "model", 2),
+        (flipping, pictures, "model", 2),
+        (embedder, pictures, "other", 2),
+        (embedder, pictures, "model", 3),
     ):
         with pytest.raises(DataError) as error:
             extract(given[0], given[1], out, *given[2:])
-        told = "holds the unfinished work of a run with other pictures, weights or options: delete it to begin anew"
-        assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}"
-    assert extract(embedder, pictures, out, weights, 2) == []
+        assert str(error.value) == f"{tmp_path / 'e.parts'}: {REFUSED}"
+    assert extract(embedder, pictures, out, "model", 2) == []
 
 
 def test_the_input_is_never_written_over(toy_export, aligned_faces, run_tool, tmp_path):
@@ -130,7 +131,7 @@ def test_a_folder_of_other_files_is_not_taken_for_unfinished_work(toy_export, al
     (tmp_path / "e.parts").mkdir()
     (tmp_path / "e.parts" / "mine").touch()
     with pytest.raises(DataError) as error:
-        extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", toy_export / "model.pdiparams")
+        extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", "model")
     told = "expected no folder, or that of an earlier run, which is removed at the end; choose another --out"
     assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}" and (tmp_path / "e.parts" / "mine").exists()
 
@@ -140,25 +141,25 @@ def test_a_corrected_command_is_not_held_up_by_the_one_that_failed(toy_export, a
 
     for file in aligned_faces.rglob("*.png"):
         Image.new("RGB", (20, 20)).save(file)
-    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     with pytest.raises(DataError, match=r"^none of the 10 pictures can be embedded; the first: .* or ask for a resize$"):
-        extract(embedder, entries(aligned_faces), out, weights)
+        extract(embedder, entries(aligned_faces), out, "model")
     assert not (tmp_path / "e.parts").exists()
-    assert extract(FaceEmbedder(embedder.predict, resize=True), entries(aligned_faces), out, weights) == []
+    assert extract(FaceEmbedder(embedder.predict, resize=True), entries(aligned_faces), out, "model") == []
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:80] + b"damage" + data[86:], lambda data: b""])
 def test_a_damaged_part_is_made_again(toy_export, aligned_faces, tmp_path, monkeypatch, caplog, damage):
     monkeypatch.setattr(extraction, "BATCHES", 1)
-    embedder, weights, out = predict.load(toy_export, threads=1), toy_export / "model.pdiparams", tmp_path / "e.npy"
+    embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     pictures = entries(aligned_faces)
-    extract(embedder, pictures, tmp_path / "whole.npy", weights, 4)
+    extract(embedder, pictures, tmp_path / "whole.npy", "model", 4)
     with pytest.raises(StopsError):
-        extract(failing(embedder, 2), pictures, out, weights, 4)
+        extract(failing(embedder, 2), pictures, out, "model", 4)
     part = tmp_path / "e.parts" / "000000000.npz"
     part.write_bytes(damage(part.read_bytes()))
     with caplog.at_level("WARNING", "ppface"):
-        extract(embedder, pictures, out, weights, 4)
+        extract(embedder, pictures, out, "model", 4)
     assert len(caplog.messages) == 1 and re.fullmatch(rf"{part}: damaged \(.+\): it is made again", caplog.messages[0])
     assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 

@@ -1,0 +1,49 @@
+"""What the state of a checkpoint may hold: a digest tells that nobody changed it since, not that this program wrote it."""
+
+import reprlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ppface.core.errors import WeightsError
+
+DIGESTS = "sha256"  # file name -> digest of its content
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _window(value: Any) -> bool:
+    known = isinstance(value, dict) and value.keys() == {"steps", "sums"} and isinstance(value["sums"], dict)
+    return value is None or (known and _whole(value["steps"]) and all(map(_number, value["sums"].values())))
+
+
+EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are a record, for people
+    DIGESTS: ("a mapping of file names to texts", lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values())),
+    "step": ("a whole number of at least 0", _whole),
+    "best_step": ("a whole number of at least 0 or null", lambda value: value is None or _whole(value)),
+    "best": ("a number or null", lambda value: value is None or _number(value)),
+    "ema_updates": ("a whole number of at least 0", _whole),
+    "owes_evaluation": ("true or false", lambda value: type(value) is bool),
+    "log_window": ("null or a mapping of steps, a whole number, and sums, a mapping of names to numbers", _window),
+    "scaler": (
+        "a mapping of names to numbers",
+        lambda value: isinstance(value, dict) and all(_number(v) or type(v) is bool for v in value.values()),
+    ),
+    "config": ("a mapping", lambda value: isinstance(value, dict)),
+}
+
+
+def check(state: Any, file: Path) -> None:
+    """Raises WeightsError for a value of another type than the program writes. `environment` decides nothing: who reads it looks at it."""
+    if not isinstance(state, dict):
+        raise WeightsError(f"{file}: expected the state of a checkpoint, a mapping, received {reprlib.repr(state)}")
+    for key, (expected, fits) in EXPECTED.items():
+        if key in state and not fits(state[key]):
+            told = f"{file}: {key}: expected {expected}, received {reprlib.repr(state[key])}"
+            raise WeightsError(f"{told}; no training wrote this state: use another checkpoint")

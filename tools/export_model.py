@@ -14,7 +14,7 @@ from ppface.core.errors import UserError
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("run", nargs="?", help="the folder of a run")
+    parser.add_argument("run", nargs="?", help="the folder of a run or a checkpoint")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
     parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("--out", required=True, help="the folder to make; it must not exist")

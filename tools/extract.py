@@ -17,7 +17,7 @@ from ppface.core.errors import DataError
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint or an export")
     parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
     parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
     parser.add_argument("-i", "--input", required=True, help="a folder of pictures, or a text file that lists them")

@@ -1,20 +1,26 @@
 """The library face: what can be loaded, what a picture may be, and in whose pixels the faces come back."""
 
+import errno
+import hashlib
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import paddle
 import pytest
+import yaml
 from safetensors.numpy import load_file, save_file
 
 import ppface
 from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import DataError, WeightsError
 from ppface.ops.resize import TestSize
-from ppface.predict import Face, FaceFinder, weights_file
+from ppface.predict import Face, FaceFinder, opened, weights_file
 
+WEIGHTS = "weights.safetensors"
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "quickstart" / "detection.yml"
 
@@ -109,8 +115,6 @@ def test_a_config_with_weights_a_checkpoint_and_a_run_give_the_same_faces(tmp_pa
     expected = ppface.predict.load(CONFIG, weights)(image)
     run = tmp_path / "run"
     CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, {"step": 1}, best=False)
-    import yaml
-
     (run / "config.yml").write_text(yaml.safe_dump(ppface.load_config(CONFIG).plain()))
     for source, given in ((run, None), (CONFIG, run), (CONFIG, run / "checkpoints" / "step_00000001")):
         found = ppface.predict.load(source, given)(image)
@@ -153,6 +157,117 @@ def test_broken_weights_are_never_used(tmp_path, caplog):
             assert f"falling back to the newest sound one, {left}, because:\n  {file}: expected content" in caplog.messages[-1]
     with pytest.raises(WeightsError, match="expected a sound checkpoint, but all are broken:\n"):
         weights_file(tmp_path)
+
+
+def run_of(folder: Path, weights: Path, **state) -> Path:
+    """A run with one checkpoint, which records its config; there is no config.yml."""
+    config = ppface.load_config(CONFIG).plain()
+    CheckpointFolder(folder / "checkpoints").save({"weights.safetensors": load_file(weights)}, {"step": 1, "config": config} | state, True)
+    return folder
+
+
+def same_weights(model, weights: Path) -> bool:
+    return all(np.array_equal(model.state_dict()[name].numpy(), array) for name, array in load_file(weights).items())
+
+
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_what_is_loaded_are_the_bytes_that_were_compared(tmp_path, weights, monkeypatch, harm):
+    """A training with keep=1 removes what a reader has just compared; a disk may change it."""
+    run, plain = run_of(tmp_path / "run", weights), opened.find_weights
+    (run / "config.yml").write_text(f"_BASE_: {CONFIG}\n")
+
+    def find(path):
+        found = plain(path)
+        shutil.rmtree(found.file.parent) if harm == "removed" else found.file.write_bytes(b"odd")
+        return found
+
+    monkeypatch.setattr(opened, "find_weights", find)
+    loaded = ppface.predict.open_model(run)
+    assert same_weights(loaded.model, weights)
+    assert loaded.weights.sha256() == hashlib.sha256(loaded.weights.content).hexdigest() == loaded.weights.state["sha256"][WEIGHTS]
+
+
+def test_a_reader_beside_a_run_that_keeps_one_checkpoint_loads_a_whole_one(tmp_path, caplog):
+    toy, folder = paddle.nn.Linear(8, 8), CheckpointFolder(tmp_path / "checkpoints", keep=1)
+    arrays = {name: value.numpy() for name, value in toy.state_dict().items()}
+
+    def save(step: int) -> None:
+        folder.save({WEIGHTS: {name: np.full_like(array, step) for name, array in arrays.items()}}, {"step": step}, best=True)
+
+    save(0)
+    writer = threading.Thread(target=lambda: [save(step) for step in range(1, 80)])
+    writer.start()
+    seen = [0]
+    while writer.is_alive():
+        found = ppface.predict.load_into(toy, tmp_path)
+        assert {float(value) for array in toy.state_dict().values() for value in array.numpy().ravel()} == {found.state["step"]}
+        seen.append(found.state["step"])
+    writer.join()
+    assert len(set(seen)) > 1 and seen == sorted(seen)
+    assert not caplog.messages
+
+
+def test_messages_name_the_checkpoints_file(tmp_path, weights, monkeypatch):
+    file = run_of(tmp_path / "run", weights) / "checkpoints" / "step_00000001" / WEIGHTS
+    with pytest.raises(WeightsError, match=rf"^{file}: these are weights of another network: "):
+        ppface.predict.load_into(paddle.nn.Linear(2, 2), tmp_path / "run")
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    told = rf"^{file}: cannot copy it to .+: No space left on device; set TMPDIR to a folder with room$"
+    with pytest.raises(WeightsError, match=told):
+        ppface.predict.load_into(paddle.nn.Linear(2, 2), tmp_path / "run")
+
+
+def test_a_run_without_its_config_and_a_checkpoint_load_by_what_is_recorded(tmp_path, weights, caplog):
+    run = run_of(tmp_path / "run", weights)
+    step = run / "checkpoints" / "step_00000001"
+    assert same_weights(ppface.predict.load_model(step), weights)
+    assert not caplog.messages
+    assert same_weights(ppface.predict.load_model(run), weights)
+    assert caplog.messages == [f"{run}/config.yml: there is none: the config is the one that {step} records"]
+
+
+def test_the_identity_is_that_of_config_weights_and_names(tmp_path, weights, trial):
+    rules = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for number, file in enumerate(rules):
+        file.write_text(f"names: [['^none{number}', '']]\n")
+    save_file({name: array + 1 for name, array in load_file(weights).items()}, tmp_path / "other.safetensors")
+    given = [
+        {}, {"names": rules[0]}, {"names": rules[1]}, {"overrides": ["model.input.mean=[1, 2, 3]"]},
+        {"weights": tmp_path / "other.safetensors"},
+    ]  # fmt: skip
+    found = [ppface.predict.open_predictor(CONFIG, **({"weights": weights} | more))[1].identity() for more in given]
+    found += [ppface.predict.open_predictor(trial.export, threads=1)[1].identity()]
+    assert len(set(found)) == len(given) + 1
+    for same in (weights, run_of(tmp_path, weights)):  # a checkpoint's file has the same bytes
+        again = ppface.predict.open_predictor(CONFIG, same, overrides=["seed=5", "device=cpu"])[1]
+        assert again.identity() == found[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sha256", ["a"], "sha256: expected a dict, received ['a']"),
+        ("outputs", 3, "outputs: expected a list, received 3"),
+        ("outputs", [1], "outputs: expected names, received [1]"),
+        ("input", "a", "input: expected a dict, received 'a'"),
+        ("size", "ab", "size: expected a list, received 'ab'"),
+        ("size", ["a", 1], "input.test: expected whole numbers of pixels, received 'a'"),
+        ("max_side", "1", "input.test: expected whole numbers of pixels, received '1'"),
+    ],
+)
+def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value, message):
+    shutil.copytree(trial.export, tmp_path / "export")
+    file = tmp_path / "export" / "inference.yml"
+    about = yaml.safe_load(file.read_text())
+    (about if key in about else about["input"]["test"])[key] = value
+    file.write_text(yaml.safe_dump(about))
+    with pytest.raises(WeightsError) as caught:
+        ppface.predict.load(file.parent)
+    assert str(caught.value) == f"{file}: not as tools/export_model.py wrote it ({message}); export or copy it again"
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,29 @@ def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights):
     assert float(table["ap"]) == pytest.approx(config["ap"], abs=1e-4)
 
 
+def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_exported(tmp_path, weights):
+    run, config = tmp_path / "run", load_config(CONFIG, FEW).plain()
+    state = {"step": 1, "config": config}
+    step = CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, state, best=False)
+    told = f"{run}/config.yml: there is none: the config is the one that {step} records"
+    found = []
+    for source in (run, step):
+        done = tool("eval", source, "--json", tmp_path / "e.json")
+        assert done.returncode == 0, done.stderr
+        assert (told in done.stderr) == (source == run)
+        found.append(json.loads((tmp_path / "e.json").read_text())["metrics"])
+    assert found[0] == found[1]
+    done = tool("export_model", run, "--out", tmp_path / "export")
+    assert done.returncode == 0 and told in done.stderr, done.stderr
+    assert load_config(tmp_path / "export" / "config.yml").plain() == config
+    (tmp_path / "export" / "config.yml").unlink()
+    line = refused(tool("eval", tmp_path / "export"), 4)
+    lost = "expected config.yml in this export, found none: export or copy it again, or give a config with -c"
+    assert line == f"error: {tmp_path}/export: {lost}"
+    line = refused(tool("eval", run, "-o", "evaluators=[]"), 1)
+    assert line == f"error: {run}: expected evaluators in the config, found none"
+
+
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
     assert (

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from ppface import __version__, predict
+from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import UserError
+from ppface.core.spec import load_config
 from ppface.engine.export import compare
 from ppface.predict.exported import Exported
 
@@ -75,12 +78,42 @@ def test_a_folder_that_exists_is_refused(trial, run_tool):
     assert {file: file.stat().st_mtime_ns for file in trial.export.iterdir()} == before
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeypatch):
+@pytest.fixture
+def export_tool():
     spec = importlib.util.spec_from_file_location("export_model", ROOT / EXPORT)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    return tool
 
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_tells_so(trial, tmp_path, monkeypatch, export_tool):
+    """As soon as the model is there, the run saves a better checkpoint, removes the one that was read, and has another config."""
+    run, plain = tmp_path / "run", predict.open_model
+    folder, arrays = CheckpointFolder(run / "checkpoints", keep=1), load_file(trial.weights)
+    about = {"config": load_config(trial.config).plain(), "samples": 8}
+    first = folder.save({"weights.safetensors": arrays}, {"step": 1} | about, best=True)
+    digest = hashlib.sha256((first / "weights.safetensors").read_bytes()).hexdigest()
+    (run / "config.yml").write_text(trial.config.read_text())
+
+    def and_trains_on(*given):
+        found = plain(*given)
+        folder.save({"weights.safetensors": {name: array + 1 for name, array in arrays.items()}}, {"step": 2} | about, best=True)
+        (run / "config.yml").write_text("odd")
+        assert not first.exists()
+        return found
+
+    monkeypatch.setattr(predict, "open_model", and_trains_on)
+    monkeypatch.setattr(sys, "argv", ["export_model.py", str(run), "--out", str(tmp_path / "out")])
+    assert export_tool.main() == 0
+    trained = yaml.safe_load((tmp_path / "out" / "inference.yml").read_text())["trained"]
+    assert trained == {"weights": "weights.safetensors", "weights_sha256": digest, "step": 1, "samples": 8}
+    assert load_config(tmp_path / "out" / "config.yml").plain() == about["config"]
+    check_sizes(plain(trial.config, trial.weights).model.predictor(), predict.load_predictor(tmp_path / "out", threads=1))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeypatch, export_tool):
     def wrong(folder):
         right = Exported(folder, threads=1)
 
@@ -94,7 +127,7 @@ def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeyp
     command = ["export_model.py", "-c", str(trial.config), "-w", str(trial.weights), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(UserError, match=r"the exported model does not answer as the live one does: .* rows differ by more than 0\.001"):
-        tool.main()
+        export_tool.main()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,10 +19,27 @@ from ppface.predict.extract import entries, extract
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = "tools/extract.py"
+SMALL = """
+model:
+  input: {size: [16, 16], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}
+  backbone: {name: MobileFaceNet, embedding_size: 8, input_size: [16, 16]}
+  head: {name: AdaMargin, embedding_size: 8, class_num: 3}
+"""
 REFUSED = (
     "holds the unfinished work of a run with other pictures, another model (config, weights, names) or other options: "
     "give those again, or delete it to begin anew"
 )
+
+
+def small_weights(config: Path, file: Path, prefix: str = "") -> None:
+    import paddle
+    from safetensors.numpy import save_file
+
+    from ppface.core.spec import build_model, load_config
+
+    paddle.seed(0)
+    state = build_model(load_config(config)).state_dict()
+    save_file({f"{prefix}{name}": value.numpy() for name, value in state.items()}, file)
 
 
 def wanted(toy_export, files, flip=False) -> np.ndarray:
@@ -112,6 +129,24 @@ def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces,
             extract(given[0], given[1], out, *given[2:])
         assert str(error.value) == f"{tmp_path / 'e.parts'}: {REFUSED}"
     assert extract(embedder, pictures, out, "model", 2) == []
+
+
+def test_unfinished_work_under_other_names_is_refused(aligned_faces, run_tool, tmp_path):
+    config, weights, out = tmp_path / "c.yml", tmp_path / "w.safetensors", tmp_path / "e.npy"
+    config.write_text(SMALL)
+    small_weights(config, weights, "net.")
+    names = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for file, pattern in zip(names, ("^net\\.", "^n.t\\."), strict=True):
+        file.write_text(f"names: [['{pattern}', '']]\n")
+    model, origin = predict.open_predictor(config, weights, names=names[0])
+    with pytest.raises(StopsError):
+        extract(failing(FaceEmbedder(model), 0), entries(aligned_faces), out, origin.identity())
+    for file, code in ((names[1], 3), (names[0], 0)):
+        done = run_tool(TOOL, "-c", config, "-w", weights, "--names", file, "-i", aligned_faces, "--out", out)
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'e.parts'}: {REFUSED}"
+    assert np.load(out, allow_pickle=False).shape == (10, 8)
 
 
 def test_the_input_is_never_written_over(toy_export, aligned_faces, run_tool, tmp_path):
@@ -236,20 +271,9 @@ def test_mistakes_are_one_line(toy_export, trial, aligned_faces, run_tool, tmp_p
 
 
 def test_a_config_with_weights_gives_what_its_export_gives(run_tool, aligned_faces, tmp_path):
-    import paddle
-    from safetensors.numpy import save_file
-
-    from ppface.core.spec import build_model, load_config
-
     config, weights = tmp_path / "c.yml", tmp_path / "w.safetensors"
-    config.write_text("""
-model:
-  input: {size: [16, 16], mean: [127.5, 127.5, 127.5], std: [127.5, 127.5, 127.5]}
-  backbone: {name: MobileFaceNet, embedding_size: 8, input_size: [16, 16]}
-  head: {name: AdaMargin, embedding_size: 8, class_num: 3}
-""")
-    paddle.seed(0)
-    save_file({name: value.numpy() for name, value in build_model(load_config(config)).state_dict().items()}, weights)
+    config.write_text(SMALL)
+    small_weights(config, weights)
     done = run_tool("tools/export_model.py", "-c", config, "-w", weights, "--out", tmp_path / "export")
     assert done.returncode == 0, done.stderr
     for given, out in ((["-c", config, "-w", weights], "live.npy"), ([tmp_path / "export"], "exported.npy")):

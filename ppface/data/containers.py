@@ -16,7 +16,8 @@ CHUNKS = 50_000  # of one PNG
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x, y and steps of the passes
 SCANNED = 10**9  # pixels times scans of one JPEG that are decoded; ordinary ones have at most a dozen scans
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
-SEQUENTIAL, PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)  # frame markers
+SEQUENTIAL, PROGRESSIVE, ARITHMETIC = (0xC0, 0xC1), (0xC2,), (0xC9, 0xCA)  # frame markers; libjpeg reads no others
+ZEROS = bytes(64)  # more than two blocks of a JPEG, where zeros stand for one coefficient after the other
 CHECKED = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA", 50000: "zstd"}  # of TIFF
 
 
@@ -32,6 +33,8 @@ def jpeg(data: bytes) -> tuple[bytes, bool]:
         if marker in (*SEQUENTIAL, *PROGRESSIVE):
             frame, components = marker, data[start + 6 : end : 3]
             pixels = int.from_bytes(data[start + 1 : start + 3], "big") * int.from_bytes(data[start + 3 : start + 5], "big")
+        elif marker in ARITHMETIC:
+            raise ValueError("a JPEG of arithmetic coding, whose damage decoders pass over; expected Huffman coding")
         elif marker == 0xE0 and data.startswith(b"JFIF\0", start) and data[start + 5] != 1:
             mended[start + 5] = 1  # an unknown version
         elif marker == 0xEE and data.startswith(b"Adobe", start):
@@ -41,6 +44,8 @@ def jpeg(data: bytes) -> tuple[bytes, bool]:
             if scans * pixels > SCANNED:
                 raise ValueError(f"more than {scans - 1} scans of {pixels} pixels: damaged, or a bomb")
             if frame in SEQUENTIAL:
+                if _overwritten(data, start, end):
+                    raise ValueError("zeros where its pixels were")
                 mended |= dict(zip(range(end - 3, end), b"\0\x3f\0", strict=True))  # must be so, and some telephones write zeros
                 if data[start] == len(components):
                     break  # the only one
@@ -57,6 +62,23 @@ def jpeg(data: bytes) -> tuple[bytes, bool]:
     for position, byte in mended.items():
         whole[position] = byte
     return bytes(whole), frame in PROGRESSIVE
+
+
+def _overwritten(data: bytes, start: int, end: int) -> bool:
+    """Whether the scan whose header lies there has a run of zeros that no encoder wrote: blocks full of equal coefficients.
+
+    Such blocks may by chance be as many as were lost, and then libjpeg has nothing to warn of. Where zeros mean the end of a block, a run
+    of them is a plain area.
+    """
+    zeros = data.find(ZEROS, end)
+    if zeros < 0 or NEXT_MARKER.search(data, end, zeros):  # none, or not in this scan
+        return False
+    shortest = {0x10: 1, 0x11: 0}  # table -> what its code of zeros stands for, 0 is the end of a block; of the standard tables
+    for marker, at, until in _segments(data[:start]):
+        while marker == 0xC4 and at + 17 < until:
+            shortest[data[at]] = data[at + 17]
+            at += 17 + sum(data[at + 1 : at + 17])
+    return any(shortest.get(0x10 | tables & 15, 0) for tables in data[start + 2 : end - 3 : 2])
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -97,6 +119,7 @@ def png(data: bytes) -> None:
     """Every chunk with its checksum, to the last one, and as many pixels as the header claims: Pillow looks at neither."""
     view, position, kind = memoryview(data), 8, b""
     parts: list[memoryview] = []
+    palette = 0
     while kind != b"IEND":
         length = int.from_bytes(data[position : position + 4], "big")
         kind, end = data[position + 4 : position + 8], position + 12 + length
@@ -106,8 +129,12 @@ def png(data: bytes) -> None:
             raise ValueError(f"wrong checksum of its {kind.decode('latin-1')} chunk")
         if kind == b"IDAT":
             parts.append(view[position + 8 : end - 4])
+        elif kind == b"PLTE" and not parts:
+            palette = length
         position = end
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    if colour == 3 and (not palette or palette % 3):
+        raise ValueError(f"a palette of {palette} bytes before its pixels, expected 3 for each colour")
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
     expected = 0
     for x, y, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
@@ -133,9 +160,8 @@ def _inflated(parts: Iterable[bytes | memoryview], enough: int) -> int:
     return count
 
 
-def gif(image: Image.Image) -> None:
-    """A first frame that fills the picture: what lies around it would be made up."""
-    frame = image.tile[0][1]  # type: ignore[attr-defined]
+def fills(image: Image.Image, frame: tuple[int, ...]) -> None:
+    """A first frame (left, top, right, bottom) of GIF and WebP that fills the picture: what lies around it would be made up."""
     if frame != (0, 0, image.width, image.height):
         raise ValueError(f"its frame at {frame} does not fill the {image.width} x {image.height} pixels of its header")
 
@@ -152,8 +178,13 @@ def tiff(image: Image.Image, data: bytes) -> None:
         raise ValueError(f"tiles of {tile[0]} x {tile[1]} for {image.width} x {image.height} pixels: damaged, or a bomb")
     offsets, counts = tags.get(273) or tags.get(324, ()), tags.get(279) or tags.get(325, ())
     bits = tags.get(258, (1,))
+    width, height = tags.get(256, image.width), tags.get(257, image.height)  # as they lie, which may not be upright
+    rows = max(1, min(tags.get(278, height), height))
+    strips = -(-height // rows) * (tags.get(277, 1) if tags.get(284, 1) == 2 else 1)
+    if 273 in tags and len(offsets) != strips:
+        raise ValueError(f"{len(offsets)} strips of pixels, expected {strips}")
     if packing == 1 and 273 in tags and tags.get(284, 1) == 1:
-        expected = -(-image.width * (sum(bits) if len(bits) > 1 else bits[0] * tags.get(277, 1)) // 8) * image.height
+        expected = -(-width * (sum(bits) if len(bits) > 1 else bits[0] * tags.get(277, 1)) // 8) * height
         if sum(counts) != expected:
             raise ValueError(f"{sum(counts)} bytes of pixels, expected {expected}")
     if CHECKED[packing] == "deflate":
@@ -167,6 +198,8 @@ def tiff(image: Image.Image, data: bytes) -> None:
 def unmarked(image: Image.Image, data: bytes) -> None:
     """BMP and PPM have no mark at their end and no checksum: as many bytes as the header says, and no row more."""
     codec, _, offset, arguments = image.tile[0]  # type: ignore[attr-defined]
+    if codec == "bmp_rle":
+        raise ValueError("a run-length coded BMP, whose damage decoders pass over; expected a plain one")
     if image.format == "BMP" and codec == "raw" and data[14] == 40:  # after a longer header, a colour profile may follow the pixels
         row = arguments[1]
     elif image.format == "PPM" and codec == "raw":

@@ -15,11 +15,12 @@ import simplejpeg
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import containers
+from ppface.data import containers, shortened
 
 MEMORY = 300_000_000  # bytes that the decoding of one picture may take; a header that claims more is taken for a bomb
 COST = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # bytes a pixel beside the file itself, measured; "full": progressive JPEG, or of inks
 OTHER_COST, TURNING_COST = 8.8, 3.0
+COPIES = {"WEBP": 4, "GIF": 2}  # of the file itself that are held at once; of the others one
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # what is not read: formats whose decoder starts other programs
 ROWS = 1 << 20  # pixels that are converted at a time
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -165,7 +166,7 @@ def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
 
 def _believable(height: int, width: int, kind: str, length: int, more: float = 0.0) -> tuple[int, int]:
     """(height, width), if a file of that length and kind can be decoded to as many pixels within MEMORY; `more`: further bytes a pixel."""
-    if length + height * width * (COST.get(kind, OTHER_COST) + more) > MEMORY:
+    if length * COPIES.get(kind, 1) + height * width * (COST.get(kind, OTHER_COST) + more) > MEMORY:
         raise Image.DecompressionBombError
     return height, width
 
@@ -206,17 +207,28 @@ def _pillow(data: bytes) -> np.ndarray:
     """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
     if data.startswith(PNG_START):
         containers.png(data)
+    pixels, twin = _loaded(data)
+    if twin and _loads(twin):
+        raise ValueError("its decoder needed less than all of its data: damaged")
+    return pixels
+
+
+def _loaded(data: bytes) -> tuple[np.ndarray, bytes]:
+    """The pixels, and a twin that must not load, of the formats that need one."""
     with _pillow_opens(io.BytesIO(data)) as image:
         _believable(image.height, image.width, image.format or "", len(data))
         if image.mode == "F":
             raise ValueError("floating-point pixels, expected 8 or 16 bits a channel")
         if image.format == "TIFF":
             containers.tiff(image, data)
-        elif image.format == "GIF":
-            containers.gif(image)
         elif image.format in ("BMP", "PPM"):
             containers.unmarked(image, data)
+        shorten = {"GIF": shortened.gif, "WEBP": shortened.webp}.get(image.format or "")
+        twin = shorten(image, data) if shorten else b""
         image.load()
+        colours = len(image.getpalette() or ()) // 3 if image.format == "PNG" and image.mode == "P" else 256
+        if colours < 256 and any(image.histogram()[colours:]):
+            raise ValueError(f"pixels of other colours than the {colours} of its palette")
         pixels = np.empty((image.height, image.width, 3), np.uint8)
         rows = max(1, ROWS // image.width)  # a few at a time: a picture's copies would take more than the picture
         for y in range(0, image.height, rows):
@@ -225,7 +237,16 @@ def _pillow(data: bytes) -> np.ndarray:
                 pixels[y : y + rows] = (np.asarray(part).astype(np.int64).clip(0, 65535) >> 8)[:, :, None]
             else:
                 pixels[y : y + rows] = np.asarray(part.convert("RGB"))
-    return pixels
+    return pixels, twin
+
+
+def _loads(data: bytes) -> bool:
+    try:
+        with _pillow_opens(io.BytesIO(data)) as image:
+            image.load()
+    except Exception:  # of whatever kind: decoders meet broken bytes here
+        return False
+    return True
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

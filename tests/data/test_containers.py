@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import containers, images
+from ppface.data import containers, images, shortened
 from ppface.data.images import Picture
 
 
@@ -64,6 +64,35 @@ def test_a_jpeg_of_many_scans_is_refused_before_it_costs_time(photo, monkeypatch
     data = saved(photo, "JPEG", progressive=True)
     monkeypatch.setattr(containers, "SCANNED", 9 * 70 * 90)
     assert refusal(data) == "more than 9 scans of 6300 pixels: damaged, or a bomb"
+
+
+def test_a_jpeg_whose_end_was_overwritten_with_zeros_is_refused():
+    """Luckily as many blocks as were lost, of 191 bits each: libjpeg has nothing to warn of."""
+    data = saved(Image.effect_noise((64, 64), 90), "JPEG", quality=90)
+    start = data.index(b"\xff\xda") + 10
+    zeros = data[:start] + bytes(64 * 191 // 8) + b"\xff\xd9"
+    assert np.asarray(Image.open(io.BytesIO(zeros))).shape == (64, 64)
+    images.simplejpeg.decode_jpeg(zeros)
+    assert refusal(zeros) == "zeros where its pixels were"
+    assert refusal(zeros[:-2] + bytes(40)) == "zeros where its pixels were"
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_zeros_of_a_plain_jpeg_and_behind_any_are_no_damage(photo, optimize):
+    plain = saved(Image.new("L", (900, 700), 128), "JPEG", optimize=optimize)
+    assert (containers.ZEROS in plain) == optimize
+    assert (decoded(plain) == 128).all()
+    data = saved(photo, "JPEG")
+    np.testing.assert_array_equal(decoded(data + bytes(500)), decoded(data))
+
+
+def test_a_jpeg_of_arithmetic_coding_is_refused(photo):
+    """Its writers may leave out zeros at the end, so that no decoder can tell what is cut."""
+    data = saved(photo, "JPEG")
+    at = data.index(b"\xff\xc0") + 1
+    for marker in containers.ARITHMETIC:
+        want = "a JPEG of arithmetic coding, whose damage decoders pass over; expected Huffman coding"
+        assert refusal(data[:at] + bytes([marker]) + data[at + 1 :]) == want
 
 
 def odd(data: bytes) -> dict[str, bytes]:
@@ -128,6 +157,36 @@ def test_a_png_of_more_or_fewer_pixels_than_it_claims_is_refused(photo, mode):
         assert refusal(resized(data, *size)) == f"not as many pixels as the {size[0]} x {size[1]} of its header"
 
 
+def replaced(data: bytes, kind: bytes, *contents: bytes) -> bytes:
+    """A PNG with as many chunks of other contents in the place of one."""
+    at = data.index(kind) - 4
+    end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+    made = [struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for one in contents]
+    return data[:at] + b"".join(made) + data[end:]
+
+
+@pytest.mark.parametrize("colours", [2, 4, 16, 200])
+def test_a_png_without_all_colours_of_its_pixels_is_refused(photo, colours):
+    image = photo.quantize(colours)
+    data = saved(image, "PNG")
+    palette = bytes(image.getpalette())
+    np.testing.assert_array_equal(decoded(replaced(data, b"PLTE", palette)), np.asarray(image.convert("RGB")))
+    fewer = f"pixels of other colours than the {colours - 1} of its palette"
+    assert refusal(replaced(data, b"PLTE", palette[:-3])) == fewer
+    whole = "a palette of {} bytes before its pixels, expected 3 for each colour"
+    assert refusal(replaced(data, b"PLTE")) == whole.format(0)
+    assert refusal(replaced(data, b"PLTE", b"")) == whole.format(0)
+    assert refusal(replaced(data, b"PLTE", palette[:-1])) == whole.format(len(palette) - 1)
+    late = replaced(data, b"PLTE")
+    assert refusal(late[:-12] + data[data.index(b"PLTE") - 4 :][: 12 + len(palette)] + late[-12:]) == whole.format(0)
+
+
+def test_a_palette_that_is_longer_than_its_pixels_need_is_no_damage(photo):
+    image = photo.quantize(20)
+    data = replaced(saved(image, "PNG"), b"PLTE", bytes(image.getpalette()) + bytes(300))
+    np.testing.assert_array_equal(decoded(data), np.asarray(image.convert("RGB")))
+
+
 def test_a_pngs_header_is_read_without_its_pixels(photo, monkeypatch):
     exif = Image.Exif()
     exif[images.ORIENTATION] = 6
@@ -161,13 +220,114 @@ def test_a_gif_whose_pixels_end_early_is_refused(photo):
     assert struct.unpack("<H", data[at : at + 2]) == (70,)
     taller = data[:8] + struct.pack("<H", 75) + data[10:at] + struct.pack("<H", 75) + data[at + 2 :]
     assert re.fullmatch(r"image file is truncated \(\d bytes not processed\)", refusal(taller))
-    assert re.fullmatch(r"image file is truncated \(\d+ bytes not processed\)", refusal(data[: len(data) // 2]))
+    assert refusal(data[: len(data) // 2]) == "cut off before its end"
+    first = data[at + 4] + 1  # of its first block of pixels, behind it none
+    assert re.fullmatch(r"image file is truncated \(\d+ bytes not processed\)", refusal(data[: at + 4 + first] + b"\0;"))
 
 
 def test_a_gif_whose_frame_does_not_fill_it_is_refused(photo):
     data = saved(photo.quantize(64), "GIF")
     wider = data[:6] + struct.pack("<H", 400) + data[8:]
     assert refusal(wider) == "its frame at (0, 0, 90, 70) does not fill the 400 x 70 pixels of its header"
+
+
+@pytest.mark.parametrize("rows", [69, 35])
+def test_a_gif_of_more_pixels_than_it_claims_is_refused(photo, rows):
+    """Pillow would leave rows out."""
+    data = saved(photo.quantize(64), "GIF")
+    fewer = data[:6] + struct.pack("<HH", 90, rows) + data[10:].replace(struct.pack("<HH", 90, 70), struct.pack("<HH", 90, rows), 1)
+    assert refusal(fewer) == "its decoder needed less than all of its data: damaged"
+
+
+def test_a_gif_of_very_many_blocks_is_refused(photo, monkeypatch):
+    data = saved(photo.quantize(64), "GIF")
+    monkeypatch.setattr(shortened, "BLOCKS", 3)
+    assert refusal(data) == "more than 3 blocks of pixels: damaged, or a bomb"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (40, 1), (90, 70)])
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_a_sound_gif_needs_its_end(photo, size, mode):
+    """Blocks shorter and longer than what is taken away, at the end of the pixels and elsewhere."""
+    image = photo.resize(size).convert(mode)
+    data = saved(image, "GIF")
+    np.testing.assert_array_equal(decoded(data), np.asarray(image.convert("RGB")))
+    start = Image.open(io.BytesIO(data)).tile[0][2]
+    packed, at = b"", start
+    while data[at]:
+        packed, at = packed + data[at + 1 : at + 1 + data[at]], at + 1 + data[at]
+    for length in (1, 3, 7, 8, 9, 100):
+        blocks = (packed[i : i + length] for i in range(0, len(packed), length))
+        other = data[:start] + b"".join(bytes([len(block)]) + block for block in blocks) + data[at:]
+        np.testing.assert_array_equal(decoded(other), decoded(data))
+
+
+WEBP = [{}, {"quality": 5, "method": 6}, {"quality": 100, "method": 0}, {"lossless": True}, {"exif": b"Exif\0\0MM\0*"}, {"save_all": True}]
+
+
+def packed(data: bytes) -> tuple[int, int]:
+    """Where the pixels of the first frame of a WebP lie."""
+    match = re.search(b"VP8[ L]", data)
+    return match.end() + 4, match.end() + 4 + int.from_bytes(data[match.end() : match.end() + 4], "little")
+
+
+@pytest.mark.parametrize("options", WEBP)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_a_webp_whose_end_was_overwritten_is_refused(photo, rng, options, share):
+    """libwebp makes pixels of whatever is there."""
+    if "save_all" in options:
+        options = options | {"append_images": [photo.rotate(90)]}
+    data = saved(photo, "WEBP", **options)
+    assert decoded(data).shape == (70, 90, 3)
+    start, end = packed(data)
+    at = start + int((end - start) * share)
+    mutated = data[:at] + bytes(end - at) + data[end:]
+    assert np.asarray(Image.open(io.BytesIO(mutated))).shape == (70, 90, 3)
+    assert refusal(mutated) == "its decoder needed less than all of its data: damaged"
+    noticed = 0
+    for _ in range(20):
+        try:
+            decoded(data[:at] + rng.bytes(end - at) + data[end:])
+        except DataError:
+            noticed += 1
+    assert noticed >= 12  # by chance as many bits may be needed as there were
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 16), (70, 90)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_sound_webp_needs_its_end(photo, size, mode):
+    """The smallest, plain ones too; and bytes that some encoders leave behind are no damage."""
+    for image in (Image.new(mode, size, "red" if mode != "L" else 7), photo.resize(size).convert(mode)):
+        for lossless in (False, True):
+            data = saved(image, "WEBP", lossless=lossless)
+            pixels = decoded(data)
+            assert pixels.shape == (*size[::-1], 3)
+            start, end = packed(data)
+            more = (
+                b"WEBP" + data[start - 8 : start - 4] + struct.pack("<I", end - start + 4) + data[start:end] + bytes(4 + (end - start) % 2)
+            )
+            np.testing.assert_array_equal(decoded(b"RIFF" + struct.pack("<I", len(more)) + more), pixels)
+
+
+def test_a_webp_whose_first_frame_does_not_fill_it_is_refused(photo):
+    data = saved(photo, "WEBP", save_all=True, append_images=[photo.rotate(90)])
+    at = data.index(b"VP8X") + 12
+    wider = data[:at] + (399).to_bytes(3, "little") + data[at + 3 :]
+    assert np.asarray(Image.open(io.BytesIO(wider))).shape == (70, 400, 3)
+    assert refusal(wider) == "its frame at (0, 0, 90, 70) does not fill the 400 x 70 pixels of its header"
+
+
+def test_a_webp_of_very_many_chunks_is_refused(photo, monkeypatch):
+    monkeypatch.setattr(shortened, "CHUNKS", 20)
+    data = saved(photo, "WEBP", exif=b"Exif\0\0MM\0*")
+    at = data.index(b"VP8 ")
+
+    def chunks(count: int) -> bytes:
+        body = data[8:at] + b"abCd\0\0\0\0" * count + data[at:]
+        return b"RIFF" + struct.pack("<I", len(body)) + body
+
+    np.testing.assert_array_equal(decoded(chunks(10)), decoded(data))
+    assert refusal(chunks(30)) == "more than 20 chunks: damaged, or a bomb"
 
 
 @pytest.mark.parametrize(("packing", "number"), [("jpeg", 7), ("group4", 4)])
@@ -203,6 +363,15 @@ def test_a_tiff_of_fewer_rows_than_its_strips_hold_is_refused(photo):
     assert refusal(tagged(data, 257, 35)) == f"{70 * 270} bytes of pixels, expected {35 * 270}"
 
 
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_of_more_strips_than_its_rows_need_is_refused(photo, packing):
+    image = photo.resize((90, 700))
+    data = saved(image, "TIFF", compression=packing, tiffinfo={278: 100})
+    assert len(Image.open(io.BytesIO(data)).tag_v2[273]) == 7
+    np.testing.assert_array_equal(decoded(data), np.asarray(image))
+    assert refusal(tagged(data, 257, 600)) == "7 strips of pixels, expected 6"
+
+
 def test_a_tiff_of_huge_tiles_is_refused():
     """One tile that claims far more pixels than the picture has, as small as it may be packed."""
     entries = {256: 90, 257: 70, 258: 8, 259: 8, 262: 1, 277: 1, 322: 60_000, 323: 60_000, 324: 134, 325: 4}
@@ -219,6 +388,15 @@ def test_a_format_without_an_end_mark_is_as_long_as_its_header_says(photo, kind,
     assert decoded(data + b"\0\0").shape == (70, 90, 3)  # what some writers append
     rows = data[:22] + struct.pack("<i", 35) + data[26:] if kind == "BMP" else data.replace(b"90 70", b"90 35", 1)
     assert re.fullmatch(r"\d+ bytes more than the 90 x 35 pixels of its header take", refusal(rows))
+
+
+def test_a_bmp_of_runs_is_refused():
+    """Its rows may end early or late, and the rest would be made up."""
+    runs = b"\2\1\0\0" * 2 + b"\0\1"
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 8, 1, len(runs), 0, 0, 2, 0) + b"\0\0\xff\0\xff\0\0\0"
+    data = b"BM" + struct.pack("<IHHI", 14 + len(header) + len(runs), 0, 0, 14 + len(header)) + header + runs
+    assert np.asarray(Image.open(io.BytesIO(data))).shape == (2, 2)
+    assert refusal(data) == "a run-length coded BMP, whose damage decoders pass over; expected a plain one"
 
 
 def test_a_ppm_of_text_or_of_an_odd_maximum_is_refused():

@@ -69,8 +69,8 @@ def compare(then: Any, now: dict[str, Any]) -> None:
     if not then or not _is_mapping(then, "environment"):
         return
     rows = [(name, then.get(name), now.get(name)) for name in ("python", "machine", "processes", "git", "seed", "data_sha256")]
-    if "config_file" in then:  # options of this command do not count: they were asked for
-        rows.append((f"the text of {then['config_file']}, by its SHA-256,", then.get("config_sha256"), then["config_file_sha256"]))
+    if {"config_file", "config_sha256"} <= then.keys():  # options of this command do not count: they were asked for
+        rows.append((f"the text of {then['config_file']}, by its SHA-256,", then["config_sha256"], then["config_file_sha256"]))
     for part in ("packages", "environment"):
         old, new = then.get(part, {}), now.get(part, {})
         if _is_mapping(old, f"environment: {part}"):
@@ -146,7 +146,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{where}expected a mapping that records how the run was made, received {reprlib.repr(found)}")
     name, processes = found.get("name"), found.get("processes")
-    if not isinstance(name, str) or Path(name).name != name or "\0" in name:
+    if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or "\0" in name:
         raise UserError(f"{where}name: expected the name of a run, a word without /, received {reprlib.repr(name)}")
     if type(processes) is not int or processes < 1:
         raise UserError(f"{where}processes: expected a whole number of at least 1, received {reprlib.repr(processes)}")

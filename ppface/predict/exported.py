@@ -29,9 +29,9 @@ def _described(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
         about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
         policy = _typed(about, "input", dict)["test"]
         shape = _typed(policy, "size", list, type(None))
-        for side in [*(shape or []), policy["max_side"]]:
-            if type(side) is not int:
-                raise TypeError(f"input.test: expected whole numbers of pixels, received {side!r}")
+        sides = [*(shape or [1, 1]), policy["max_side"]]
+        if len(sides) != 3 or any(type(side) is not int for side in sides):
+            raise TypeError(f"input.test: expected height, width and max_side, whole numbers of pixels, received {sides!r}")
         size = TestSize(policy["mode"], tuple(shape) if shape else None, policy["max_side"])
         digests, outputs = _typed(about, "sha256", dict), _typed(about, "outputs", list)
         if not all(isinstance(name, str) for name in outputs):

@@ -111,6 +111,7 @@ ODD = [
     ({"processes": 1}, f"{NAME}, received None"),
     ({"name": ["a"], "processes": 1}, f"{NAME}, received ['a']"),
     ({"name": "../a", "processes": 1}, f"{NAME}, received '../a'"),
+    ({"name": "..", "processes": 1}, f"{NAME}, received '..'"),
     ({"name": "a\0", "processes": 1}, f"{NAME}, received 'a\\x00'"),
     ({"name": "a", "processes": "2"}, "processes: expected a whole number of at least 1, received '2'"),
     ({"name": "a", "processes": True}, "processes: expected a whole number of at least 1, received True"),

@@ -255,8 +255,9 @@ def test_the_identity_is_that_of_config_weights_and_names(tmp_path, weights, tri
         ("outputs", [1], "outputs: expected names, received [1]"),
         ("input", "a", "input: expected a dict, received 'a'"),
         ("size", "ab", "size: expected a list, received 'ab'"),
-        ("size", ["a", 1], "input.test: expected whole numbers of pixels, received 'a'"),
-        ("max_side", "1", "input.test: expected whole numbers of pixels, received '1'"),
+        ("size", ["a", 1], "input.test: expected height, width and max_side, whole numbers of pixels, received ['a', 1, 0]"),
+        ("size", [5], "input.test: expected height, width and max_side, whole numbers of pixels, received [5, 0]"),
+        ("max_side", "1", "input.test: expected height, width and max_side, whole numbers of pixels, received [160, 160, '1']"),
     ],
 )
 def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value, message):

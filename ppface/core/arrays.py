@@ -16,7 +16,7 @@ PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # Paddle's, Py
 ENDINGS = (".safetensors", *PICKLES)
 
 
-def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path, part: str | None = None, content: bytes | None = None) -> dict[str, np.ndarray]:
     """Every array of a weight file by name.
 
     `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.bin`; no torch is needed). A
@@ -26,20 +26,21 @@ def read_arrays(path: str | Path, part: str | None = None) -> dict[str, np.ndarr
     Args:
         path: the file.
         part: which arrays of a checkpoint that holds several networks, as "model.backbone".
+        content: of a safetensors file that was read, and compared with its digest, before.
 
     Raises:
         WeightsError: a file that is missing, cut, of another kind, or that wants anything but arrays.
     """
     path = Path(path)
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), but there is none")
     if path.suffix not in ENDINGS:
         raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
-    torch, length = is_torch(path), path.stat().st_size
     if path.suffix == ".safetensors":
         if part is not None:
             raise WeightsError(f"{path}: expected a pickle, as only those hold parts such as {part!r}; leave `part` out")
-        return tensor_file.read(path)
+        return tensor_file.unpack(path, path.read_bytes() if content is None else content)
+    torch, length = is_torch(path), path.stat().st_size
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
         content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)

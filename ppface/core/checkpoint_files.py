@@ -16,6 +16,7 @@ import numpy as np
 
 from ppface.core.checkpoint_state import DIGESTS, check
 from ppface.core.errors import NumericError, WeightsError
+from ppface.core.tensor_file import unpack
 
 WEIGHTS, OPTIMIZER, EMA, STATE = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 CHUNK = 1 << 20
@@ -163,18 +164,8 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]
     Raises:
         WeightsError: names the file that is broken, and how.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     state = read_state(folder)
-    arrays = {}
-    for name, digest in sorted(state[DIGESTS].items()):
-        data = _content(folder / name, digest)
-        try:
-            arrays[name] = load(data)
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise WeightsError(f"{folder / name}: not a safetensors file of NumPy types ({error})") from error
-    return arrays, state
+    return {name: unpack(folder / name, _content(folder / name, digest)) for name, digest in sorted(state[DIGESTS].items())}, state
 
 
 def _content(file: Path, expected: str) -> bytes:

@@ -51,39 +51,30 @@ def pieces(arrays: dict[str, np.ndarray]) -> list[memoryview]:
     return [memoryview(len(text).to_bytes(8, "little") + text), *content]
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; bfloat16, which NumPy does not have, as float32. The safetensors package judges whether it is whole.
+def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a file's content by name; bfloat16, which NumPy does not have, as float32.
 
     Raises:
-        WeightsError: it is not, or has arrays of a type that neither has.
+        WeightsError: it is not whole, or has arrays of a type that NumPy does not have.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError, deserialize
 
+    length = int.from_bytes(content[:8], "little")
+    if HEADER < length < len(content):
+        raise WeightsError(f"{file}: expected a safetensors file with a header of at most {HEADER:,} bytes, received {length:,}")
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            check_header(path, length, path.stat().st_size)
-            with safe_open(path, framework="np"):
-                header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            strange = next((name for name, about in header.items() if about["dtype"] not in TYPES.values()), None)
-            if strange is not None:
-                told = f"{shown(strange)}: expected {', '.join(TYPES.values())}, received {shown(header[strange]['dtype'])}"
-                raise WeightsError(f"{path}: {told}; save it as float32 where it comes from")
-            names = sorted(header, key=lambda name: header[name]["data_offsets"])
-            return {name: _array(file.read(int(np.diff(header[name]["data_offsets"])[0])), header[name]) for name in names}
-    except (SafetensorError, ValueError, OSError, RecursionError) as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
+        found = dict(sorted(deserialize(content)))
+    except SafetensorError as error:
+        raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
+    for name, about in found.items():
+        if about["dtype"] not in TYPES.values():
+            told = f"{shown(name)}: expected {', '.join(TYPES.values())}, received {shown(about['dtype'])}"
+            raise WeightsError(f"{file}: {told}; save it as float32 where it comes from")
+    return {name: _array(**about) for name, about in found.items()}
 
 
-def check_header(path: Path, length: int, size: int) -> None:
-    """Raises WeightsError for a header, within a file of this size, of so many bytes that parsing it would take the machine's memory."""
-    if HEADER < length <= size:
-        raise WeightsError(f"{path}: expected a safetensors file with a header of at most {HEADER:,} bytes, received {length:,}")
-
-
-def _array(data: bytes, about: dict) -> np.ndarray:
-    if about["dtype"] == "BF16":
-        return (np.frombuffer(data, "<u2").astype("u4") << 16).view("f4").reshape(about["shape"])
-    kind = next(name for name, code in TYPES.items() if code == about["dtype"])
-    return np.frombuffer(bytearray(data), np.dtype(kind).newbyteorder("<")).reshape(about["shape"])
+def _array(dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype("u4") << 16).view("f4").reshape(shape)
+    kind = next(name for name, code in TYPES.items() if code == dtype)
+    return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(shape)

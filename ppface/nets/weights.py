@@ -41,7 +41,9 @@ class Report:
         )
 
 
-def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: str | Path | None = None) -> Report:
+def load_weights(
+    model: nn.Layer, path: str | Path, strict: bool = True, names: str | Path | None = None, content: bytes | None = None
+) -> Report:
     """Loads a weight file by name (see `read_arrays` for the kinds): ppface's own names, or published ones that are translated.
 
     A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
@@ -55,15 +57,16 @@ def load_weights(model: nn.Layer, path: str | Path, strict: bool = True, names: 
         strict: names missing from the file and shapes that differ are errors; else they are left as they were and reported.
             Names that only the file has are reported in either case.
         names: the YAML file with the rules from the weight file's names to the model's.
+        content: of the file, where it is one of safetensors and was read before.
 
     Raises:
         WeightsError: a file that cannot be read, of another network (under `strict` fewer than half of the model's names are in it,
             else none), or against `strict`.
     """
     given = read_names(names) if names else None
-    arrays = read_arrays(path, given.part if given else None)
+    arrays = read_arrays(path, given.part if given else None, content)
     state = model.state_dict()
-    torch = given.layout == "torch" if given and given.layout else is_torch(path)
+    torch = given.layout == "torch" if given and given.layout else content is None and is_torch(path)
     translated = given.translate(path, list(arrays)) if given else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
     missing = tuple(name for name in state if name not in found)

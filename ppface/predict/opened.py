@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,18 +74,7 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
     from ppface.nets.weights import load_weights
 
     found = find_weights(given)
-    if found.content is None:
-        load_weights(model, found.file, names=names)
-        return found
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / found.file.name
-        try:
-            copy.write_bytes(found.content)
-            load_weights(model, copy, names=names)
-        except WeightsError as error:
-            raise WeightsError(str(error).replace(str(copy), str(found.file))) from None
-        except OSError as error:
-            raise WeightsError(f"{found.file}: cannot copy it to {scratch}: {error.strerror}; set TMPDIR to a folder with room") from error
+    load_weights(model, found.file, names=names, content=found.content)
     return found
 
 

@@ -1,13 +1,16 @@
 """Files that are laid out here, read by the library of the format; and the other way round."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, save, save_file
+from safetensors.numpy import load, save
 
 from ppface.core.errors import WeightsError
-from ppface.core.tensor_file import HEADER, TYPES, pieces, read
+from ppface.core.tensor_file import HEADER, TYPES, pieces, unpack
+
+FILE = Path("w.safetensors")
 
 
 def content(arrays) -> bytes:
@@ -66,9 +69,8 @@ def test_a_type_that_the_format_lacks_is_a_mistake_of_the_program():
         pieces({"x": np.zeros(2, "complex128")})
 
 
-def test_what_the_library_writes_is_read_back(tmp_path, arrays):
-    save_file({name: np.asarray(array) for name, array in arrays.items()}, tmp_path / "w.safetensors", {"format": "np"})
-    got = read(tmp_path / "w.safetensors")
+def test_what_the_library_writes_is_read_back(arrays):
+    got = unpack(FILE, save({name: np.asarray(array) for name, array in arrays.items()}, {"format": "np"}))
     assert got.keys() == arrays.keys()
     for name, array in arrays.items():
         assert (got[name].dtype, got[name].shape, got[name].flags.writeable) == (array.dtype, array.shape, True), name
@@ -80,26 +82,21 @@ def file_of(kind: str, data: bytes, shape: list[int]) -> bytes:
     return len(header).to_bytes(8, "little") + header + data
 
 
-def test_bfloat16_is_read_as_the_float32_of_the_same_value(tmp_path):
+def test_bfloat16_is_read_as_the_float32_of_the_same_value():
     values = np.array([[1.0, -2.5], [3e38, np.inf], [1e-30, -0.0]], "float32")
     halves = values.view("uint16").reshape(3, 2, 2)[..., 1]  # the upper half of each
-    (tmp_path / "w.safetensors").write_bytes(file_of("BF16", halves.tobytes(), [3, 2]))
-    got = read(tmp_path / "w.safetensors")["x"]
+    got = unpack(FILE, file_of("BF16", halves.tobytes(), [3, 2]))["x"]
     assert got.dtype == np.float32 and np.isinf(got[1, 1]) and np.signbit(got[2, 1])
     np.testing.assert_allclose(got, values, rtol=2**-7)
 
 
-def test_types_that_nothing_here_can_hold_are_told(tmp_path):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(file_of("F8_E4M3", bytes(4), [2, 2]))
+def test_types_that_nothing_here_can_hold_are_told():
     with pytest.raises(WeightsError) as error:
-        read(path)
-    assert str(error.value) == f"{path}: x: expected {', '.join(TYPES.values())}, received F8_E4M3; save it as float32 where it comes from"
+        unpack(FILE, file_of("F8_E4M3", bytes(4), [2, 2]))
+    assert str(error.value) == f"{FILE}: x: expected {', '.join(TYPES.values())}, received F8_E4M3; save it as float32 where it comes from"
 
 
-def test_a_header_of_a_million_arrays_is_refused_before_it_is_parsed(tmp_path):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes((HEADER + 8).to_bytes(8, "little") + b" " * (HEADER + 8))
+def test_a_header_of_a_million_arrays_is_refused_before_it_is_parsed():
     with pytest.raises(WeightsError) as error:
-        read(path)
-    assert str(error.value) == f"{path}: expected a safetensors file with a header of at most 8,388,608 bytes, received 8,388,616"
+        unpack(FILE, (HEADER + 8).to_bytes(8, "little") + b" " * (HEADER + 8))
+    assert str(error.value) == f"{FILE}: expected a safetensors file with a header of at most 8,388,608 bytes, received 8,388,616"

@@ -12,7 +12,7 @@ from typing import IO
 
 from PIL import Image
 
-CHUNKS = 50_000  # of one PNG
+CHUNKS = 50_000  # of one PNG or WebP
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x, y and steps of the passes
 SCANNED = 10**9  # pixels times scans of one JPEG that are decoded; ordinary ones have at most a dozen scans
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan

@@ -41,10 +41,9 @@ def tiff(width: int, height: int, packed: bytes, **other: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4) + packed
 
 
-def gif(codes: int) -> bytes:
+def gif(codes: int, block: int = 255) -> bytes:
     """Four pixels, and far more codes than they need."""
-    coded = bytes([0x84]) * codes
-    blocks = b"".join(bytes([len(part)]) + part for part in (coded[i : i + 255] for i in range(0, len(coded), 255)))
+    blocks = (bytes([block]) + bytes([0x84]) * block) * (codes // block)
     return b"GIF89a\2\0\2\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\2\0\2\0\0\2" + blocks + b"\0;"
 
 
@@ -77,8 +76,11 @@ def bombs() -> dict[str, Callable[[], bytes]]:
         "runs.bmp": lambda: runs(30_000),
         "claims.gif": lambda: encoded(Image.new("P", (8, 8)), "GIF").replace(b"\x08\0\x08\0", b"\xff\xff\xff\xff"),
         "codes.gif": lambda: gif(20 * MB),
+        "long.gif": lambda: gif(140 * MB),
+        "blocks.gif": lambda: gif(40 * MB, block=1),
         "claims.webp": lambda: vp8x(16_383),
         "true.webp": lambda: encoded(Image.new("RGB", (9000, 9000)), "WEBP", lossless=True, quality=0, method=0),
+        "long.webp": lambda: long_webp(70 * MB),
         "claims.ppm": lambda: b"P6\n60000 60000\n255\n" + bytes(1000),
         "words.ppm": lambda: b"P3\n4000 4000\n255\n" + b"0 " * 30 * MB,
         "digits.ppm": lambda: b"P6\n" + b"9" * 30 * MB,
@@ -100,6 +102,12 @@ def vp8x(side: int) -> bytes:
     held = b"ANMF" + struct.pack("<I", 16 + len(frame)) + bytes(6) + b"\7\0\0\7\0\0" + bytes(4) + frame
     body = b"WEBP" + b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + size + size + animation + held
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def long_webp(length: int) -> bytes:
+    """A few pixels, and so many bytes for them."""
+    packed = encoded(Image.new("RGB", (8, 8)), "WEBP", lossless=True)[20:] + bytes(length)
+    return b"RIFF" + struct.pack("<I", 12 + len(packed)) + b"WEBPVP8L" + struct.pack("<I", len(packed)) + packed
 
 
 def largest() -> dict[str, Callable[[], bytes]]:

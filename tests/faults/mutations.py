@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from lost_parts import lose_part
 from PIL import Image, ImageOps
 
 Rng = np.random.Generator
@@ -29,6 +30,11 @@ class Source:
     kind: str
     data: bytes
     pixels: np.ndarray
+
+    @property
+    def packed(self) -> bool:
+        """Whether zeros among its bytes are no pixels of their own."""
+        return self.kind not in ("BMP", "PPM", "TIFF") or self.name.startswith(("pack", "tiff"))
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,8 @@ def png(width: int, height: int, pixels: bytes, before: bytes = b"", colour: int
 
 
 # What befalls a file, and what may come of it. HARMLESS: it must be read, and to the same pixels, if it is read at all; SHORTENED: likewise,
-# for what is missing cannot be made up; the others may turn one picture into another, as far as no decoder can know.
+# for what is missing cannot be made up, and so with zeroed where pixels are packed; the others may turn one picture into another, as far as
+# no decoder can know.
 
 
 def cut(data: bytes, rng: Rng) -> bytes:
@@ -187,6 +194,18 @@ def blank(data: bytes, rng: Rng) -> bytes:
     return data[:start] + bytes(end - start) + data[end:]
 
 
+def zeroed(data: bytes, rng: Rng) -> bytes:
+    """All zeros from somewhere on, as of a download that asked for its room beforehand; its end mark may be there."""
+    kept, start = int(rng.choice([0, 2, 12])), int(len(data) * rng.uniform(0.3, 0.9))
+    return data[:start] + bytes(len(data) - start - kept) + data[len(data) - kept :]
+
+
+def other_end(data: bytes, rng: Rng) -> bytes:
+    """Bytes of something else from somewhere on, but for its end mark."""
+    kept, start = int(rng.choice([0, 2, 12])), int(len(data) * rng.uniform(0.3, 0.9))
+    return data[:start] + rng.bytes(len(data) - start - kept) + data[len(data) - kept :]
+
+
 def hole(data: bytes, rng: Rng) -> bytes:
     start = int(rng.integers(len(data)))
     return data[:start] + data[start + int(rng.integers(1, 2000)) :]
@@ -215,10 +234,10 @@ def damage_exif(data: bytes, rng: Rng) -> bytes:
     return bytes(mutated)
 
 
-HARMLESS, SHORTENED = {"untouched", "append"}, {"cut", "cut_at_the_end", "cut_and_closed"}
+HARMLESS, SHORTENED = {"untouched", "append"}, {"cut", "cut_at_the_end", "cut_and_closed", "lose_part"}
 MUTATIONS: list[tuple[Callable[[bytes, Rng], bytes], float]] = [
-    (cut, 0.2), (cut_at_the_end, 0.08), (cut_and_closed, 0.08), (flip, 0.2), (flip_many, 0.08), (blank, 0.08), (hole, 0.08),
-    (header, 0.1), (append, 0.05), (damage_exif, 0.05),
+    (cut, 0.12), (cut_at_the_end, 0.06), (cut_and_closed, 0.08), (lose_part, 0.08), (flip, 0.18), (flip_many, 0.08), (blank, 0.08),
+    (zeroed, 0.06), (other_end, 0.05), (hole, 0.08), (header, 0.07), (append, 0.03), (damage_exif, 0.03),
 ]  # fmt: skip
 
 
@@ -282,6 +301,7 @@ def cases(number: int, rng: Rng) -> Iterator[Case]:
     others = list(SUFFIX.values())
     fixed = [*no_pictures(rng), *sizes(made, rng)]
     fixed += [Case("untouched", f"sound.{suffix}", s, s.data) for s in made for suffix in (SUFFIX[s.kind], str(rng.choice(others)))]
+    fixed += [Case(lose.__name__, f"less.{SUFFIX[s.kind]}", s, lose(s.data, rng)) for s in made for lose in (lose_part, zeroed)]
     yield from fixed
     shares = [share for _, share in MUTATIONS]
     for i in range(number - len(fixed)):

@@ -22,9 +22,9 @@ from ppface.data.images import Picture
 from ppface.data.loader import Loader
 from ppface.data.transforms import Resize
 
-COUNTS = {"long": 10_000, "fast": 450}
+COUNTS = {"long": 10_000, "fast": 540}
 CHUNK = 250
-IN_PLACE = {"flip", "flip_many", "blank", "header", "damage_exif"}  # mutations by which no byte is missing
+IN_PLACE = {"flip", "flip_many", "blank", "zeroed", "other_end", "header", "damage_exif"}  # mutations by which no byte is missing
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -86,7 +86,7 @@ class Tally:
                 self.harmless_refused(case, answer)
         elif case.source and same(pixels(answer), case.source.pixels):
             self.as_source[case.what] += 1
-        elif case.source is None or case.what in SHORTENED | HARMLESS:
+        elif case.source is None or case.what in SHORTENED | HARMLESS or (case.what == "zeroed" and case.source.packed):
             self.is_half(case, answer)
         else:
             self.others.append((case, answer))

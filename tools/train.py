@@ -43,10 +43,9 @@ def main() -> int:
     folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
     model = build_model(config)
     if config["weights"] and not args.resume:
-        from ppface.nets.weights import load_weights
-        from ppface.predict import weights_file
+        from ppface.predict import load_into
 
-        load_weights(model, weights_file(config["weights"]), names=config["weight_names"])
+        load_into(model, config["weights"], config["weight_names"])
     trainer = run.assemble(config, world, folder, model, loader, about)
     if args.resume:
         recorded = run.resume(trainer, config, about)

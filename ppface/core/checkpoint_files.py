@@ -135,11 +135,6 @@ def verify(folder: Path) -> Path:
     return folder
 
 
-def weights(folder: Path) -> Path:
-    """Where `read_weights` reads."""
-    return read_weights(folder).file
-
-
 def read_weights(folder: Path) -> WeightFile:
     """The weights of a checkpoint to use, the running average before the rest; errors as `verify`."""
     state = read_state(folder)

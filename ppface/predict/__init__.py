@@ -10,11 +10,11 @@ from ppface.core.run_config import EXPORT
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.finder import FaceFinder
-from ppface.predict.opened import find_weights, load_into, open_model
+from ppface.predict.opened import load_into, open_model
 
 __all__ = [
     "Face", "FaceEmbedder", "FaceFinder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
-    "open_predictor", "weights_file",
+    "open_predictor",
 ]  # fmt: skip
 
 
@@ -89,15 +89,3 @@ def load_model(
 ) -> Any:
     """The live model of a run's folder or a config, with its weights; arguments and errors as `load`."""
     return open_model(source, weights, overrides, names).model
-
-
-def weights_file(path: str | os.PathLike) -> Path:
-    """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
-
-    What comes from a checkpoint is compared with its digest; of a run, where its best checkpoint is broken, the newest sound one is
-    taken, with a warning.
-
-    Raises:
-        WeightsError: a folder that is neither, or a checkpoint that is broken.
-    """
-    return find_weights(path).file

@@ -68,7 +68,7 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
 
     Args:
         model: receives the values.
-        given: see `ppface.predict.weights_file`, also for errors.
+        given: see `find_weights`, also for errors.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
     """
     from ppface.nets.weights import load_weights
@@ -79,7 +79,14 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:
-    """See `ppface.predict.weights_file`; a checkpoint's file comes with its bytes."""
+    """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
+
+    What comes from a checkpoint is compared with its digest, and comes with its bytes; of a run, where its best checkpoint is broken, the
+    newest sound one is taken, with a warning.
+
+    Raises:
+        WeightsError: a folder that is neither, or a checkpoint that is broken.
+    """
     given = Path(path)
     if not given.is_dir():
         return checkpoint_files.read_weight_file(given)

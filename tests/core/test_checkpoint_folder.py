@@ -376,12 +376,12 @@ def test_weights_are_those_of_the_running_average_and_verified_alone(folder):
     for found in (checkpoint_files.read_weights(path), checkpoint_files.read_weight_file(average)):
         assert (found.file, found.content, found.state["step"]) == (average, average.read_bytes(), 1)
         assert found.sha256() == hashlib.sha256(average.read_bytes()).hexdigest() == found.state["sha256"]["ema.safetensors"]
-    assert checkpoint_files.weights(path) == average
+    assert checkpoint_files.read_weights(path).file == average
     with pytest.raises(WeightsError, match=r"weights.safetensors: expected content with the SHA-256"):
         checkpoint_files.read_weight_file(path / WEIGHTS)
     flip(path / "ema.safetensors")
     with pytest.raises(WeightsError, match=r"ema.safetensors: expected content with the SHA-256"):
-        checkpoint_files.weights(path)
+        checkpoint_files.read_weights(path)
     only = folder.save({"optimizer.safetensors": {}}, {"step": 2}, best=False)
     with pytest.raises(WeightsError, match="in this checkpoint, found optimizer"):
-        checkpoint_files.weights(only)
+        checkpoint_files.read_weights(only)

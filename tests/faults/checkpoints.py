@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_files import read, verify, weights
+from ppface.core.checkpoint_files import read, read_weights, verify
 from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
 from ppface.core.log import log
@@ -117,7 +117,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         fell_back += path == sound and bool(told) and same(arrays, read(made / sound.name)[0])
         if file == "ema.safetensors" or harm in (add, rename):
             used += 1
-            evaluated += named.sound("best", weights) == sound / "ema.safetensors"
+            evaluated += named.sound("best", read_weights).file == sound / "ema.safetensors"
     log.removeHandler(words)
     kinds_told = ", ".join(f"{count} {name}" for name, count in done.most_common())
     return [

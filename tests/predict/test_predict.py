@@ -16,7 +16,8 @@ import ppface
 from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import DataError, WeightsError
 from ppface.ops.resize import TestSize
-from ppface.predict import Face, FaceFinder, opened, weights_file
+from ppface.predict import Face, FaceFinder, opened
+from ppface.predict.opened import find_weights
 
 WEIGHTS = "weights.safetensors"
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,10 +124,10 @@ def test_the_best_checkpoint_and_its_running_average_come_first(tmp_path):
     folder = CheckpointFolder(tmp_path / "checkpoints")
     first = folder.save({"weights.safetensors": {}}, {"step": 1}, best=True)
     second = folder.save({"weights.safetensors": {}, "ema.safetensors": {}}, {"step": 2}, best=False)
-    assert weights_file(tmp_path) == first / "weights.safetensors"
-    assert weights_file(second) == second / "ema.safetensors"
+    assert find_weights(tmp_path).file == first / "weights.safetensors"
+    assert find_weights(second).file == second / "ema.safetensors"
     folder.save({"weights.safetensors": {}, "ema.safetensors": {}}, {"step": 2}, best=True)
-    assert weights_file(tmp_path) == folder.folder / "step_00000002_2" / "ema.safetensors"
+    assert find_weights(tmp_path).file == folder.folder / "step_00000002_2" / "ema.safetensors"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path):
@@ -149,12 +150,12 @@ def test_broken_weights_are_never_used(tmp_path, caplog):
         message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was cut, changed or exchanged"
         for named in (file, path):
             with pytest.raises(WeightsError, match=message):
-                weights_file(named)
+                find_weights(named)
         if left:
-            assert weights_file(tmp_path) == left / "weights.safetensors"
+            assert find_weights(tmp_path).file == left / "weights.safetensors"
             assert f"falling back to the newest sound one, {left}, because:\n  {file}: expected content" in caplog.messages[-1]
     with pytest.raises(WeightsError, match="expected a sound checkpoint, but all are broken:\n"):
-        weights_file(tmp_path)
+        find_weights(tmp_path)
 
 
 def run_of(folder: Path, weights: Path, **state) -> Path:

@@ -4,6 +4,7 @@ Asked outside of `deferred`, a tool unwinds from where it is: what it had half w
 only remembered, for work that ends at a place of its own choice, such as a training at the end of a step.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from ppface.core.held_imports import Importer
 
+TEARDOWN = 10  # seconds that the interpreter has to end, deaf to signals
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -54,6 +56,7 @@ class _State:
 def listen() -> None:
     """Takes the signals for this tool; those that came since it was started with signals held (see `held`) are heard now."""
     _State.tool = True
+    atexit.register(_end_in_peace)  # before all others, so that it is done after them
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
@@ -178,6 +181,13 @@ def take_as_one(seconds: float) -> None:
 def over() -> None:
     """The work is done: from now on the first signal ends the process at once."""
     _State.over = True
+
+
+def _end_in_peace() -> None:
+    """All is done, and the exit code stands: a signal that came while the interpreter takes itself apart would kill it by default."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.alarm(TEARDOWN)
 
 
 def _raise_if_asked() -> None:

@@ -137,6 +137,24 @@ def test_a_signal_after_the_work_ends_it_at_once():
     assert seconds < 2
 
 
+def test_a_signal_while_the_interpreter_ends_changes_nothing():
+    body = "\n    ".join(
+        [
+            "import os, builtins",
+            "class Slow:",
+            "    def __del__(self, write=os.write, sleep=time.sleep):",
+            "        write(1, b'ending\\n')",
+            "        sleep(0.5)",
+            "builtins.slow = Slow()",
+        ]
+    )
+    with subprocess.Popen([sys.executable, "-c", TOOL.format(body=body)], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == [b"ready\n", b"ending\n"]
+        process.terminate()
+        assert process.wait() == 0
+
+
 def test_under_nohup_a_closed_terminal_does_not_count():
     body = "signal = __import__('signal'); signal.raise_signal(signal.SIGHUP); work(0.3); print('goes on')"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

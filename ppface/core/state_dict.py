@@ -73,7 +73,13 @@ def _places(content: Any) -> dict[Place, dict[str, Any]]:
             found[place] = arrays
         if len(place) < DEEP:
             waiting += [((*place, name), value) for name, value in here.items() if type(value) is dict and not name.startswith("optim")]
-    return found
+    networks = {place: arrays for place, arrays in found.items() if not all(map(_is_number, arrays.values()))}
+    return networks or found
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a scalar of NumPy, such as the best metric of a checkpoint."""
+    return isinstance(value, Array) and value.state[1:2] == ((),)
 
 
 def _shown(place: Place) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from ppface.core.held_imports import Importer
 
 TEARDOWN = 10  # seconds that the interpreter has to end, deaf to signals
+ASKED = 10.0  # seconds that reading may stand still once a signal has asked to stop
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -41,14 +42,19 @@ def signal_name(number: int) -> str:
         return "without a name"
 
 
+class Overdue(BaseException):
+    """The time that `patience` allowed is over; nobody who expects mistakes is to catch it on the way."""
+
+
 class _State:
     tool = False  # whether this process is a tool, whose signals are ours to handle
     heard: int | None = None
     waits = False
+    patient = False  # within `patience`
     over = False
     ending = False  # at once, by another thread
     words = ""
-    repeats = 0.0  # seconds in which the first signal may be sent again
+    repeats = 0.1  # seconds in which the first signal may be sent again
     at_once: Callable[[], None] | None = None  # before a second signal ends the process
     tidy: Callable[[], object] | None = None  # before a first one does
 
@@ -112,11 +118,14 @@ def uninterrupted() -> Iterator[None]:
 
 def _hear_for_the_main_thread(done: threading.Event, heard: list[int]) -> None:
     """Not by sigtimedwait: broken off by another signal, Python's returns a number out of nowhere."""
+    first = 0.0
     while not done.wait(0.02):
         if waiting := signal.sigpending() & set(SIGNALS):
-            heard.append(signal.sigwait(waiting))
-            if len(heard) == 2 or _State.over or _State.heard:
-                _end(heard[-1])
+            number, now = signal.sigwait(waiting), time.monotonic()
+            first = first or now
+            if now - first >= _State.repeats or _State.over or _State.heard:
+                _end(number)
+            heard[:] = heard or [number]
 
 
 def asked() -> int:
@@ -173,6 +182,30 @@ def abandoned(tidy: Callable[[], object]) -> Iterator[None]:
         _State.tidy = None
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Within the block Overdue is raised after this time (0: never), or after ASKED seconds once a signal has asked to stop.
+
+    Of a tool's main thread; elsewhere it does nothing. What the system itself never returns from, it cannot break off.
+    """
+    if not _State.tool or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGALRM, _overdue)
+    _State.patient = True
+    signal.setitimer(signal.ITIMER_REAL, min(seconds or ASKED, ASKED) if asked() else seconds)
+    try:
+        yield
+    finally:
+        _State.patient = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _overdue(_number: int, _frame: Any) -> None:
+    if _State.patient:
+        raise Overdue
+
+
 def take_as_one(seconds: float) -> None:
     """Signals that follow the first one within this time are part of it."""
     _State.repeats = seconds
@@ -187,6 +220,7 @@ def _end_in_peace() -> None:
     """All is done, and the exit code stands: a signal that came while the interpreter takes itself apart would kill it by default."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(TEARDOWN)
 
 
@@ -203,6 +237,8 @@ def _hear(number: int, _frame: Any) -> None:
     if _State.heard is not None:
         return
     _State.heard = number
+    if _State.patient and not 0 < signal.getitimer(signal.ITIMER_REAL)[0] < ASKED:
+        signal.setitimer(signal.ITIMER_REAL, ASKED)
     if _State.tidy:
         _State.tidy()
         _say(f"{Stopped(number)}")

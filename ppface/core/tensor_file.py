@@ -12,7 +12,7 @@ import numpy as np
 from ppface.core.errors import WeightsError
 from ppface.core.pickle_machine import shown
 
-HEADER = 8 << 20  # bytes, of 80,000 arrays or so: what a longer one describes is no network, and takes a hundred times its size to parse
+HEADER = 4 << 20  # bytes, of 30,000 arrays or so: what a longer one describes is no network, and takes 40 times its size to parse
 
 TYPES = {
     "bool": "BOOL",
@@ -64,13 +64,13 @@ def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
         raise WeightsError(f"{file}: expected a safetensors file with a header of at most {HEADER:,} bytes, received {length:,}")
     try:
         found = dict(sorted(deserialize(content)))
-    except SafetensorError as error:
-        raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
-    for name, about in found.items():
-        if about["dtype"] not in TYPES.values():
-            told = f"{shown(name)}: expected {', '.join(TYPES.values())}, received {shown(about['dtype'])}"
+        strange = next((name for name, about in found.items() if about["dtype"] not in TYPES.values()), None)
+        if strange is not None:
+            told = f"{shown(strange)}: expected {', '.join(TYPES.values())}, received {shown(found[strange]['dtype'])}"
             raise WeightsError(f"{file}: {told}; save it as float32 where it comes from")
-    return {name: _array(**about) for name, about in found.items()}
+        return {name: _array(**about) for name, about in found.items()}
+    except (SafetensorError, ValueError) as error:  # Value: shapes that are beyond NumPy
+        raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
 
 
 def _array(dtype: str, shape: list[int], data: bytearray) -> np.ndarray:

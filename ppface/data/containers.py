@@ -18,7 +18,7 @@ SCANNED = 10**9  # pixels times scans of one JPEG that are decoded; ordinary one
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
 SEQUENTIAL, PROGRESSIVE, ARITHMETIC = (0xC0, 0xC1), (0xC2,), (0xC9, 0xCA)  # frame markers; libjpeg reads no others
 ZEROS = bytes(64)  # more than two blocks of a JPEG, where zeros stand for one coefficient after the other
-CHECKED = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate", 34925: "LZMA", 50000: "zstd"}  # of TIFF
+CHECKED = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 34925: "LZMA"}  # of TIFF
 
 
 def jpeg(data: bytes) -> tuple[bytes, bool]:

@@ -1,6 +1,7 @@
 """The training loader: which samples stand in which batch, and who reads them; a function of (seed, epoch, index), never of the worker."""
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from ppface.core import stop
 from ppface.core.errors import DataError
 from ppface.core.log import log
 from ppface.core.registry import Kind, Supplied, register
@@ -16,7 +18,7 @@ from ppface.data.batch import collate
 from ppface.data.digest import digest
 from ppface.data.pipeline import Pipeline
 from ppface.data.samplers import Shuffled
-from ppface.data.workers import Workers, noted, sample
+from ppface.data.workers import ANSWERS, Workers, noted, sample
 
 
 @dataclass
@@ -41,21 +43,20 @@ class Reader:
         dataset: `len`, indexing to samples, `name(i)`.
         pipeline: from sample to arrays.
         seed: of all random draws.
+        timeout: seconds that a sample may take in the process of a tool itself; 0: any time.
 
     Attributes:
         held: (sample, whether it is being read), for those who watch.
     """
 
-    def __init__(self, dataset: Any, pipeline: Pipeline, seed: int):
-        self.dataset, self.pipeline, self.seed = dataset, pipeline, seed
+    def __init__(self, dataset: Any, pipeline: Pipeline, seed: int, timeout: float = 0.0):
+        self.dataset, self.pipeline, self.seed, self.timeout = dataset, pipeline, seed, timeout
         self.held: MutableSequence[int] = [-1, 0]
 
     def batch(self, epoch: int, indices: list[int]) -> Batch:
         broken: dict[str, str] = {}
-        try:
-            read = [self._sample(epoch, index, broken) for index in indices]
-        finally:
-            self.held[1] = 0
+        read = [self._sample(epoch, index, broken) for index in indices]
+        self.held[1] = 0
         return Batch(collate([arrays for arrays, _ in read]), [name for _, name in read], broken)
 
     def _sample(self, epoch: int, index: int, broken: dict[str, str]) -> tuple[dict, str]:
@@ -63,11 +64,18 @@ class Reader:
         for step in range(len(self.dataset)):
             i = (index + step) % len(self.dataset)
             self.held[:] = i, 1
+            start = time.monotonic()
             try:
                 rng = np.random.default_rng([self.seed, epoch, i])
-                return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
+                with stop.patience(self.timeout):
+                    return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
+            except stop.Overdue:
+                told = f"has stood still for {time.monotonic() - start:.0f} s while it was read (train.timeout={self.timeout:g})"
+                raise DataError(f"{sample(self.dataset, i)} {told}; {ANSWERS}") from None
             except DataError as error:
                 broken[self.dataset.name(i)] = str(error)
+            except OSError as error:
+                broken[self.dataset.name(i)] = f"{self.dataset.name(i)}: cannot be read: {error}"
             except Exception as error:
                 noted(error, f"while reading {sample(self.dataset, i)}")
                 raise
@@ -89,7 +97,7 @@ class Loader:
         sampler: which samples an epoch takes, and in which order; None: every one, once.
         workers: reading processes beside each training process; 0 reads in the training process itself.
         prefetch: batches read ahead a worker.
-        timeout: seconds that a worker may stand still over one sample while the training waits for it; 0: any time.
+        timeout: seconds that the reading of one sample may stand still while the training waits for it; 0: any time.
         broken_share: share of the data set that may be unreadable, 0..1; one sample more ends the run.
 
     Shape:
@@ -137,7 +145,7 @@ class Loader:
         self.broken: dict[str, str] = {}
         self._list: Path | None = None
         self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): made once an epoch
-        self.reader = Reader(dataset, Pipeline(transforms), seed)
+        self.reader = Reader(dataset, Pipeline(transforms), seed, timeout)
 
     def __len__(self) -> int:
         """Batches an epoch."""

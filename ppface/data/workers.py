@@ -26,8 +26,8 @@ from ppface.data.shortage import Shortage
 TICK = 0.25  # seconds between two looks at the workers while a batch is awaited
 PATIENCE = 5.0  # seconds until a death is told by the log, should the training not have asked for a batch meanwhile
 START = 60.0  # seconds at least that a worker has to come to its first sample
-ASKED = 10.0  # seconds that a worker may stand still once a signal has asked the run to stop
 FAREWELL = 1.0  # seconds that a worker has to leave by itself at the end
+ANSWERS = "does its file system answer?"
 HERE = "train.workers=0 reads in the training process itself"
 
 
@@ -138,7 +138,7 @@ class Workers:
             state = worker.state()
             seen, still = state, still + TICK if state == seen else 0.0  # by ticks: a whole run that was suspended is not to blame
             allowed = (self.timeout if worker.answers or state[1] else max(self.timeout, START)) if self.timeout else math.inf
-            if still >= (min(allowed, ASKED) if stop.asked() else allowed):
+            if still >= (min(allowed, stop.ASKED) if stop.asked() else allowed):
                 raise DataError(self._stillness(worker, still))
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class Workers:
 
     def _stillness(self, worker: Worker, seconds: float) -> str:
         told = f"{self._title(worker)} has stood still for {seconds:g} s {self._place(worker)} (train.timeout={self.timeout:g})"
-        return "; ".join([told, *self._shortage.hints(), f"does its file system answer? {HERE}"])
+        return "; ".join([told, *self._shortage.hints(), f"{ANSWERS} {HERE}"])
 
     def _title(self, worker: Worker) -> str:
         return f"reading worker {worker.number} of {len(self.workers)} (process {worker.process.pid})"

@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 
 from ppface.core import stop
-from ppface.core.errors import DataError, NumericError, SaveError, UserError, WeightsError
+from ppface.core.errors import NumericError, SaveError, UserError, WeightsError
 from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
 from ppface.engine import checkpoint
@@ -181,10 +181,10 @@ class Trainer:
         """The next batch. Where one process has none, the step is undone, and all end after they have saved those before it."""
         try:
             return self.world.all_or_none(lambda: next(stream))
-        except DataError as error:
+        except Exception as error:  # a DataError, or a bug of the user's data set: the weights are sound
             self.guard.undo()
             self._evaluate_and_save(journal, False, self.step > self.saved)
-            if not stop.asked():
+            if not (stop.asked() and isinstance(error, UserError)):
                 raise
             log.error("%s", error)
             raise stop.Stopped(stop.asked()) from error

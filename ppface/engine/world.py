@@ -88,13 +88,19 @@ class World:
             raise
 
     def all_or_none(self, work: Callable[[], T]) -> T:
-        """What `work` returns here; a DataError that it raises in one process is raised in all, where none waits for another."""
-        done, fault = None, ""
+        """What `work` returns here. An exception that it raises in one process ends it in all, where none waits for another: a DataError is
+        raised in all, of any other the rest hear as of a DataError."""
+        done, bug, fault = None, None, ""
         try:
             done = work()
         except DataError as error:
             fault = str(error)
-        if faults := dict.fromkeys(words for words in self.tell_all(fault) if words):
+        except Exception as error:
+            bug, fault = error, f"process {self.rank} met a {type(error).__name__}, see its log"
+        faults = dict.fromkeys(words for words in self.tell_all(fault) if words)
+        if bug:
+            raise bug
+        if faults:
             raise DataError("\n".join(faults))
         return done  # type: ignore[return-value]
 

@@ -181,7 +181,7 @@ def test_a_whole_checkpoint_of_paddle_gives_the_arrays_of_its_network(tmp_path, 
     layer(paddle.ones([1, 3])).sum().backward()
     adam.step()
     path = tmp_path / "w.pdparams"
-    paddle.save({"model": state, "optimizer": adam.state_dict(), "epoch": 3}, str(path), protocol=protocol)
+    paddle.save({"model": state, "optimizer": adam.state_dict(), "epoch": 3, "best": np.float64(0.5)}, str(path), protocol=protocol)
     for part in (None, "model"):
         got = read_arrays(path, part)
         assert set(got) == {"weight", "bias"}

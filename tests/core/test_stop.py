@@ -137,6 +137,33 @@ def test_a_signal_after_the_work_ends_it_at_once():
     assert seconds < 2
 
 
+def patient(seconds: float, wait: float, grace: float) -> str:
+    lines = [f"stop.ASKED = {grace}", "with stop.deferred('finishing'):", "    try:", f"        with stop.patience({seconds}):"]
+    lines += [
+        "            try:",
+        f"                work({wait})",
+        "            except Exception: pass",
+        "        print('in time', flush=True)",
+    ]
+    return "\n    ".join([*lines, "    except stop.Overdue:", "        print('overdue', flush=True)", "    work(0.5)"])
+
+
+@pytest.mark.parametrize(("seconds", "wait", "said"), [(0, 0.6, "in time\n"), (0.3, 30, "overdue\n"), (5, 0.6, "in time\n")])
+def test_patience_is_over_when_its_time_is(seconds, wait, said):
+    assert run(patient(seconds, wait, 0.1))[:3] == (0, said, "")
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_patience_is_short_once_a_signal_has_asked(seconds):
+    code, out, err, took = run(patient(seconds, 30, 0.5), signal.SIGTERM)
+    assert (code, out, err) == (143, "overdue\n", "SIGTERM: finishing\nstopped by SIGTERM\n") and took < 5
+
+
+def test_a_signal_that_is_sent_twice_at_once_is_one():
+    code, out, err, _ = run(WAITS.format(wait=0.3), signal.SIGTERM, signal.SIGTERM, pause=0.001)
+    assert (code, out, err) == (143, "finished\n", "SIGTERM: finishing\nstopped by SIGTERM\n")
+
+
 def test_a_signal_while_the_interpreter_ends_changes_nothing():
     body = "\n    ".join(
         [

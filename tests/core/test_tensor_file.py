@@ -96,7 +96,13 @@ def test_types_that_nothing_here_can_hold_are_told():
     assert str(error.value) == f"{FILE}: x: expected {', '.join(TYPES.values())}, received F8_E4M3; save it as float32 where it comes from"
 
 
+@pytest.mark.parametrize("shape", [[1] * 100, [2**62, 0, 2**62]])
+def test_shapes_beyond_numpy_are_told(shape):
+    with pytest.raises(WeightsError, match=r"^w\.safetensors: not a whole safetensors file \(.+\); copy or download it again$"):
+        unpack(FILE, file_of("U8", b"" if 0 in shape else b"\0", shape))
+
+
 def test_a_header_of_a_million_arrays_is_refused_before_it_is_parsed():
     with pytest.raises(WeightsError) as error:
         unpack(FILE, (HEADER + 8).to_bytes(8, "little") + b" " * (HEADER + 8))
-    assert str(error.value) == f"{FILE}: expected a safetensors file with a header of at most 8,388,608 bytes, received 8,388,616"
+    assert str(error.value) == f"{FILE}: expected a safetensors file with a header of at most 4,194,304 bytes, received 4,194,312"

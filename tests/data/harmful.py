@@ -74,6 +74,11 @@ class Stumbles(Harmful):
         return {}["gt_boxes"]
 
 
+class Fails(Harmful):
+    def harm(self):
+        raise OSError(5, "Input/output error", "/far/x.jpg")
+
+
 class Torn(Harmful):
     def harm(self):
         raise DataError("pixel-5: broken picture: torn")

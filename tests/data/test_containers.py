@@ -330,14 +330,14 @@ def test_a_webp_of_very_many_chunks_is_refused(photo, monkeypatch):
     assert refusal(chunks(30)) == "more than 20 chunks: damaged, or a bomb"
 
 
-@pytest.mark.parametrize(("packing", "number"), [("jpeg", 7), ("group4", 4)])
+@pytest.mark.parametrize(("packing", "number"), [("jpeg", 7), ("group4", 4), ("packbits", 32773)])
 def test_a_tiff_whose_packing_hides_damage_is_refused(photo, packing, number):
     data = saved(photo.convert("1") if packing == "group4" else photo, "TIFF", compression=packing)
-    want = f"TIFF compression {number}, whose damage decoders pass over; expected one of none, LZW, deflate, PackBits, LZMA, zstd"
+    want = f"TIFF compression {number}, whose damage decoders pass over; expected one of none, LZW, deflate, LZMA"
     assert refusal(data) == want
 
 
-@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"])
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "1"])
 def test_sound_tiffs_are_read(photo, packing, mode):
     image = photo.convert(mode)
@@ -363,7 +363,7 @@ def test_a_tiff_of_fewer_rows_than_its_strips_hold_is_refused(photo):
     assert refusal(tagged(data, 257, 35)) == f"{70 * 270} bytes of pixels, expected {35 * 270}"
 
 
-@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("packing", [None, "tiff_lzw", "tiff_adobe_deflate"])
 def test_a_tiff_of_more_strips_than_its_rows_need_is_refused(photo, packing):
     image = photo.resize((90, 700))
     data = saved(image, "TIFF", compression=packing, tiffinfo={278: 100})

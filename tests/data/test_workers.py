@@ -101,7 +101,7 @@ def test_a_worker_that_hangs_in_a_sample_is_told():
 
 
 def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(monkeypatch):
-    monkeypatch.setattr(workers, "ASKED", 1.0)
+    monkeypatch.setattr(stop, "ASKED", 1.0)
     stream = loader(harmful.Hangs(), batch_size=2, workers=1).stream(0, 16)
     next(stream)
     monkeypatch.setattr(stop._State, "heard", signal.SIGTERM)
@@ -129,6 +129,24 @@ def test_a_worker_that_is_stopped_is_told_and_ended():
 def test_samples_that_are_slow_each_are_not_taken_for_a_standstill(tmp_path):
     batches = list(loader(harmful.Slow(tmp_path, 0.3), batch_size=8, workers=1, timeout=1.0).stream(0, 2))  # a batch takes 2.4 s
     assert [len(batch.names) for batch in batches] == [8, 8]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_file_that_the_system_cannot_read_is_a_broken_sample(count):
+    made = loader(harmful.Fails(), workers=count, broken_share=0.1)
+    assert len(list(made.stream(0, 4))) == 4
+    assert made.broken == {"pixel-5": "pixel-5: cannot be read: [Errno 5] Input/output error: '/far/x.jpg'"}
+
+
+def test_a_sample_that_hangs_in_a_tool_without_workers_is_told(tmp_path):
+    script = tmp_path / "tool.py"
+    script.write_text(
+        "from ppface.core import cli\nfrom ppface.data.loader import Loader\nfrom tests.data import harmful\n"
+        "cli.run(lambda: list(Loader(harmful.Hangs(), [], 4, 0, 0, 1, shuffle=False, timeout=1).stream(0, 4)))\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    told = "sample 5 (pixel-5) has stood still for 1 s while it was read (train.timeout=1); does its file system answer?"
+    assert (done.returncode, done.stderr) == (3, f"error: {told}\n")
 
 
 @pytest.mark.parametrize("count", [0, 1])

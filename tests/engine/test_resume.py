@@ -116,20 +116,21 @@ def test_batches_depend_on_seed_epoch_and_sample_alone(workers):
     assert batches(0, world=2) == expected
 
 
-@pytest.mark.parametrize("asked", [0, 15])
-def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_it(tmp_path, whole, monkeypatch, asked):
+@pytest.mark.parametrize(("asked", "error"), [(0, DataError), (15, DataError), (0, KeyError), (15, KeyError)])
+def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_it(tmp_path, whole, monkeypatch, asked, error):
     plain = Loader.stream
 
     def fails(self, start, end):
         yield from plain(self, start, 7)
         stop._State.heard = asked or None
-        raise DataError("the disk is gone")
+        raise error("the disk is gone")
 
     monkeypatch.setattr(Loader, "stream", fails)
     made = resumes.trainer(tmp_path, "sampled", accumulate=2)
     made.loss.trainer = made
     try:
-        with pytest.raises(stop.Stopped if asked else DataError, match="SIGTERM" if asked else "the disk is gone"):
+        stopped = asked and error is DataError
+        with pytest.raises(stop.Stopped if stopped else error, match="SIGTERM" if stopped else "the disk is gone"):
             made.train()
     finally:
         stop._State.heard = None

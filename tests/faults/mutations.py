@@ -129,7 +129,7 @@ def sources(rng: Rng) -> list[Source]:
     add("animated", "WEBP", save_all=True)
     add("plain", "TIFF")
     add("16 bits", "TIFF", sixteen)
-    for packing in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+    for packing in ("tiff_lzw", "tiff_adobe_deflate"):
         add(packing, "TIFF", compression=packing)
     add("plain", "PPM")
     add("grey", "PPM", mode("L"))

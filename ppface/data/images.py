@@ -191,7 +191,7 @@ def _orientation(exif: Callable[[], Image.Exif]) -> int:
 def _jpeg(data: bytes, reduce: int) -> np.ndarray:
     """libjpeg-turbo with its warnings as errors: they are all it says where data is missing and it would fill with grey."""
     data, progressive = containers.jpeg(data)
-    height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     inks = colorspace in ("CMYK", "YCCK")
     if progressive or inks:
         _believable(height, width, "full", len(data))

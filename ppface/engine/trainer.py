@@ -179,15 +179,15 @@ class Trainer:
 
     def _next(self, stream: Any, journal: Journal) -> Any:
         """The next batch. Where one process has none, the step is undone, and all end after they have saved those before it."""
-        try:
-            return self.world.all_or_none(lambda: next(stream))
-        except Exception as error:  # a DataError, or a bug of the user's data set: the weights are sound
-            self.guard.undo()
-            self._evaluate_and_save(journal, False, self.step > self.saved)
-            if not (stop.asked() and isinstance(error, UserError)):
-                raise
-            log.error("%s", error)
-            raise stop.Stopped(stop.asked()) from error
+        loaded = self.world.all_or_none(lambda: next(stream))
+        if not isinstance(loaded, Exception):
+            return loaded
+        self.guard.undo()  # whatever is wrong with the data, or with the program that reads it: the weights are sound
+        self._evaluate_and_save(journal, False, self.step > self.saved)
+        if not (stop.asked() and isinstance(loaded, UserError)):
+            raise loaded
+        log.error("%s", loaded)
+        raise stop.Stopped(stop.asked()) from loaded
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.

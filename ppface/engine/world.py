@@ -87,22 +87,21 @@ class World:
                 raise PeerError(GONE) from None
             raise
 
-    def all_or_none(self, work: Callable[[], T]) -> T:
-        """What `work` returns here. An exception that it raises in one process ends it in all, where none waits for another: a DataError is
-        raised in all, of any other the rest hear as of a DataError."""
-        done, bug, fault = None, None, ""
+    def all_or_none(self, work: Callable[[], T]) -> T | Exception:
+        """What `work` returns here. Where it raises in one process, all get an exception, so that none waits for another: its own a process
+        that met a bug, PeerError those that hear of it, and all a DataError with what each has met where that is all."""
+        done: T | Exception
+        words, bug = "", "bug "
         try:
             done = work()
         except DataError as error:
-            fault = str(error)
+            done, words = error, str(error)
         except Exception as error:
-            bug, fault = error, f"process {self.rank} met a {type(error).__name__}, see its log"
-        faults = dict.fromkeys(words for words in self.tell_all(fault) if words)
-        if bug:
-            raise bug
-        if faults:
-            raise DataError("\n".join(faults))
-        return done  # type: ignore[return-value]
+            done, words = error, f"{bug}process {self.rank} met a {type(error).__name__}, see its log"
+        told = list(dict.fromkeys(line for line in self.tell_all(words) if line))
+        if bugs := [line.removeprefix(bug) for line in told if line.startswith(bug)]:
+            return done if words.startswith(bug) else PeerError("\n".join(bugs))
+        return DataError("\n".join(told)) if told else done
 
     def first_does(self, work: Callable[[], bool]) -> bool:
         """Process 0 does `work` and all return what it returned; the others wait. All must call it, in the same order.

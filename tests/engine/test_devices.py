@@ -82,6 +82,29 @@ def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(("error", "code"), [("DataError", 3), ("KeyError", 1)])
+def test_where_the_data_of_one_process_fails_all_save_the_steps_before_and_it_tells_why(tmp_path, capfd, error, code):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from ppface.core import cli\nfrom ppface.core.errors import DataError\nfrom ppface.engine.world import World\n"
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests.engine import resumes\n"
+        "def main():\n"
+        "    world = World('cpu')\n"
+        f"    made = resumes.trainer(Path({str(tmp_path / 'run')!r}), 'replicated', world)\n"
+        "    plain = made.loader.stream\n"
+        "    def stream(start, end):\n"
+        "        yield from plain(start, 5 if world.rank else end)\n"
+        f"        raise {error}('the disk is gone')\n"
+        "    made.loader.stream = stream\n"
+        "    made.train()\n"
+        "cli.run(main)\n"
+    )
+    found, said = launch(script, capfd)
+    assert found == code and said.rstrip().endswith("error: the disk is gone" if code == 3 else "KeyError: 'the disk is gone'"), said
+    assert CheckpointFolder(tmp_path / "run" / "checkpoints").find("last").name == "step_00000005"
+
+
 def test_a_mistake_that_all_processes_meet_is_told_once(tmp_path, capfd):
     script = tmp_path / "fails.py"
     script.write_text(

@@ -79,7 +79,7 @@ def _places(content: Any) -> dict[Place, dict[str, Any]]:
 
 def _is_number(value: Any) -> bool:
     """Whether it is a scalar of NumPy, such as the best metric of a checkpoint."""
-    return isinstance(value, Array) and value.state[1:2] == ((),)
+    return isinstance(value, Array) and type(value.state) is tuple and value.state[1:2] == ((),)
 
 
 def _shown(place: Place) -> str:

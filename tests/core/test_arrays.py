@@ -92,6 +92,13 @@ def test_persistent_references_are_refused(tmp_path):
         read_arrays(path)
 
 
+def test_an_array_within_itself_is_refused(tmp_path):
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(b"\x80\x04}\x8c\x01acnumpy.core.multiarray\n_reconstruct\n)R\x94h\x00bs.")
+    with pytest.raises(WeightsError, match=r"w\.pdparams: a: damaged array \(.+\); copy or download the file again$"):
+        read_arrays(path)
+
+
 def test_arrays_of_objects_are_refused(tmp_path):
     path = write(tmp_path / "w.pdparams", {"a": np.array([1, "x"], dtype=object)})
     with pytest.raises(WeightsError) as error:

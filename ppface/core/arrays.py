@@ -99,15 +99,18 @@ def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
         if isinstance(flags, Array):
             flags = state_dict.made(path, {"the second list": flags}, path.stat().st_size)["the second list"].tolist()
         if isinstance(flags, tuple | list):
+            single = {str(i): flag for i, flag in enumerate(flags) if isinstance(flag, Array)}  # bools of NumPy
+            made = state_dict.made(path, single, path.stat().st_size)
+            flags = [made[str(i)].tolist() if str(i) in made else flag for i, flag in enumerate(flags)]
             flags = [bool(flag) if type(flag) is int and flag in (0, 1) else flag for flag in flags]
     except WeightsError as error:
         raise DataError(str(error)) from None
     except OSError as error:
         raise DataError(f"{path}: cannot read it ({error.strerror}); expected a .bin set of pairs") from None
     for values, kind, name in ((pictures, bytes, "first"), (flags, bool, "second")):
-        strange = next((value for value in values if type(value) is not kind), None) if isinstance(values, tuple | list) else values
-        if strange is not None:
-            raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange).__name__}")
+        strange = [value for value in values if type(value) is not kind] if isinstance(values, tuple | list) else [values]
+        if strange:
+            raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange[0]).__name__}")
     return list(pictures), np.array(flags, dtype=bool)
 
 

@@ -26,6 +26,10 @@ def _entry(key: str, value: Any, depth: int, origin: Any) -> Any:
     if isinstance(value, Spec):
         yield key, origin
         yield from _lines(value, depth + 1)
+    elif isinstance(value, dict) and any(isinstance(item, Spec) for item in value.values()):
+        yield key, origin
+        for name, item in value.items():
+            yield from _entry(f"{'  ' * (depth + 1)}{name}:", item, depth + 1, item.origin if isinstance(item, Spec) else origin)
     elif isinstance(value, list) and any(isinstance(item, Spec) for item in value):
         yield key, origin
         for item in value:

@@ -50,10 +50,17 @@ class RecordIdentities(Identities):
 
     @property
     def labels(self) -> np.ndarray:  # type: ignore[override]
-        """(N,) int64 of all pictures; the first look reads a part of every record."""
+        """(N,) int64 of all pictures, each under class_num; the first look reads a part of every record."""
         if self._labels is None:
-            self._labels = self.records.labels()
+            labels = self.records.labels()
+            beyond = np.flatnonzero(labels >= getattr(self, "class_num", np.inf))
+            if len(beyond):
+                raise self._beyond(int(beyond[0]), int(labels[beyond[0]]))
+            self._labels = labels
         return self._labels
+
+    def _beyond(self, index: int, label: int) -> DataError:
+        return DataError(f"{self.name(index)}: expected a label under class_num={self.class_num}, received {label}")
 
     def lists(self) -> dict[str, object]:
         """What tells this data set from another; the labels follow from the file."""
@@ -68,7 +75,7 @@ class RecordIdentities(Identities):
     def read(self, index: int) -> tuple[Picture, int]:
         data, label = self.records[index]
         if label >= self.class_num:
-            raise DataError(f"{self.name(index)}: expected a label under class_num={self.class_num}, received {label}")
+            raise self._beyond(index, label)
         return Picture.encoded(data, self.name(index)), label
 
     def encoded(self, index: int) -> bytes:

@@ -35,5 +35,5 @@ class CELoss(nn.Layer):
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
         with paddle.amp.auto_cast(enable=False):
             logits = outputs["logits"].astype("float32")
-            label = (outputs if "label" in outputs else batch)["label"].flatten()
+            label = (outputs if "label" in outputs else batch)["label"].flatten().astype("int64")
             return {"ce": cross_entropy(logits, label, self.label_smoothing, outputs.get("columns"))}

@@ -265,7 +265,11 @@ PICTURES = [b"\xff\xd8one", b"\x89PNG\r\n", b"3", b"\xff\xd8one"]
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("flags", [[True, False], (True, False), np.array([True, False])], ids=["list", "tuple", "array"])
+@pytest.mark.parametrize(
+    "flags",
+    [[True, False], (True, False), np.array([True, False]), list(np.array([True, False]))],
+    ids=["list", "tuple", "array", "numpy bools"],
+)
 @pytest.mark.parametrize("outer", [tuple, list])
 def test_pictures_and_flags_come_back(tmp_path, protocol, flags, outer):
     pictures, got = read_pictures_and_flags(write(tmp_path / "lfw.bin", outer([PICTURES, flags]), protocol))
@@ -344,6 +348,8 @@ def test_a_set_of_pairs_runs_nothing(tmp_path, function, wanted, protocol):
         (([np.zeros((2, 2), "uint8")], [True]), "expected bytes alone in the first list, received ndarray"),
         (([np.zeros(2, "int8")], [True]), "expected bytes alone in the first list, received ndarray"),
         (([b"1", np.zeros(2, object)], [True]), "picture 1: expected numbers, received the type 'O8'"),
+        ((PICTURES, [None, False]), "expected bool alone in the second list, received NoneType"),
+        (([None, *PICTURES[1:]], [True, False]), "expected bytes alone in the first list, received NoneType"),
         ((PICTURES, True), "expected bool alone in the second list, received bool"),
         ((PICTURES, np.array([True, "x"], object)), "the second list: expected numbers, received the type 'O8'"),
         (([bytearray(b"abc")], [True]), "expected bytes and bools alone, but the file wants builtins.bytearray; it was not loaded"),

@@ -211,6 +211,10 @@ def test_records_that_are_wrong(root, record):
     beyond = changed(offsets[3] + 12, struct.pack("<f", 3.0))  # the third picture
     assert refused(lambda: beyond[2]) == f"{record}: record 3: expected a label under class_num=3, received 3"
     assert beyond[1]["label"] == 0
+    for _ in range(2):  # whoever asks for all labels
+        assert refused(lambda: beyond.labels) == f"{record}: record 3: expected a label under class_num=3, received 3"
+    huge = changed(offsets[3] + 12, struct.pack("<f", 2**31 - 128))
+    assert refused(lambda: huge.labels) == f"{record}: record 3: expected a label under class_num=3, received 2147483520"
     empty = struct.pack("<ff", 4.0, 4.0)  # of the second identity
     assert refused(lambda: changed(offsets[8] + 32, empty)) == f"{record}: no picture of identity 1; expected at least one of each of 0..2"
     torn = changed(offsets[3] + 50, b"\0" * 900)

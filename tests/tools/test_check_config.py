@@ -11,6 +11,7 @@ import yaml
 
 from ppface.core.config import parse
 from ppface.core.errors import ConfigError
+from ppface.core.render import with_origins
 from ppface.core.schema import json_schema
 from ppface.core.spec import load_config, resolve
 
@@ -21,6 +22,12 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))
 def check(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "tools" / "check_config.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("file", [file for file in CONFIGS if file.parent.name != "_base_"], ids=lambda file: file.stem)
+def test_what_is_printed_of_a_config_is_that_config(file):
+    config = load_config(file)
+    assert yaml.safe_load(with_origins(config)) == config.plain()
 
 
 def keys(value, path=()):

@@ -251,7 +251,11 @@ def test_labels_that_are_none_are_named(name, label, message):
 @pytest.mark.parametrize("dtype", ["int32", "uint8"])
 def test_labels_may_be_a_column_of_any_integers(dtype):
     head, x = ArcMargin(D, C), paddle.ones([2, D])
-    np.testing.assert_array_equal(head(x, paddle.to_tensor([[3], [8]], dtype)).numpy(), head(x, paddle.to_tensor([3, 8])).numpy())
+    label = paddle.to_tensor([[3], [8]], dtype)
+    logits = head(x, label)
+    np.testing.assert_array_equal(logits.numpy(), head(x, paddle.to_tensor([3, 8])).numpy())
+    losses = [CELoss()({"logits": logits}, {"label": given})["ce"].item() for given in (label, label.flatten().astype("int64"))]
+    assert losses[0] == losses[1] > 0
 
 
 @pytest.mark.parametrize(

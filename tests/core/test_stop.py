@@ -58,6 +58,14 @@ print("imported", flush=True)
 SIGNALS = [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")]
 
 
+@pytest.fixture(autouse=True)
+def hears_closed_terminals():
+    """Also where the tests were started by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def run(body: str, *signals: int, pause: float = 0.3, **started) -> tuple[int, str, str, float]:
     """What a tool with this body returned and said, and the seconds it took to end after the last of these signals."""
     tool = subprocess.Popen(

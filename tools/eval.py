@@ -27,12 +27,12 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.core.run_config import config_file
+    from ppface.core.run_config import EXPORT, config_file
     from ppface.core.spec import load_config
     from ppface.engine.measure import measure
 
     source, file = Path(args.model or args.config), args.config or args.model
-    if (source / "inference.yml").is_file():
+    if (source / EXPORT).is_file():
         model = predict.load_predictor(source)
         with config_file(Path(file)) as described:
             config = load_config(described, args.override)

@@ -73,8 +73,13 @@ def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
         raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
 
 
+def widened(halves: np.ndarray) -> np.ndarray:
+    """The float32 of bfloat16, whose bits are the upper half of it and are given as uint16; of any shape."""
+    return np.asarray(halves.astype(np.uint32) << 16).view(np.float32)
+
+
 def _array(dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
     if dtype == "BF16":
-        return (np.frombuffer(data, "<u2").astype("u4") << 16).view("f4").reshape(shape)
+        return widened(np.frombuffer(data, "<u2").reshape(shape))
     kind = next(name for name, code in TYPES.items() if code == dtype)
     return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(shape)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ppface.core.numpy_pickle import NUMPY
 from ppface.core.pickle_machine import Budget, Call, DamagedError, Machine, RefusedError, StandIn, shown
+from ppface.core.tensor_file import widened
 from ppface.core.unpickle import PLAIN, unpickle
 
 ZIP, NUMBER = b"PK\x03\x04", bytes.fromhex("6cfc9c46f9206aa85019")  # the legacy layout begins with the pickle of this number
@@ -105,7 +106,7 @@ class Tensor(StandIn):
         flat = np.frombuffer(self.storage.content(), kind)
         found = np.lib.stride_tricks.as_strided(flat[self.offset :], self.sizes, steps, writeable=False)
         found = found.astype(kind.newbyteorder("="), order="C")
-        return np.asarray(found.astype("u4") << 16).view("f4") if wide else found
+        return widened(found) if wide else found
 
 
 def _tensor(

@@ -36,7 +36,8 @@ class RecordIdentities(Identities):
         self._labels: np.ndarray | None = None
         ranges = self.records.ranges()
         if len(ranges) == 0:
-            self.class_num = count_classes(self.labels, path, class_num)
+            self._labels = self.records.labels()
+            self.class_num = count_classes(self._labels, path, class_num)
             return
         empty = np.flatnonzero((ranges[:, 0] == ranges[:, 1]) & (ranges[:, 1] < EXACT))
         if len(empty):
@@ -53,7 +54,7 @@ class RecordIdentities(Identities):
         """(N,) int64 of all pictures, each under class_num; the first look reads a part of every record."""
         if self._labels is None:
             labels = self.records.labels()
-            beyond = np.flatnonzero(labels >= getattr(self, "class_num", np.inf))
+            beyond = np.flatnonzero(labels >= self.class_num)
             if len(beyond):
                 raise self._beyond(int(beyond[0]), int(labels[beyond[0]]))
             self._labels = labels

@@ -11,8 +11,9 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from ppface.core.errors import UserError
+from ppface.core.run_config import EXPORT
 
-MODEL, DESCRIPTION = "model", "inference.yml"
+MODEL = "model"
 
 
 class _Inference(nn.Layer):
@@ -61,7 +62,7 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))},
         **about,
     }
-    (folder / DESCRIPTION).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
+    (folder / EXPORT).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
 
 
 def _classes(model: nn.Layer) -> dict[str, list[str]]:

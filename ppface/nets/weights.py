@@ -12,6 +12,7 @@ from ppface.core.arrays import is_torch, read_arrays
 from ppface.core.errors import WeightsError
 from ppface.core.pickle_machine import shown
 from ppface.core.shards import own_columns
+from ppface.core.tensor_file import widened
 from ppface.core.weight_names import Names, read_names
 from ppface.nets import torch_layout
 
@@ -84,7 +85,7 @@ def load_weights(
 def _as_type(array: np.ndarray, wanted: str) -> np.ndarray:
     """The array in the model's type. Paddle writes bfloat16 as uint16, the upper halves of float32: no other weight has that type."""
     if array.dtype == np.uint16 and wanted.startswith("float"):
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+        array = widened(array)
     return array.astype(wanted)
 
 

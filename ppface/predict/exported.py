@@ -10,9 +10,10 @@ import yaml
 
 from ppface.core.cpu import cores
 from ppface.core.errors import WeightsError
+from ppface.core.run_config import EXPORT
 from ppface.ops.resize import TestSize
 
-DESCRIPTION, MODEL = "inference.yml", "model"
+MODEL = "model"
 CACHED_SHAPES = 32  # oneDNN keeps the kernels prepared for as many shapes of the input
 
 
@@ -40,7 +41,7 @@ def _described(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
         raise WeightsError(f"{files[0]}: not as tools/export_model.py wrote it ({error}); export or copy it again") from error
     for file in files[1:]:
         if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
-            raise WeightsError(f"{file}: not the file that {DESCRIPTION} describes: cut or exchanged; export or copy both again")
+            raise WeightsError(f"{file}: not the file that {EXPORT} describes: cut or exchanged; export or copy both again")
     return about, size
 
 
@@ -68,7 +69,7 @@ class Exported:
         from paddle import inference
 
         folder = Path(folder)
-        files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
+        files = [folder / EXPORT, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
         if missing := [file.name for file in files if not file.is_file()]:
             raise WeightsError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
         self.about, self.test_size = _described(files)

@@ -14,13 +14,13 @@ Importing this package imports no paddle: what needs it is loaded on first use.
 import importlib
 from typing import Any
 
-from ppface.core.cpu import keep_freed_memory, prefer_fast_mkl
+from ppface.core.run.cpu import keep_freed_memory, prefer_fast_mkl
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "load_config": "ppface.core.spec",
-    "build_model": "ppface.core.spec",
+    "load_config": "ppface.core.config.spec",
+    "build_model": "ppface.core.config.spec",
     "load_weights": "ppface.nets.weights",
     "predict": "ppface.predict",
     "evaluators": "ppface.evaluators",

@@ -61,7 +61,7 @@ def random_weights(config: Path, file: Path, overrides: tuple[str, ...] = ()) ->
     import paddle
     from safetensors.numpy import save_file
 
-    from ppface.core.spec import build_model, load_config
+    from ppface.core.config.spec import build_model, load_config
 
     paddle.seed(0)
     model = build_model(load_config(config, overrides))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ppface.core import registry
-from ppface.core.config import parse
-from ppface.core.spec import load_config, parameters, resolve
-from ppface.core.weight_names import read_names
+from ppface.core.config.spec import load_config, parameters, resolve
+from ppface.core.config.yaml_tree import parse
+from ppface.core.files.weight_names import read_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "ppface").rglob("*.py"))
@@ -196,5 +196,5 @@ def test_every_config_resolves_to_itself(path):
 
 
 def test_importing_ppface_imports_no_paddle():
-    code = "import sys, ppface, ppface.core.spec, ppface.core.cli, ppface.data; sys.exit('paddle' in sys.modules)"
+    code = "import sys, ppface, ppface.core.config.spec, ppface.core.run.cli, ppface.data; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ppface.core import cli
 from ppface.core.errors import DataError
-from ppface.data import landmark_file
-from ppface.data.align_folder import align_folder
+from ppface.core.run import cli
+from ppface.data.landmarks import landmark_file
+from ppface.data.recognition.align_folder import align_folder
 from ppface.ops import align
 
 

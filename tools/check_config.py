@@ -2,15 +2,16 @@
 
 python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
 python tools/check_config.py --quiet configs/*/*.yml
-python tools/check_config.py --schema schema.json      # then: # yaml-language-server: $schema=schema.json
+python tools/check_config.py --schema json_schema.json      # then: # yaml-language-server: $schema=json_schema.json
 """
 
 import json
 import sys
 from pathlib import Path
 
-from ppface.core import cli, config
+from ppface.core.config import yaml_tree
 from ppface.core.errors import ConfigError
+from ppface.core.run import cli
 
 
 def arguments():
@@ -30,20 +31,20 @@ def main() -> int:
     trees, mistakes = {}, []
     for file in args.files:  # YAML first: it needs no paddle
         try:
-            trees[file] = config.read(file, args.override)
+            trees[file] = yaml_tree.read(file, args.override)
         except ConfigError as error:
             mistakes += error.mistakes
     if trees or args.schema:
-        from ppface.core import render, schema, spec
+        from ppface.core.config import annotated_yaml, json_schema, spec
 
         for file, tree in trees.items():
             try:
                 resolved = spec.resolve(tree)
-                print(f"{file}: right" if args.quiet else render.with_origins(resolved))
+                print(f"{file}: right" if args.quiet else annotated_yaml.with_origins(resolved))
             except ConfigError as error:
                 mistakes += error.mistakes
         if args.schema:
-            Path(args.schema).write_text(json.dumps(schema.json_schema(), indent=1), encoding="utf-8")
+            Path(args.schema).write_text(json.dumps(json_schema.json_schema(), indent=1), encoding="utf-8")
     print("\n".join(mistakes), end="\n" if mistakes else "", file=sys.stderr)
     return 2 if mistakes else 0
 

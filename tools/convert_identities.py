@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ppface.core import cli
 from ppface.core.errors import DataError
-from ppface.data.identity_convert import convert, open_identities
+from ppface.core.run import cli
+from ppface.data.recognition.identity_convert import convert, open_identities
 
 
 def main() -> int:

@@ -7,8 +7,8 @@ python tools/data_info.py -c configs/recognition/adaface_ir18_ms1mv3.yml --json 
 import json
 from pathlib import Path
 
-from ppface.core import cli
 from ppface.core.errors import DataError
+from ppface.core.run import cli
 
 
 def arguments():
@@ -28,11 +28,11 @@ def arguments():
 
 def main() -> int:
     args = arguments()
-    from ppface.data.identity_convert import open_identities
-    from ppface.data.identity_report import draw, report
+    from ppface.data.recognition.identity_convert import open_identities
+    from ppface.data.recognition.identity_report import draw, report
 
     if args.config:
-        from ppface.core.spec import load_config
+        from ppface.core.config.spec import load_config
 
         data = load_config(args.config, args.override)["train"]["dataset"]()
         if not hasattr(data, "labels"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from ppface.core import cli
+from ppface.core.run import cli
 from ppface.data import SyntheticFaces, SyntheticIdentities
 
 

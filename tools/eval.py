@@ -8,8 +8,8 @@ python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazefac
 import json
 from pathlib import Path
 
-from ppface.core import cli
 from ppface.core.errors import UserError
+from ppface.core.run import cli
 
 
 def arguments():
@@ -27,9 +27,9 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.core.run_config import EXPORT, config_file
-    from ppface.core.spec import load_config
-    from ppface.engine.measure import measure
+    from ppface.core.config.run_config import EXPORT, config_file
+    from ppface.core.config.spec import load_config
+    from ppface.engine.evaluation import measure
 
     source, file = Path(args.model or args.config), args.config or args.model
     if (source / EXPORT).is_file():

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ppface.core import cli, stop
 from ppface.core.errors import UserError
+from ppface.core.run import cli, signals
 
 
 def arguments():
@@ -36,12 +36,12 @@ def main() -> int:
     opened = predict.open_model(args.config or args.run, weights, args.override, args.names)
     model, about = opened.model, provenance.environment(opened.config, Path(args.config or run.CONFIG).stem)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with stop.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+    with signals.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
         run.open_folder(folder, opened.config, about)
-        with stop.abandoned(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
+        with signals.abandoned(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
             export.write(model, folder, provenance.of_export(opened.weights))
-        with stop.prompt():
+        with signals.prompt():
             worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)
     print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")

@@ -11,8 +11,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ppface.core import cli
 from ppface.core.errors import DataError
+from ppface.core.run import cli
 
 
 def arguments():

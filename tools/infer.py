@@ -9,8 +9,8 @@ python tools/infer.py output/adaface/20260101-120000 --compare a.jpg b.jpg --thr
 import sys
 from pathlib import Path
 
-from ppface.core import cli
 from ppface.core.errors import DataError
+from ppface.core.run import cli
 
 # Reading, drawing and timing are those of deploy/, which must run without ppface and so cannot take them from it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy" / "python"))
@@ -34,7 +34,7 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.data.images import Picture
+    from ppface.data.pictures.picture import Picture
 
     find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override, args.names))
     try:

@@ -6,7 +6,7 @@ python tools/model_info.py -c configs/detection/blazeface_1000e.yml --json
 
 import json
 
-from ppface.core import cli
+from ppface.core.run import cli
 
 
 def arguments():
@@ -20,7 +20,7 @@ def arguments():
 
 def main() -> int:
     args = arguments()
-    from ppface.core.spec import build_model, load_config
+    from ppface.core.config.spec import build_model, load_config
     from ppface.nets.size import sizes
 
     model = build_model(load_config(args.config, args.override))

@@ -10,7 +10,7 @@ Ctrl-C or SIGTERM: the step is finished and saved, and the exit code is 130 or 1
 import sys
 from pathlib import Path
 
-from ppface.core import cli
+from ppface.core.run import cli
 
 
 def arguments():
@@ -26,7 +26,7 @@ def arguments():
 
 def main() -> int:
     args = arguments()
-    from ppface.core.spec import build_model, load_config
+    from ppface.core.config.spec import build_model, load_config
     from ppface.engine import devices, provenance, run
 
     with provenance.source(args.config, args.resume, args.reproduce) as (file, recorded):

@@ -7,17 +7,17 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppface.core.checkpoint_files import EMA, OPTIMIZER, WEIGHTS, read
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
-from ppface.core.log import log
-from ppface.core.shards import own_columns
+from ppface.core.files.checkpoint_files import EMA, OPTIMIZER, WEIGHTS, read
+from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.files.shards import own_columns
+from ppface.core.run.log import log
 
 __all__ = ["CheckpointFolder", "optimizer_tensors", "plain", "put", "read", "remember", "restore", "to_arrays"]
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
-    """Arrays of whole tensors: where some are spread over processes (see ppface/core/shards.py), all processes must call this."""
+    """Arrays of whole tensors: where some are spread over processes (see ppface/core/files/shards.py), all processes must call this."""
     return {name: _whole(value) if hasattr(value, "shard") else value.numpy() for name, value in values.items()}
 
 

@@ -10,9 +10,9 @@ import tempfile
 import time
 from typing import IO, Literal
 
-from ppface.core import stop
-from ppface.core.cpu import cores
 from ppface.core.errors import UserError
+from ppface.core.run import signals
+from ppface.core.run.cpu import cores
 
 PEER = 70  # exit code of a process that ends because another one did, and told of it
 PARENT = "PPFACE_PARENT"  # environment variable: the process that launched this one
@@ -61,10 +61,10 @@ def launch(command: list[str], count: int) -> int:
     children: list[subprocess.Popen] = []
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(stop.deferred("", at_once=lambda: _kill(children)))
+            stack.enter_context(signals.deferred("", at_once=lambda: _kill(children)))
             stack.callback(lambda: _stop(children))
             words = [stack.enter_context(tempfile.TemporaryFile()) for _ in endpoints]
-            with stop.held():
+            with signals.held():
                 for rank, endpoint in enumerate(endpoints):
                     environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
                     stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, words[rank])
@@ -73,16 +73,16 @@ def launch(command: list[str], count: int) -> int:
             rank, code = _wait(children)
             if rank > 0:
                 print(_last_words(words[rank]), file=sys.stderr)
-            if code < 0 and not stop.asked():
+            if code < 0 and not signals.asked():
                 print(f"error: {_death(rank, count, -code)}", file=sys.stderr)
-    except stop.Stopped as stopped:  # the first process has told of it
+    except signals.Stopped as stopped:  # the first process has told of it
         return stopped.exit_code
     return code if code >= 0 else 128 - code
 
 
 def _death(rank: int, count: int, number: int) -> str:
     hint = "; the system kills what takes too much memory, see dmesg" if number == signal.SIGKILL else ""
-    return f"process {rank} of {count} was killed by signal {number} ({stop.signal_name(number)}){hint}; --resume goes on with the run"
+    return f"process {rank} of {count} was killed by signal {number} ({signals.signal_name(number)}){hint}; --resume goes on with the run"
 
 
 def _last_words(file: IO[bytes]) -> str:
@@ -106,8 +106,8 @@ def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
     while True:
         codes = [child.poll() for child in children]
         died |= {rank: code for rank, code in enumerate(codes) if code}
-        if stop.asked() and not told:
-            told = stop.asked()
+        if signals.asked() and not told:
+            told = signals.asked()
             for child in children:
                 child.send_signal(told)
         if any(codes):

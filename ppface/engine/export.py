@@ -10,8 +10,8 @@ import yaml
 from paddle import nn
 from paddle.static import InputSpec
 
+from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import UserError
-from ppface.core.run_config import EXPORT
 
 MODEL = "model"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ppface.core.log import log
-from ppface.core.whole_file import replace_text
+from ppface.core.files.atomic_write import replace_text
+from ppface.core.run.log import log
 
 
 class Journal:

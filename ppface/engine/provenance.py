@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from ppface.core.checkpoint_files import STATE, WeightFile, read_state
+from ppface.core.config.run_config import CHECKPOINTS, CONFIG, EXPORT, config_file
+from ppface.core.config.spec import Spec
 from ppface.core.errors import UserError
-from ppface.core.log import log
-from ppface.core.run_config import CHECKPOINTS, CONFIG, EXPORT, config_file
-from ppface.core.spec import Spec
+from ppface.core.files.checkpoint_files import STATE, WeightFile, read_state
+from ppface.core.run.log import log
 
 __all__ = ["CONFIG", "ENVIRONMENT", "compare", "config_text", "environment", "of_export", "source"]
 ENVIRONMENT = "environment.json"

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ppface.core import folder_lock
+from ppface.core.config.spec import Spec
 from ppface.core.errors import ConfigError, UserError
+from ppface.core.files.atomic_write import replace_text
 from ppface.core.registry import Kind, register
-from ppface.core.spec import Spec
-from ppface.core.whole_file import replace_text
-from ppface.engine import changes
+from ppface.core.run import folder_lock
+from ppface.engine import config_changes
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.world import World
 
@@ -171,7 +171,7 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
     """
     state = trainer.resume(trainer.checkpoints)
     if trainer.world.rank == 0:
-        changes.tell(state.get("config", {}), config.plain())
+        config_changes.tell(state.get("config", {}), config.plain())
         open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
     return state.get("environment", {})
 

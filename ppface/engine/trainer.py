@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import paddle
 
-from ppface.core import stop
 from ppface.core.errors import NumericError, SaveError, UserError, WeightsError
-from ppface.core.log import log
 from ppface.core.registry import Supplied, nearest, register
+from ppface.core.run import signals
+from ppface.core.run.log import log
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.ema import EMA
-from ppface.engine.guard import Guard, Policy
+from ppface.engine.evaluation import measure
 from ppface.engine.journal import Journal
-from ppface.engine.measure import measure
+from ppface.engine.nonfinite_guard import Guard, Policy
 from ppface.engine.tensors import Tensors
 from ppface.engine.world import STOPPING, World
 
@@ -129,7 +129,7 @@ class Trainer:
         self.saved = self.step
         with (
             self.world.failing_together(),
-            stop.deferred(STOPPING),
+            signals.deferred(STOPPING),
             contextlib.closing(journal),
             contextlib.closing(stream),
         ):
@@ -184,10 +184,10 @@ class Trainer:
             return loaded
         self.guard.undo()  # whatever is wrong with the data, or with the program that reads it: the weights are sound
         self._evaluate_and_save(journal, False, self.step > self.saved)
-        if not (stop.asked() and isinstance(loaded, UserError)):
+        if not (signals.asked() and isinstance(loaded, UserError)):
             raise loaded
         log.error("%s", loaded)
-        raise stop.Stopped(stop.asked()) from loaded
+        raise signals.Stopped(signals.asked()) from loaded
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
@@ -244,9 +244,9 @@ class Trainer:
         metrics, self.owes_evaluation = {}, False
         if evaluates and self.evaluators:
             try:
-                with stop.prompt():
+                with signals.prompt():
                     metrics = self.evaluate()
-            except stop.Stopped:
+            except signals.Stopped:
                 self.owes_evaluation = True
         if metrics:
             journal.write(self.step, metrics)
@@ -256,7 +256,7 @@ class Trainer:
         try:
             self.checkpoints.save(files, self._state(metrics, journal.window), best)
         except SaveError as error:
-            if self.failed_save == "stop" or self.step == self.total or stop.asked():
+            if self.failed_save == "stop" or self.step == self.total or signals.asked():
                 raise
             log.error("%s. Training goes on: make room before the next one", error)
         if metrics and self.metric and self.metric not in metrics:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ppface.core import stop
 from ppface.core.errors import DataError, UserError
+from ppface.core.run import signals
 from ppface.engine.devices import PARENT, PEER, launched
 
 T = TypeVar("T")
@@ -52,12 +52,12 @@ class World:
         own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
         paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
         if launched():
-            stop.defer(STOPPING)  # no process may end by itself any more, or the others would wait for it
+            signals.defer(STOPPING)  # no process may end by itself any more, or the others would wait for it
             if parent is None:
-                stop.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
+                signals.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-            with stop.held():  # so do the threads that it starts for ever: the main one is to hear
+            with signals.held():  # so do the threads that it starts for ever: the main one is to hear
                 paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
@@ -154,9 +154,9 @@ class World:
         can leave a step that another has not entered, for they add up their gradients: so all have read it by then.
         """
         if self.size == 1:
-            return stop.asked() > 0
+            return signals.asked() > 0
         store = _Store()
-        if stop.asked():
+        if signals.asked():
             store.add("ppface/asked", 1)
         if self.rank == 0 and not self._last and store.add("ppface/asked", 0):
             self._last = store.add("ppface/last", step + 1)
@@ -198,7 +198,7 @@ class _Store:
 @contextlib.contextmanager
 def _at_all() -> Iterator[None]:
     try:
-        with stop.uninterrupted():
+        with signals.uninterrupted():
             yield
     except (ValueError, RuntimeError):  # what Paddle makes of a store that is gone
         raise PeerError(GONE) from None

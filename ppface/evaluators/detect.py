@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 from ppface.ops.boxes import clip
 from ppface.ops.resize import TestSize, resize
 

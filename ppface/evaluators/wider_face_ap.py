@@ -8,7 +8,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from paddle import nn
 
-from ppface.core.arrays import is_torch, read_arrays
 from ppface.core.errors import WeightsError
-from ppface.core.pickle_machine import shown
-from ppface.core.shards import own_columns
-from ppface.core.tensor_file import widened
-from ppface.core.weight_names import Names, read_names
+from ppface.core.files.arrays import is_torch, read_arrays
+from ppface.core.files.pickle_machine import shown
+from ppface.core.files.safetensors_file import widened
+from ppface.core.files.shards import own_columns
+from ppface.core.files.weight_names import Names, read_names
 from ppface.nets import torch_layout
 
 SHOWN = 3  # names in a message
@@ -48,7 +48,7 @@ def load_weights(
     """Loads a weight file by name (see `read_arrays` for the kinds): ppface's own names, or published ones that are translated.
 
     A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
-    whole names, which are applied in turn; for the weights of other projects a file of such rules does (see ppface/core/weight_names.py).
+    whole names, which are applied in turn; for the weights of other projects a file of such rules does (see core/files/weight_names.py).
     What PyTorch names and lays out in its own way is turned. Nothing is changed in the model unless everything is in order. Layers that
     say `training_only = True`, and what a layer lists in `optional_names`, may be missing from the file.
 

@@ -14,7 +14,7 @@ import paddle
 from paddle.optimizer.lr import LRScheduler
 
 from ppface.core.registry import Kind, Supplied, register
-from ppface.optim import by_parts
+from ppface.optim import column_updates
 
 Parameters = Annotated[list, Supplied("by the model")]
 StepsPerEpoch = Annotated[int, Supplied("by the training data")]
@@ -49,7 +49,7 @@ def SGD(
     Raises:
         ValueError: a learning rate or clip_norm that is not positive.
     """
-    return by_parts.SGD(**_common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm))
+    return column_updates.SGD(**_common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm))
 
 
 @register("optimizer")
@@ -69,7 +69,7 @@ def Momentum(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return by_parts.Momentum(momentum=momentum, use_nesterov=nesterov, **common)
+    return column_updates.Momentum(momentum=momentum, use_nesterov=nesterov, **common)
 
 
 @register("optimizer")
@@ -91,7 +91,7 @@ def RMSProp(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return by_parts.RMSProp(rho=rho, epsilon=epsilon, momentum=momentum, centered=centered, **common)
+    return column_updates.RMSProp(rho=rho, epsilon=epsilon, momentum=momentum, centered=centered, **common)
 
 
 @register("optimizer")
@@ -112,7 +112,7 @@ def Adam(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm)
-    return by_parts.Adam(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
+    return column_updates.Adam(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
 
 
 @register("optimizer")
@@ -133,4 +133,4 @@ def AdamW(
         ValueError: a learning rate or clip_norm that is not positive.
     """
     common = _common(learning_rate, parameters, steps_per_epoch, total_steps, weight_decay, clip_norm) | {"weight_decay": weight_decay}
-    return by_parts.AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)
+    return column_updates.AdamW(beta1=beta1, beta2=beta2, epsilon=epsilon, **common)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import WeightsError
-from ppface.core.run_config import EXPORT
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
-from ppface.predict.finder import FaceFinder
-from ppface.predict.opened import load_into, open_model
+from ppface.predict.face_detector import FaceFinder
+from ppface.predict.live_model import load_into, open_model
 
 __all__ = [
     "Face", "FaceEmbedder", "FaceFinder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",

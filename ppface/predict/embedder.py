@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 from ppface.ops.embedding import embed
 from ppface.ops.resize import aligned
 from ppface.predict.face import Face

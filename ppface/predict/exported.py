@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ppface.core.cpu import cores
+from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import WeightsError
-from ppface.core.run_config import EXPORT
+from ppface.core.run.cpu import cores
 from ppface.ops.resize import TestSize
 
 MODEL = "model"

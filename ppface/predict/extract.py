@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 
 from ppface.core.errors import DataError
-from ppface.core.log import log
-from ppface.data.images import Picture
+from ppface.core.run.log import log
+from ppface.data.pictures.picture import Picture
 from ppface.ops.embedding import embed
 from ppface.predict.embedder import FaceEmbedder
 

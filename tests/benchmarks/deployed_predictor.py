@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from ppface.core.spec import build_model, load_config
+from ppface.core.config.spec import build_model, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("blazeface_1000e", "blazeface_fpn_ssh_1000e")
@@ -26,7 +26,7 @@ THREADS, ROUNDS, PICTURES, PASSING, HEIGHT, WIDTH = 2, 32, 4, 0.01, 768, 1024
 
 
 def pictures(count: int, height: int, width: int) -> list[np.ndarray]:
-    from ppface.data.synthetic_faces import SyntheticFaces
+    from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 
     drawn = SyntheticFaces(length=count, size=(height, width), seed=0)
     return [drawn[i]["picture"].decode() for i in range(count)]

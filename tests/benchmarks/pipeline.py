@@ -20,8 +20,8 @@ import numpy as np
 import simplejpeg
 
 from ppface.data.batch import collate
-from ppface.data.images import Picture
-from ppface.data.pipeline import Pipeline
+from ppface.data.loading.pipeline import Pipeline
+from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SsdCrop
 
 PUBLISHED = 6.4  # images/s/core of PaddleDetection's face recipe at these sizes, on a CPU like ours

@@ -61,9 +61,9 @@ def rate(name: str, plain: bool) -> float:
 
 def reading() -> float:
     """Images a second that one core reads and augments."""
-    from ppface.data.identity_folder import IdentityFolder
-    from ppface.data.loader import Loader
-    from ppface.data.synthetic_identities import SyntheticIdentities
+    from ppface.data.loading.loader import Loader
+    from ppface.data.recognition.identity_folder import IdentityFolder
+    from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
     from ppface.data.transforms import CropPad, Flip, LowResolution, Photometric
 
     drawn = SyntheticIdentities(identities=8, images=BATCH, size=(112, 112))

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from ppface.data.images import Picture
-from ppface.data.record_writer import RecordWriter, packed
-from ppface.data.recordio import RecordFile
+from ppface.data.pictures.picture import Picture
+from ppface.data.recordio.record_file import RecordFile
+from ppface.data.recordio.record_writer import RecordWriter, packed
 
 PICTURES, SIDE, RECORDS, STEP = 3000, 112, 5_000_000, 8000
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ppface.core import config, spec
+from ppface.core.config import spec, yaml_tree
 from ppface.core.errors import ConfigError
 from ppface.data import SyntheticIdentities
-from ppface.data.identity_convert import convert
+from ppface.data.recognition.identity_convert import convert
 
 RECIPE = """
 name: DataAnchorSampling
@@ -23,7 +23,7 @@ otherwise: {name: SsdCrop, overlaps: [[0, 1]], square: true, coverage: 1, whole:
 def built(text, kind, tmp_path):
     path = tmp_path / "part.yml"
     path.write_text(text)
-    return spec.resolve(config.read(path), kind, default="none")()
+    return spec.resolve(yaml_tree.read(path), kind, default="none")()
 
 
 def test_the_crop_of_the_published_recipe(tmp_path):
@@ -48,7 +48,7 @@ def test_a_mistake_in_a_range_is_a_mistake_of_the_config(tmp_path):
 
 def test_data_workers_stay_light():
     """Importing the data sets, transforms and pipeline does not import paddle, which takes seconds and 300 MB a worker."""
-    code = "import sys, ppface.data, ppface.data.transforms, ppface.data.pipeline; sys.exit('paddle' in sys.modules)"
+    code = "import sys, ppface.data, ppface.data.transforms, ppface.data.loading.pipeline; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
@@ -77,7 +77,7 @@ def test_the_recipe_of_adaface_over_every_kind_of_identities(kind, tmp_path):
     convert(people, tmp_path / "faces.txt")
     path = tmp_path / "loader.yml"
     path.write_text(LOADER.replace("DATASET", IDENTITIES[kind]).replace("ROOT", str(tmp_path)))
-    loader = spec.resolve(config.read(path), "loader", default="Loader")(seed=0, rank=0, world=1)
+    loader = spec.resolve(yaml_tree.read(path), "loader", default="Loader")(seed=0, rank=0, world=1)
     assert loader.dataset.facts() == {"class_num": 3}
     for batch in loader.stream(0, 3):
         assert batch.arrays["image"].shape == (4, 3, 112, 112) and len(set(batch.arrays["label"].tolist())) == 2

@@ -10,7 +10,7 @@ from embedder import FaceEmbedder, open_export
 from media import MediaError
 
 from ppface import predict
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 from ppface.ops.embedding import similarity
 
 INFER = "deploy/python/infer.py"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 CLASSES = 11
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import paddle
 
-from ppface.core import stop
-from ppface.data.loader import Loader
+from ppface.core.run import signals
+from ppface.data.loading.loader import Loader
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.trainer import Trainer
 from ppface.engine.world import World
@@ -58,7 +58,7 @@ class StopsAt:
 
     def __call__(self, outputs, batch):
         if self.trainer is not None and self.trainer.step + 1 == self.step:
-            stop._State.heard = 15
+            signals._State.heard = 15
         return self.loss(outputs, batch)
 
 
@@ -92,10 +92,10 @@ def go_on(made: Trainer) -> None:
         made.resume(made.checkpoints)
     try:
         made.train()
-    except stop.Stopped:
+    except signals.Stopped:
         assert made.step == made.loss.step
     finally:
-        stop._State.heard = None
+        signals._State.heard = None
 
 
 def outcome(folder: Path) -> dict:

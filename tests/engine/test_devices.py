@@ -11,7 +11,7 @@ from pathlib import Path
 import paddle
 import pytest
 
-from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.engine import devices
 from ppface.engine.world import World
 
@@ -68,7 +68,7 @@ def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback
     script = tmp_path / "dies.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from ppface.core import cli\nfrom ppface.engine.world import World\n"
+        "from ppface.core.run import cli\nfrom ppface.engine.world import World\n"
         "def main():\n"
         "    world = World('cpu')\n"
         "    with world.failing_together():\n"
@@ -87,7 +87,7 @@ def test_where_the_data_of_one_process_fails_all_save_the_steps_before_and_it_te
     script = tmp_path / "fails.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from ppface.core import cli\nfrom ppface.core.errors import DataError\nfrom ppface.engine.world import World\n"
+        "from ppface.core.run import cli\nfrom ppface.core.errors import DataError\nfrom ppface.engine.world import World\n"
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom tests.engine import resumes\n"
         "def main():\n"
         "    world = World('cpu')\n"
@@ -137,7 +137,8 @@ def test_the_processes_of_a_launcher_that_was_killed_end(tmp_path):
 CHILD = """
 import os, time
 from pathlib import Path
-from ppface.core import cli, stop
+from ppface.core.run import cli
+from ppface.core.run import signals
 HERE = Path(__file__).parent
 RANK = os.environ["PADDLE_TRAINER_ID"]
 
@@ -157,7 +158,7 @@ class Launcher:
         self.folder = folder
         (folder / "child.py").write_text(CHILD.format(body=body.replace("\n", "\n    ")))
         command = f"devices.launch([sys.executable, {str(folder / 'child.py')!r}], 2)"
-        code = f"import sys; from ppface.core import cli; from ppface.engine import devices; cli.run(lambda: {command})"
+        code = f"import sys; from ppface.core.run import cli; from ppface.engine import devices; cli.run(lambda: {command})"
         self._said = folder / "said"
         with self._said.open("wb") as said:
             self.process = subprocess.Popen([sys.executable, "-c", code], stderr=said)
@@ -177,7 +178,7 @@ class Launcher:
         return self.process.returncode, self.said(), seconds, [alive(int(file.read_text())) for file in self.files("pid")]
 
 
-FINISHES = "with stop.deferred('finishing') as asked:\n    write('pid')\n    while not asked(): time.sleep(0.01)\n    time.sleep({wait})\n    write('done')"
+FINISHES = "with signals.deferred('finishing') as asked:\n    write('pid')\n    while not asked(): time.sleep(0.01)\n    time.sleep({wait})\n    write('done')"
 
 
 def test_a_signal_to_the_launcher_reaches_every_process_and_all_are_awaited(tmp_path):
@@ -200,7 +201,7 @@ def test_a_second_signal_to_the_launcher_ends_every_process_at_once(tmp_path):
 
 def test_a_process_that_waits_in_vain_for_one_that_a_signal_ended_is_ended(tmp_path):
     """The one had not met the others yet when it heard, and ended; they wait for it outside of Python."""
-    waits = "import hashlib\n    with stop.deferred(''):\n        write('pid')\n        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+    waits = "import hashlib\n    with signals.deferred(''):\n        write('pid')\n        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
     launcher = Launcher(tmp_path, f"if RANK == '0':\n    {waits}\nwrite('pid')\ntime.sleep(60)")
     launcher.process.terminate()
     code, _, seconds, left = launcher.end()
@@ -278,8 +279,8 @@ def test_a_mistake_that_one_process_meets_is_told_once_and_ends_all(tmp_path, ca
     script.write_text(
         "import os, sys\nfrom pathlib import Path\nimport paddle\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "import tests.engine.toys as t\nfrom ppface.core import cli\nfrom ppface.core.errors import DataError\n"
-        "from ppface.data.loader import Loader\nfrom ppface.engine.world import World\nfrom ppface.optim import Momentum\n"
+        "import tests.engine.toys as t\nfrom ppface.core.run import cli\nfrom ppface.core.errors import DataError\n"
+        "from ppface.data.loading.loader import Loader\nfrom ppface.engine.world import World\nfrom ppface.optim import Momentum\n"
         f"mine, data = os.environ['PADDLE_TRAINER_ID'] == {rank!r}, {where == 'data'}\n"
         "class Norm(t.Line):\n"
         "    def forward(self, batch):\n"

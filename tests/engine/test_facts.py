@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 
 from ppface.core import registry
+from ppface.core.config.spec import build_model, load_config
 from ppface.core.errors import ConfigError
 from ppface.core.registry import Kind, Supplied
-from ppface.core.spec import build_model, load_config
 from ppface.engine import run
 from ppface.engine.world import World
 

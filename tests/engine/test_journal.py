@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ppface.core.whole_file import replace_text
+from ppface.core.files.atomic_write import replace_text
 from ppface.engine.journal import Journal, Lines
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from ppface.core import checkpoint_files
+from ppface.core.config.spec import load_config
 from ppface.core.errors import UserError, WeightsError
-from ppface.core.spec import load_config
+from ppface.core.files import checkpoint_files
 from ppface.engine import checkpoint, provenance
 from ppface.engine.checkpoint import CheckpointFolder
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from ppface.core import stop
+from ppface.core.config.spec import build_model, load_config
 from ppface.core.errors import DataError
-from ppface.core.spec import build_model, load_config
-from ppface.data.loader import Loader
-from ppface.engine import changes, run
+from ppface.core.run import signals
+from ppface.data.loading.loader import Loader
+from ppface.engine import config_changes, run
 from ppface.engine.world import World
 from tests.engine import resumes
 from tests.engine.faces import Faces, Shade
@@ -122,7 +122,7 @@ def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_i
 
     def fails(self, start, end):
         yield from plain(self, start, 7)
-        stop._State.heard = asked or None
+        signals._State.heard = asked or None
         raise error("the disk is gone")
 
     monkeypatch.setattr(Loader, "stream", fails)
@@ -130,10 +130,10 @@ def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_i
     made.loss.trainer = made
     try:
         stopped = asked and error is DataError
-        with pytest.raises(stop.Stopped if stopped else error, match="SIGTERM" if stopped else "the disk is gone"):
+        with pytest.raises(signals.Stopped if stopped else error, match="SIGTERM" if stopped else "the disk is gone"):
             made.train()
     finally:
-        stop._State.heard = None
+        signals._State.heard = None
     monkeypatch.undo()
     assert outcome(tmp_path)["step"] == 3
     train(tmp_path, "sampled", accumulate=2)
@@ -198,7 +198,7 @@ def test_another_number_of_processes_goes_on_to_the_same_end(tmp_path, ranks, ki
 )
 def test_a_resumed_run_tells_what_of_its_config_was_changed(caplog, change, words):
     then = {"seed": 0, "processes": 1, "train": {"batch_size": 4, "workers": 0}, "trainer": {}, "list": [{"name": "Flip", "p": 0.5}]}
-    changes.tell(then, then | change)
-    changes.tell({}, then)
+    config_changes.tell(then, then | change)
+    config_changes.tell({}, then)
     lost = "; samples of this epoch may come twice or not at all" if "batch_size" in (words or "") else ""
     assert caplog.messages == ([f"not as this run began: {words}: it will not end as it would have{lost}"] if words else [])

@@ -9,9 +9,9 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from ppface import predict
-from ppface.core import folder_lock
+from ppface.core.config.spec import build_model, load_config
 from ppface.core.errors import ConfigError, UserError, WeightsError
-from ppface.core.spec import build_model, load_config
+from ppface.core.run import folder_lock
 from ppface.engine import checkpoint, run
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.world import World

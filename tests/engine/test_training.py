@@ -9,12 +9,12 @@ import numpy as np
 import paddle
 import pytest
 
+from ppface.core.config.spec import load_config
 from ppface.core.errors import NumericError, UserError
-from ppface.core.spec import load_config
-from ppface.data.loader import Loader
+from ppface.data.loading.loader import Loader
 from ppface.engine import checkpoint, devices, run
 from ppface.engine.checkpoint import CheckpointFolder
-from ppface.engine.measure import measure
+from ppface.engine.evaluation import measure
 from ppface.optim import Adam, AdamW, Momentum, RMSProp
 from tests.engine.toys import Line, Pixels, cross_entropy, files, trainer
 
@@ -211,7 +211,7 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport paddle\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "import tests.engine.toys as t\nfrom ppface.engine.world import World\nfrom ppface.data.loader import Loader\nfrom ppface.optim import Momentum\n"
+        "import tests.engine.toys as t\nfrom ppface.engine.world import World\nfrom ppface.data.loading.loader import Loader\nfrom ppface.optim import Momentum\n"
         "class Plain(t.Line):\n"
         "    def forward(self, batch):\n"
         "        return {'logits': self.linear(batch['image'].astype('float32').reshape([-1, 12]) / 255)}\n"

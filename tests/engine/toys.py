@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 
 from ppface.core.errors import DataError
-from ppface.data.images import Picture
-from ppface.data.loader import Loader
+from ppface.data.loading.loader import Loader
+from ppface.data.pictures.picture import Picture
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.trainer import Trainer

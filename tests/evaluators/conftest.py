@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 
 def brightest_parts(batch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppface.core.spec import load_config
+from ppface.core.config.spec import load_config
 from ppface.evaluators.detect import detect
 from ppface.evaluators.multi_scale import MultiScale
 

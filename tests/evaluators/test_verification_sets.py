@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppface.core.config import parse
+from ppface.core.config.spec import load_config, resolve
+from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError, DataError
-from ppface.core.spec import load_config, resolve
 from ppface.evaluators import Verification
 from ppface.evaluators.verification import evaluate
 from ppface.ops.resize import TestSize

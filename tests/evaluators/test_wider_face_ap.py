@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ppface.core.config import parse
+from ppface.core.config.spec import resolve
+from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import DataError
-from ppface.core.spec import resolve
 from ppface.evaluators import MultiScale, WiderFaceAP
 from ppface.evaluators.wider_face import evaluate
 from ppface.ops.resize import TestSize

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_files import read, read_weights, verify
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
-from ppface.core.log import log
+from ppface.core.files.checkpoint_files import read, read_weights, verify
+from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.run.log import log
 
 COUNTS = {"long": 1000, "fast": 60}
 Rng = np.random.Generator

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_files import verify
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
+from ppface.core.files.checkpoint_files import verify
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 COUNTS = {"long": 20, "fast": 3}
 ITERATIONS = 18

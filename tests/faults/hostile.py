@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.core.torch_writer import SYSTEM, Global, Storage, Tensor, Written, pickled, write_legacy, write_zip
+from tests.core.files.torch_writer import SYSTEM, Global, Storage, Tensor, Written, pickled, write_legacy, write_zip
 
 PROTOCOL = b"\x80\x04"
 MEGABYTE = 1 << 20

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ppface.core import checkpoint_files
-from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.files import checkpoint_files
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 KEEP = 2
 OPERATIONS = ("open", "os.", "shutil.")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_files import verify
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
+from ppface.core.files.checkpoint_files import verify
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 Rng = np.random.Generator
 BIT_EQUAL = "... killed runs that end bit-equal (weights, optimizer, average) with one never killed"

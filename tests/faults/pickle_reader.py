@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ppface.core.arrays import read_arrays, read_pictures_and_flags
 from ppface.core.errors import UserError
+from ppface.core.files.arrays import read_arrays, read_pictures_and_flags
 
 SECONDS, BYTES = 20, 1 << 30  # of one file; more memory than there was at the start
 TELLTALE = (

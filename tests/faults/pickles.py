@@ -12,7 +12,7 @@ import hostile
 import numpy as np
 
 from ppface.core.errors import DataError, WeightsError
-from tests.core.torch_writer import Tensor, write_legacy, write_zip
+from tests.core.files.torch_writer import Tensor, write_legacy, write_zip
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEGABYTES = 10, 300

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 
 def peak() -> float:

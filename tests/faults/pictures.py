@@ -17,9 +17,9 @@ import numpy as np
 from mutations import HARMLESS, SHORTENED, Case, cases
 
 from ppface.core.errors import DataError
-from ppface.core.log import log
-from ppface.data.images import Picture
-from ppface.data.loader import Loader
+from ppface.core.run.log import log
+from ppface.data.loading.loader import Loader
+from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import Resize
 
 COUNTS = {"long": 10_000, "fast": 540}

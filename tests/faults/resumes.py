@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 Rng = np.random.Generator
 CONFIGS = {"detection": tiny.CONFIG, "recognition": tiny.RECOGNITION}

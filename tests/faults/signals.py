@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from ppface.core.checkpoint_files import verify
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import WeightsError
+from ppface.core.files.checkpoint_files import verify
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 LIMIT, AT_ONCE, PATIENCE = 30.0, 2.0, 1.0  # seconds: to the exit, after a second signal, until nothing may be left

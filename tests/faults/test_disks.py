@@ -12,7 +12,7 @@ def test_a_full_disk_harms_no_checkpoint(inject):
 
 def test_a_disk_that_is_read_only_is_one_line(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from ppface.core.checkpoint_folder import CheckpointFolder\n"
+        "import sys; from pathlib import Path; from ppface.core.files.checkpoint_folder import CheckpointFolder\n"
         "try: CheckpointFolder(Path(sys.argv[1])).save({}, {'step': 1}, best=False)\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from ppface.core import cli
-from ppface.data.synthetic_faces import SyntheticFaces
+from ppface.core.run import cli
+from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 
 _draw = SyntheticFaces.__getitem__
 _files: dict[int, int] = {}

@@ -7,9 +7,9 @@ import paddle
 import pytest
 from safetensors.numpy import save_file
 
-from ppface.core.config import parse
+from ppface.core.config.spec import build_model, load_config, resolve
+from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError, DataError
-from ppface.core.spec import build_model, load_config, resolve
 from ppface.losses import CELoss
 from ppface.nets.weights import load_weights
 

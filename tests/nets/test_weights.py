@@ -9,11 +9,11 @@ import pytest
 from paddle import nn
 from safetensors.numpy import save_file
 
+from ppface.core.config.spec import build_model, load_config
 from ppface.core.errors import WeightsError
-from ppface.core.spec import build_model, load_config
 from ppface.nets.layers.fast import PReLU, Whiten
 from ppface.nets.weights import load_weights
-from tests.core.torch_writer import WRITERS, Tensor
+from tests.core.files.torch_writer import WRITERS, Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 MAPPING = ROOT / "configs" / "weights" / "arcface_mobilefacenet_pytorch.yaml"
@@ -274,7 +274,7 @@ def test_the_public_mobilefacenet_loads_whole(mobilefacenet, shared_data, caplog
 
 def test_the_public_mobilefacenet_tells_people_apart(mobilefacenet, shared_data):
     """Two pictures each of twenty people; all 6,000 pairs of LFW take half an hour on a core, and give what the config's header says."""
-    from ppface.data.images import Picture
+    from ppface.data.pictures.picture import Picture
     from ppface.ops.embedding import embed
 
     load_weights(mobilefacenet, shared_data / "weights" / "mobilefacenet_arcface.pth", names=MAPPING)

@@ -7,11 +7,11 @@ import paddle
 import pytest
 
 from ppface import optim
-from ppface.core.config import parse
+from ppface.core.config.spec import component
+from ppface.core.config.value_check import Check
+from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError
 from ppface.core.registry import Kind
-from ppface.core.spec import component
-from ppface.core.values import Check
 
 
 def rates(schedule, steps):

@@ -5,7 +5,7 @@ import pytest
 
 from ppface import predict
 from ppface.core.errors import DataError, WeightsError
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 from ppface.engine.export import verify
 from ppface.ops.embedding import similarity
 from ppface.ops.resize import resize

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from ppface import predict
 from ppface.core.errors import WeightsError
-from tests.core.torch_writer import Tensor, write_legacy
+from tests.core.files.torch_writer import Tensor, write_legacy
 
 THEIRS = {"_mean": "running_mean", "_variance": "running_var"}
 

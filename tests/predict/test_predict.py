@@ -13,11 +13,11 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 import ppface
-from ppface.core.checkpoint_folder import CheckpointFolder
 from ppface.core.errors import DataError, WeightsError
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.ops.resize import TestSize
-from ppface.predict import Face, FaceFinder, opened
-from ppface.predict.opened import find_weights
+from ppface.predict import Face, FaceFinder, live_model
+from ppface.predict.live_model import find_weights
 
 WEIGHTS = "weights.safetensors"
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,7 +172,7 @@ def same_weights(model, weights: Path) -> bool:
 @pytest.mark.parametrize("harm", ["removed", "changed"])
 def test_what_is_loaded_are_the_bytes_that_were_compared(tmp_path, weights, monkeypatch, harm):
     """A training with keep=1 removes what a reader has just compared; a disk may change it."""
-    run, plain = run_of(tmp_path / "run", weights), opened.find_weights
+    run, plain = run_of(tmp_path / "run", weights), live_model.find_weights
     (run / "config.yml").write_text(f"_BASE_: {CONFIG}\n")
 
     def find(path):
@@ -180,7 +180,7 @@ def test_what_is_loaded_are_the_bytes_that_were_compared(tmp_path, weights, monk
         shutil.rmtree(found.file.parent) if harm == "removed" else found.file.write_bytes(b"odd")
         return found
 
-    monkeypatch.setattr(opened, "find_weights", find)
+    monkeypatch.setattr(live_model, "find_weights", find)
     loaded = ppface.predict.open_model(run)
     assert same_weights(loaded.model, weights)
     assert loaded.weights.sha256() == hashlib.sha256(loaded.weights.content).hexdigest() == loaded.weights.state["sha256"][WEIGHTS]

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import landmark_file
-from ppface.data.align_folder import align_folder
-from ppface.data.images import Picture
+from ppface.data.landmarks import landmark_file
+from ppface.data.pictures.picture import Picture
+from ppface.data.recognition.align_folder import align_folder
 from ppface.ops.align import ARCFACE
 
 TOOL = "tools/align_faces.py"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ppface.core.config import parse
+from ppface.core.config.annotated_yaml import with_origins
+from ppface.core.config.json_schema import json_schema
+from ppface.core.config.spec import load_config, resolve
+from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError
-from ppface.core.render import with_origins
-from ppface.core.schema import json_schema
-from ppface.core.spec import load_config, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from ppface.core.checkpoint_folder import CheckpointFolder
-from ppface.core.spec import build_model, load_config
+from ppface.core.config.spec import build_model, load_config
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "quickstart" / "detection.yml")

@@ -12,9 +12,9 @@ import yaml
 from safetensors.numpy import load_file
 
 from ppface import __version__, predict
-from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.config.spec import load_config
 from ppface.core.errors import UserError
-from ppface.core.spec import load_config
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.engine.export import compare
 from ppface.predict.exported import Exported
 

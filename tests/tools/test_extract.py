@@ -35,7 +35,7 @@ def small_weights(config: Path, file: Path, prefix: str = "") -> None:
     import paddle
     from safetensors.numpy import save_file
 
-    from ppface.core.spec import build_model, load_config
+    from ppface.core.config.spec import build_model, load_config
 
     paddle.seed(0)
     state = build_model(load_config(config)).state_dict()

@@ -9,8 +9,8 @@ from PIL import Image
 
 from ppface.core.errors import DataError
 from ppface.data import IdentityFolder, IdentityList, RecordIdentities, SyntheticIdentities
-from ppface.data.identity_convert import convert, open_identities
-from ppface.data.identity_report import report
+from ppface.data.recognition.identity_convert import convert, open_identities
+from ppface.data.recognition.identity_report import report
 
 CONVERT, INFO = "tools/convert_identities.py", "tools/data_info.py"
 

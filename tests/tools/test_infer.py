@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from ppface import predict
-from ppface.core.checkpoint_folder import CheckpointFolder
+from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 INFER = "tools/infer.py"
 

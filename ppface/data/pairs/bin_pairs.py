@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 
-from ppface.core.arrays import read_pictures_and_flags
 from ppface.core.errors import DataError
+from ppface.core.files.arrays import read_pictures_and_flags
 from ppface.core.registry import register
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 
 @register("pairs")

@@ -6,8 +6,8 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
-from ppface.data.images import Picture
-from ppface.data.pipeline import Pipeline
+from ppface.data.loading.pipeline import Pipeline
+from ppface.data.pictures.picture import Picture
 
 
 @register("pairs")

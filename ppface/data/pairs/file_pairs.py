@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ppface.core.errors import DataError
-from ppface.data.images import Picture
+from ppface.data.pictures.picture import Picture
 
 
 class Row(NamedTuple):

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from ppface.data.synthetic.identity import Identity
-from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.portrait import Portrait, draw_portrait
 from ppface.data.synthetic.scene import Scene, draw_scene
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 YAWS, PITCHES = (-70, -45, -20, 0, 20, 45, 70), (0, 0, 18, -18)
 BOX, SEEN, UNSEEN = (40, 230, 60), (255, 40, 40), (60, 90, 255)

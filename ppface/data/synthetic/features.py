@@ -4,8 +4,8 @@ import numpy as np
 
 from ppface.data.synthetic.brush import Color, curve, mix, oval, shade
 from ppface.data.synthetic.identity import Identity
-from ppface.data.synthetic.mood import Expression
 from ppface.data.synthetic.sketch import BOTH, Sketch
+from ppface.data.synthetic.variation import Expression
 
 SIDES = (1, -1)  # right and left in the picture
 LASH = (24, 16, 14)

@@ -8,10 +8,10 @@ import numpy as np
 
 from ppface.data.synthetic import brush, features, hair
 from ppface.data.synthetic.identity import Identity
-from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.occluder import Occluder
 from ppface.data.synthetic.sketch import SOFT, Sketch, View
 from ppface.data.synthetic.surface import Surface
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 REACH = 1.5  # half the side of the drawing, in half head heights
 EAR = np.array([(0.035 + 0.035 * math.cos(t), math.sin(t), -0.12 - 0.10 * math.cos(t)) for t in np.linspace(0, 2 * math.pi, 16)])

@@ -7,9 +7,9 @@ import numpy as np
 from ppface.data.synthetic import background
 from ppface.data.synthetic.head import draw_head
 from ppface.data.synthetic.identity import Identity
-from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.occluder import Occluder
 from ppface.data.synthetic.person import Person
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 FILL = 0.34  # half a head height as a share of the picture's side: room for hair above and shoulders below
 

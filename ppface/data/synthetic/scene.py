@@ -8,9 +8,9 @@ import numpy as np
 from ppface.data.synthetic import background, camera
 from ppface.data.synthetic.head import Head, draw_head
 from ppface.data.synthetic.identity import Identity
-from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.occluder import Occluder
 from ppface.data.synthetic.person import Person
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 FACE = 1.6  # half head heights from forehead to chin
 PEOPLE = 100_000  # identities that one seed's scenes are peopled with

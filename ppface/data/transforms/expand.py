@@ -3,7 +3,7 @@
 import numpy as np
 
 from ppface.core.registry import register
-from ppface.data.render import FILL
+from ppface.data.pictures.render import FILL
 from ppface.data.transforms import geometry
 
 

@@ -6,7 +6,7 @@ import paddle
 
 from ppface.core.registry import register
 from ppface.nets.layers.margin import ClassNum, CosineHead, InChannels
-from ppface.ops import ranks
+from ppface.ops import process_group
 
 EPS = 1e-3
 
@@ -63,8 +63,8 @@ class AdaMargin(CosineHead):
     @paddle.no_grad()
     def observe(self, norm: paddle.Tensor) -> None:
         norm = norm.clip(EPS, 100.0)
-        if ranks.size() > 1 and not self.split:
-            norm = ranks.gathered(norm)
+        if process_group.size() > 1 and not self.split:
+            norm = process_group.gathered(norm)
         mean, count = norm.mean(), norm.shape[0]
         self.batch_mean.set_value(mean * self.t_alpha + (1 - self.t_alpha) * self.batch_mean)
         if count > 1:

@@ -5,7 +5,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers.margin import ClassNum, CosineHead, InChannels
-from ppface.ops import ranks
+from ppface.ops import process_group
 
 
 @register("head")
@@ -44,4 +44,4 @@ class NormFace(CosineHead):
     def scale(self) -> float | paddle.Tensor:
         if self.factor is None:
             return self.s
-        return ranks.replicated(self.factor) if self.split else self.factor
+        return process_group.replicated(self.factor) if self.split else self.factor

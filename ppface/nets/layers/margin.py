@@ -8,9 +8,9 @@ import paddle
 from paddle import nn
 
 from ppface.core.errors import DataError
-from ppface.core.log import log
 from ppface.core.registry import Supplied
-from ppface.ops import ranks
+from ppface.core.run.log import log
+from ppface.ops import process_group
 from ppface.ops.sampling import sample_classes
 
 ClassNum = Annotated[int, Supplied("by the data", writable=True)]
@@ -70,7 +70,7 @@ class CosineHead(nn.Layer):
             raise ValueError(f"{self.who}: expected sample_ratio above 0 and at most 1, received sample_ratio={sample_ratio}")
         self.class_num, self.s, self.limit, self.sample_ratio = class_num, s, limit, sample_ratio
         self._warned = False
-        world, rank = ranks.size(), ranks.rank()
+        world, rank = process_group.size(), process_group.rank()
         self.split = world > 1 and (sample_ratio < 1 if class_parallel is None else class_parallel)
         if self.split and class_num < world:
             raise ValueError(f"{self.who}: expected a class_num of at least the {world} processes that share it, received {class_num}")
@@ -104,7 +104,7 @@ class CosineHead(nn.Layer):
     def _classified(self, embedding: paddle.Tensor, label: paddle.Tensor) -> dict:
         rows, label = embedding, label.flatten()
         if self.split:
-            rows, label = ranks.gather_rows(embedding), ranks.gathered(label)
+            rows, label = process_group.gather_rows(embedding), process_group.gathered(label)
         places = self._places(labels_of(self.who, label, rows.shape[0], self.class_num))
         columns, places = self._sampled(places)
         cosine = _cosines(rows, self._centres(columns)).clip(-self.limit, self.limit)
@@ -122,7 +122,7 @@ class CosineHead(nn.Layer):
         if self.split or self.sample_ratio < 1:
             outputs["label"] = paddle.to_tensor(places)
         if self.split:
-            outputs["columns"] = int(ranks.gathered(paddle.to_tensor([logits.shape[1]])).sum())
+            outputs["columns"] = int(process_group.gathered(paddle.to_tensor([logits.shape[1]])).sum())
         return outputs
 
     def scale(self) -> float | paddle.Tensor:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data.images import Picture
 from ppface.data.pairs import BinPairs, CfpPairs, DrawnPairs, LfwPairs, PairList
+from ppface.data.pictures.picture import Picture
 from ppface.evaluators.folds import cut
 
 LFW = "2\t1\nAnn\t1\t2\nAnn\t1\tBob_Lee\t3\nBob_Lee\t3\t4\nBob_Lee\t4\tAnn\t2\n"

@@ -7,9 +7,9 @@ import pytest
 
 from ppface.data.synthetic.head import Head, draw_head
 from ppface.data.synthetic.identity import STYLES, Identity
-from ppface.data.synthetic.mood import Expression, Light, Pose
 from ppface.data.synthetic.occluder import KINDS, Occluder
 from ppface.data.synthetic.portrait import draw_portrait
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 
 def head(number: int = 0, pose: Pose = Pose(), scale: float = 40.0, occluder: Occluder | None = None, **changes) -> Head:  # noqa: B008

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ppface.data.images import Picture
-from ppface.data.pipeline import Pipeline
+from ppface.data.loading.pipeline import Pipeline
+from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import ColorDistort, CropPad, Flip, LowResolution, Photometric, Resize
 from ppface.data.transforms.color_distort import LUMA
 from ppface.data.transforms.low_resolution import INTERPOLATIONS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.data.images import Picture
-from ppface.data.render import render
+from ppface.data.pictures.picture import Picture
+from ppface.data.pictures.render import render
 from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SsdCrop, geometry
 from ppface.data.transforms.color_distort import LUMA, TO_YIQ, after, step
 

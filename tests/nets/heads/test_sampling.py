@@ -7,7 +7,7 @@ import pytest
 from ppface.engine import checkpoint
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CombinedMargin, CosMargin, NormFace
-from ppface.ops.columns import put, take
+from ppface.ops.column_access import put, take
 from ppface.ops.sampling import sample_classes
 from ppface.optim import SGD, Adam, AdamW, Momentum, RMSProp
 

@@ -1,0 +1,47 @@
+"""The config of a run as a file: its config.yml, or what its checkpoints record where that was deleted or never copied."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from ppface.core.errors import WeightsError
+from ppface.core.files.checkpoint_files import STATE, read_state
+from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.run.log import log
+
+CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
+
+
+@contextlib.contextmanager
+def config_file(folder: Path) -> Iterator[Path]:
+    """A file with the config of a run, a checkpoint or an export, which may be gone after the block; what is no folder is such a file.
+
+    Raises:
+        WeightsError: a folder that is none of these, or in which no config is left.
+    """
+    if not folder.is_dir() or (folder / CONFIG).is_file():
+        yield folder / CONFIG if folder.is_dir() else folder
+        return
+    source, state = folder, {}
+    if (folder / STATE).is_file():
+        state = read_state(folder)
+    elif (folder / CHECKPOINTS).is_dir():
+        source, state = CheckpointFolder(folder / CHECKPOINTS).sound("last", lambda path: (path, read_state(path)))
+        if "config" in state:
+            log.warning("%s: there is none: the config is the one that %s records", folder / CONFIG, source)
+    elif (folder / EXPORT).is_file():
+        raise WeightsError(f"{folder}: expected {CONFIG} in this export, found none: export or copy it again, or give a config with -c")
+    else:
+        run = f"; give the run, {folder.parent}" if folder.name == CHECKPOINTS else ""
+        raise WeightsError(f"{folder}: expected the folder of a run ({CONFIG}) or of an export ({EXPORT}){run}")
+    if "config" not in state:
+        raise WeightsError(
+            f"{source / STATE}: config: expected the config of the run, found none: give one with -c, and --weights {source}"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / CONFIG
+        file.write_text(yaml.safe_dump(state["config"], sort_keys=False), encoding="utf-8")
+        yield file

@@ -1,0 +1,1 @@
+"""Files on disk: checkpoints, safetensors, readers of untrusted weights and pickles, atomic writes."""

@@ -1,0 +1,85 @@
+"""Lays arrays out as a safetensors file, so that it can be measured, hashed and written in one pass without a second copy; reads them.
+
+Source: https://github.com/huggingface/safetensors#format: the length of the header (8 bytes, little end first), the header as JSON,
+filled up with spaces, and the arrays without gaps.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ppface.core.errors import WeightsError
+from ppface.core.files.pickle_machine import shown
+
+HEADER = 4 << 20  # bytes, of 30,000 arrays or so: what a longer one describes is no network, and takes 40 times its size to parse
+
+TYPES = {
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "uint16": "U16",
+    "int16": "I16",
+    "uint32": "U32",
+    "int32": "I32",
+    "uint64": "U64",
+    "int64": "I64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
+    "complex64": "C64",
+}
+
+
+def pieces(arrays: dict[str, np.ndarray]) -> list[memoryview]:
+    """The bytes of the file, one piece after the other: the header, then each array's own memory.
+
+    The widest types come first, so that every array lies where its type wants it.
+    """
+    header: dict[str, dict] = {}
+    content, end = [], 0
+    for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):
+        array = np.asarray(arrays[name], order="C")  # not ascontiguousarray, which makes a vector of a single number
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        assert array.dtype.name in TYPES, f"{name}: safetensors has no type for {array.dtype}"
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": TYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
+        content.append(array.reshape(-1).view(np.uint8).data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return [memoryview(len(text).to_bytes(8, "little") + text), *content]
+
+
+def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a file's content by name; bfloat16, which NumPy does not have, as float32.
+
+    Raises:
+        WeightsError: it is not whole, or has arrays of a type that NumPy does not have.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    length = int.from_bytes(content[:8], "little")
+    if HEADER < length < len(content):
+        raise WeightsError(f"{file}: expected a safetensors file with a header of at most {HEADER:,} bytes, received {length:,}")
+    try:
+        found = dict(sorted(deserialize(content)))
+        strange = next((name for name, about in found.items() if about["dtype"] not in TYPES.values()), None)
+        if strange is not None:
+            told = f"{shown(strange)}: expected {', '.join(TYPES.values())}, received {shown(found[strange]['dtype'])}"
+            raise WeightsError(f"{file}: {told}; save it as float32 where it comes from")
+        return {name: _array(**about) for name, about in found.items()}
+    except (SafetensorError, ValueError) as error:  # Value: shapes that are beyond NumPy
+        raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
+
+
+def widened(halves: np.ndarray) -> np.ndarray:
+    """The float32 of bfloat16, whose bits are the upper half of it and are given as uint16; of any shape."""
+    return np.asarray(halves.astype(np.uint32) << 16).view(np.float32)
+
+
+def _array(dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
+    if dtype == "BF16":
+        return widened(np.frombuffer(data, "<u2").reshape(shape))
+    kind = next(name for name, code in TYPES.items() if code == dtype)
+    return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).reshape(shape)

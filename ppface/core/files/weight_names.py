@@ -1,0 +1,118 @@
+"""Files of names: what the weights of other projects are called here.
+
+layout: torch                    # only where the file does not tell: .safetensors that were exported from PyTorch
+part: model                      # only where the file holds several networks
+names:                           # applied in turn to every name, as re.sub does
+  - ['^arcface\\.', 'backbone.']
+  - ['\\.bn\\.', '.norm.']
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppface.core.config import yaml_tree
+from ppface.core.errors import ConfigError, WeightsError
+from ppface.core.run.log import log
+
+KEYS = ("layout", "part", "names")
+LAYOUTS = ("paddle", "torch")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern and what replaces it; where it was written."""
+
+    pattern: re.Pattern
+    replacement: str
+    where: str
+
+    def apply(self, name: str) -> str:
+        """Raises WeightsError for a replacement that the pattern does not allow."""
+        try:
+            return self.pattern.sub(self.replacement, name)
+        except (re.error, IndexError) as error:
+            raise WeightsError(
+                f"{self.where}: the replacement {self.replacement!r} does not fit {self.pattern.pattern!r}: {error}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Names:
+    """The content of a file of names.
+
+    Args:
+        path: of the file.
+        rules: in their order.
+        layout: how the weight file lays arrays out; none: as its own kind does.
+        part: which arrays of a checkpoint; none: it holds those of one network.
+    """
+
+    path: Path
+    rules: tuple[Rule, ...]
+    layout: str | None
+    part: str | None
+
+    def translate(self, weights: str | Path, names: list[str]) -> dict[str, str]:
+        """Each of the weight file's names -> ours; rules that change no name are told.
+
+        Raises:
+            WeightsError: two names become one, or a replacement does not fit its pattern.
+        """
+        ours = {name: name for name in names}
+        for rule in self.rules:
+            if not any(rule.pattern.search(name) for name in ours.values()):
+                log.warning(f"{rule.where}: {rule.pattern.pattern!r} is in no name of {weights}: this rule does nothing")
+            ours = {name: rule.apply(translated) for name, translated in ours.items()}
+        theirs: dict[str, str] = {}
+        for name, translated in ours.items():
+            if translated in theirs:
+                raise WeightsError(
+                    f"{self.path}: {theirs[translated]!r} and {name!r} of {weights} both become {translated!r}; "
+                    "make its rules tell them apart"
+                )
+            theirs[translated] = name
+        return ours
+
+
+def read_names(path: str | Path) -> Names:
+    """A file of names, checked.
+
+    Raises:
+        WeightsError: it is missing, no YAML, or of another form; every message has the line.
+    """
+    path = Path(path)
+    try:
+        tree = yaml_tree.parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read this file of names: {error.strerror}") from None
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: expected a file of names in YAML; {error}") from None
+    if not isinstance(tree.value, dict) or "names" not in tree.value:
+        raise WeightsError(f"{path}: expected a mapping with `names:`, a list of [pattern, replacement]")
+    for key, node in tree.value.items():
+        if key not in KEYS:
+            raise WeightsError(f"{node.origin}: expected {', '.join(KEYS)}, received {key!r}")
+    layout, part = (tree.value[key].value if key in tree.value else None for key in ("layout", "part"))
+    if layout is not None and layout not in LAYOUTS:
+        raise WeightsError(f"{tree.value['layout'].origin}: layout: expected {' or '.join(LAYOUTS)}, received {layout!r}")
+    if part is not None and not isinstance(part, str):
+        raise WeightsError(f"{tree.value['part'].origin}: part: expected a word, received {tree.value['part'].plain()!r}")
+    return Names(path, _rules(tree.value["names"]), layout, part)
+
+
+def _rules(node: yaml_tree.Node) -> tuple[Rule, ...]:
+    if not isinstance(node.value, list) or not node.value:
+        raise WeightsError(f"{node.origin}: names: expected a list of [pattern, replacement], received {node.plain()!r}")
+    return tuple(_rule(child) for child in node.value)
+
+
+def _rule(node: yaml_tree.Node) -> Rule:
+    pair: Any = node.plain()
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(word, str) for word in pair):
+        raise WeightsError(f"{node.origin}: expected [pattern, replacement], two quoted texts, received {pair!r}")
+    try:
+        return Rule(re.compile(pair[0]), pair[1], str(node.origin))
+    except re.error as error:
+        raise WeightsError(f"{node.origin}: {pair[0]!r} is no regular expression: {error}") from None

@@ -1,0 +1,1 @@
+"""The running process: command line, log, signals, locks and processor settings."""

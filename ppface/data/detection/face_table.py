@@ -1,0 +1,83 @@
+"""The faces of a label file as arrays: parsed once, small in memory, cheap to send to a worker."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.pictures.picture import Picture
+
+SLIPS = 1e-4  # share of boxes with a negative side that a large label file may hold: WIDER FACE val has 1 of 39,708
+Where = Callable[[int], str]  # number of a face -> the place that labels it, for messages
+
+
+class FaceTable:
+    """Faces in rows, grouped by picture.
+
+    Faces without width or height are left out, as the official labels of WIDER FACE demand: they hold some with a side of 0 and
+    one of -2 pixels. Negative sides are left out only while they are rarer than SLIPS; a file of your own should have none.
+
+    Args:
+        source: the label file, for messages.
+        names: of the pictures.
+        counts: faces of each picture.
+        rows: (F, C) numbers, the first four x, y, w, h in pixels.
+        lines: (F,) line numbers, from 1.
+
+    Raises:
+        DataError: a box that is negative or not a number.
+    """
+
+    def __init__(self, source: str, names: list[str], counts: list[int], rows: np.ndarray, lines: list[int]):
+        self.source, self.names, self.rows, self.lines = source, names, rows, np.array(lines, dtype=np.int64)
+        self.first = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        slips = (rows[:, 2:4] < 0).any(axis=1)
+        forgiven = slips & (slips.sum() < SLIPS * len(rows))
+        check_boxes(np.where(forgiven[:, None], 0, rows[:, :4]), self.where)
+        self.leave_out(np.asarray((rows[:, 2:4] <= 0).any(axis=1)))
+
+    def where(self, row: int) -> str:
+        return f"{self.source}:{self.lines[row]}"
+
+    def leave_out(self, mask: np.ndarray) -> None:
+        """Removes the faces where `mask` (F,) is true; their pictures stay."""
+        self.first = np.concatenate([[0], np.cumsum(~mask)])[self.first]
+        self.rows, self.lines = self.rows[~mask], self.lines[~mask]
+
+    def of(self, index: int, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+        """Faces of one picture: boxes (G, 4) x1, y1, x2, y2 float32, cut at its borders, and the rows (G, C)."""
+        first, stop = self.first[index : index + 2]
+        rows = self.rows[first:stop]
+        return inside(corners(rows[:, :4]), picture, lambda row: self.where(first + row)), rows
+
+
+def table(source: str, names: list[str], counts: list[int], rows: list[list[float]], lines: list[int]) -> FaceTable:
+    """A FaceTable from a parser's lists, all rows of one length."""
+    array = np.array(rows, dtype=np.float32) if rows else np.zeros((0, 4), np.float32)
+    return FaceTable(source, names, counts, array, lines)
+
+
+def corners(xywh: np.ndarray) -> np.ndarray:
+    """x, y, w, h to x1, y1, x2, y2."""
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def check_boxes(xywh: np.ndarray, where: Where) -> None:
+    """Refuses widths and heights below zero and what is not a finite number."""
+    wrong = ~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] < 0).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        box = " ".join(f"{value:g}" for value in xywh[row])
+        raise DataError(f"{where(row)}: expected a box x y w h of finite numbers with w, h >= 0, received {box}")
+
+
+def inside(boxes: np.ndarray, picture: Picture, where: Where) -> np.ndarray:
+    """Cuts boxes at the picture's borders; one that lies wholly outside means that labels and pictures do not belong together."""
+    height, width = picture.size
+    cut = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    outside = (cut[:, 2:] <= cut[:, :2]).any(axis=1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        box = " ".join(f"{value:g}" for value in boxes[row])
+        raise DataError(f"{where(row)}: box x1 y1 x2 y2 = {box} lies outside its picture {picture.name} of {width}x{height} pixels")
+    return cut.astype(np.float32)

@@ -1,0 +1,1 @@
+"""From a data set to batches: samplers, worker processes, label files, digests."""

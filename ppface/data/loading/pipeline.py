@@ -1,0 +1,39 @@
+"""From a sample of a data set to the arrays of a batch: transforms decide, then the picture is drawn once."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ppface.data.batch import KEYS
+from ppface.data.pictures.render import FILL, coarsened, render
+from ppface.data.transforms import geometry
+
+
+class Pipeline:
+    """Runs the transforms in order and draws what they ask for. Knows no task: keys of batch.KEYS pass through.
+
+    Args:
+        transforms: each `(sample, rng) -> sample`; all randomness comes from `rng`, so (seed, epoch, index) fixes the result.
+
+    Shape:
+        {"picture": Picture, "gt_boxes": (G, 4), ...} -> {"image": (3, H, W) uint8, "gt_boxes": (G', 4), ...}, sizes as the
+        transforms leave them; without any, the picture's own.
+
+    Raises:
+        DataError: the picture is broken.
+    """
+
+    def __init__(self, transforms: list[Callable[[dict, np.random.Generator], dict]]):
+        self.transforms = transforms
+
+    def __call__(self, sample: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        sample = {"_matrix": np.eye(3), "_color": None, "_fill": FILL, "_resolution": None, **sample}
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        matrix, size = sample["_matrix"], geometry.size(sample)
+        image, drawn = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
+        if sample["_resolution"]:
+            image = coarsened(image, *sample["_resolution"])
+        geometry.move(sample, drawn @ np.linalg.inv(matrix), size)  # the half pixels between what was asked for and drawn
+        geometry.clip(sample)
+        return {"image": image} | {key: value for key, value in sample.items() if key in KEYS}

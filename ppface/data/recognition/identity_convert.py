@@ -1,0 +1,113 @@
+"""Identities from one form into another: a folder of people, a list, a RecordIO file. Picture files are copied as they are."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.pictures.picture import Picture
+from ppface.data.recognition.identities import Identities
+from ppface.data.recognition.identity_folder import IdentityFolder
+from ppface.data.recognition.identity_list import IdentityList
+from ppface.data.recognition.record_identities import RecordIdentities
+from ppface.data.recordio.record_writer import RecordWriter
+
+SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"BM": ".bmp", b"RIFF": ".webp", b"II*\0": ".tif", b"MM\0*": ".tif"}
+Progress = Callable[[Iterable], Iterable]
+
+
+def open_identities(source: Path, root: Path | None = None) -> Identities:
+    """A folder of people, a `.rec`, or any other file as a list of `path label`.
+
+    Args:
+        source: the folder or file.
+        root: the folder that a list's paths begin from; None: the list's own.
+
+    Raises:
+        DataError: as the data sets do.
+    """
+    if source.suffix == ".rec":
+        return RecordIdentities(str(source))
+    if source.is_dir():
+        return IdentityFolder(str(source))
+    if not source.exists():
+        raise DataError(f"{source}: expected a folder of people, a list of pictures, or a .rec: there is no such thing")
+    return IdentityList(str(root or source.parent), str(source.resolve()))
+
+
+def convert(data: Identities, out: Path, progress: Progress = iter) -> dict[str, str]:
+    """Writes a `.rec`, a `.txt` list, or, for any other name, a folder of people.
+
+    A list names the pictures where they lie, from its own folder on; those of a .rec are first written into a folder of the list's name.
+
+    Returns:
+        broken: name -> reason, of pictures that were left out.
+
+    Raises:
+        DataError: a file that exists or cannot be written, or an identity of whose pictures none can be read.
+    """
+    if out.suffix in (".rec", ".txt") and out.exists():
+        raise DataError(f"{out}: exists already; expected a file that is yet to be made")
+    try:
+        if out.suffix == ".rec":
+            return _records(data, out, progress)
+        if out.suffix == ".txt":
+            return _list(data, out, progress)
+        return _folder(data, out, progress)
+    except OSError as error:
+        raise DataError(f"{out}: cannot write: {error.strerror}") from None
+
+
+def _files(data: Identities, order: Iterable[int], broken: dict[str, str]) -> Iterator[tuple[int, bytes]]:
+    """Each picture's file, after a look at its header; broken ones are left out as long as their identity has others."""
+    left = np.bincount(data.labels, minlength=data.class_num)
+    for index in order:
+        try:
+            code = data.encoded(index)
+            Picture.encoded(code, data.name(index))
+        except DataError as error:
+            broken[data.name(index)] = str(error)
+            label = data.labels[index]
+            left[label] -= 1
+            if left[label] == 0:
+                raise DataError(f"no picture of identity {label} can be read; the last: {error}") from None
+        else:
+            yield index, code
+
+
+def _records(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
+    broken: dict[str, str] = {}
+    with RecordWriter(out) as writer:
+        for index, code in _files(data, progress(np.argsort(data.labels, kind="stable").tolist()), broken):
+            writer.add(code, int(data.labels[index]))
+    return broken
+
+
+def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
+    """One folder an identity, so named that the labels stay the same; pictures that are there already stay."""
+    broken: dict[str, str] = {}
+    names = getattr(data, "class_names", None) or [f"{label:0{len(str(data.class_num - 1))}d}" for label in range(data.class_num)]
+    for index, code in _files(data, progress(range(len(data))), broken):
+        suffix = next((suffix for start, suffix in SUFFIXES.items() if code.startswith(start)), Path(data.name(index)).suffix)
+        target = out / names[data.labels[index]] / f"{index:07d}{suffix}"
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = target.with_name(f".{target.name}.part")
+            aside.write_bytes(code)
+            aside.replace(target)
+    return broken
+
+
+def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
+    broken: dict[str, str] = {}
+    if not isinstance(data, IdentityFolder | IdentityList):
+        broken = _folder(data, out.with_suffix(""), progress)
+        data = IdentityFolder(str(out.with_suffix("")))
+    way = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
+    before = "" if way == "." else f"{way}/"
+    lines = [f"{'' if file.startswith('/') else before}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(lines), encoding="utf-8")
+    return broken

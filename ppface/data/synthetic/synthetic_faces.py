@@ -1,0 +1,90 @@
+"""Drawn scenes with faces, as a detection data set that needs no files."""
+
+from typing import Literal
+
+import numpy as np
+
+from ppface.core.registry import register
+from ppface.data.pictures.picture import Picture
+from ppface.data.synthetic.scene import Scene, draw_scene
+
+
+@register("dataset")
+class SyntheticFaces:
+    """Pictures drawn when they are asked for. Source: `ppface/data/synthetic`, where each part says what it draws.
+
+    Picture i is a function of (seed, i) and of the arguments below. Sets of different seeds share no picture and no person:
+    train on seed 0, hold out seed 1.
+
+    Args:
+        length: pictures, >= 1.
+        size: height and width of each in pixels, each >= 32.
+        seed: of the set, >= 0.
+        faces: fewest and most faces of a picture, 0 <= fewest <= most <= 100; where there is no room for one it is left out.
+        face_size: smallest and largest height of an upright face as a share of the picture's short side, 0 < smallest <= largest <= 0.9.
+        landmarks: 5 (eyes, nose tip, corners of the mouth, left to right in the picture), 6 (BlazeFace's: right eye, left eye, nose tip,
+            mouth, right ear, left ear of the person), or 0 for none.
+        difficulty: 0..1, how turned, hidden, badly lit, blurred and noisy faces are, and how many things that are no faces look like one.
+
+    Shape:
+        i -> {"picture": Picture, "gt_boxes": (G, 4), "gt_landmarks": (G, K, 2), "gt_has_landmarks": (G,),
+        "_identity": (G,) int64, "_pose": (G, 3) yaw, pitch, roll in degrees, "_occlusion": (G,) hidden share of the face, 0..1}.
+        `gt_has_landmarks` is False where most of a face's five points are hidden.
+
+    Raises:
+        ValueError: an argument outside of its range.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        size: tuple[int, int] = (256, 256),
+        seed: int = 0,
+        faces: tuple[int, int] = (0, 6),
+        face_size: tuple[float, float] = (0.1, 0.6),
+        landmarks: Literal[0, 5, 6] = 5,
+        difficulty: float = 0.5,
+    ):
+        few_to_many = len(faces) == 2 and 0 <= faces[0] <= faces[1] <= 100
+        small_to_large = len(face_size) == 2 and 0 < face_size[0] <= face_size[1] <= 0.9
+        checks = {
+            f"length of at least 1, received length={length}": length >= 1,
+            f"height and width of at least 32, received size={size}": len(size) == 2 and min(size) >= 32,
+            f"a seed of at least 0, received seed={seed}": seed >= 0,
+            f"faces as fewest, most with 0 <= fewest <= most <= 100, received faces={faces}": few_to_many,
+            f"face_size as smallest, largest with 0 < smallest <= largest <= 0.9, received face_size={face_size}": small_to_large,
+            f"landmarks 0, 5 or 6, received landmarks={landmarks}": landmarks in (0, 5, 6),
+            f"difficulty in 0..1, received difficulty={difficulty}": 0 <= difficulty <= 1,
+        }
+        for expected, holds in checks.items():
+            if not holds:
+                raise ValueError(f"SyntheticFaces: expected {expected}")
+        self.length, self.size, self.seed, self.faces = length, size, seed, faces
+        self.face_size, self.landmarks, self.difficulty = face_size, landmarks, difficulty
+
+    def __len__(self) -> int:
+        return self.length
+
+    def name(self, i: int) -> str:
+        """What messages call picture i."""
+        return f"synthetic-{self.seed}-{i}"
+
+    def __getitem__(self, i: int) -> dict:
+        if not 0 <= i < self.length:
+            raise IndexError(f"picture {i} of {self.length}")
+        scene = self.scene(i)
+        sample = {
+            "picture": Picture.of(scene.image, self.name(i)),
+            "gt_boxes": scene.boxes,
+            "_identity": scene.identity,
+            "_pose": scene.pose,
+            "_occlusion": scene.hidden,
+        }
+        if self.landmarks:
+            sample["gt_landmarks"] = scene.landmarks if self.landmarks == 5 else scene.points
+            sample["gt_has_landmarks"] = np.asarray(scene.visible.mean(axis=1) >= 0.5)
+        return sample
+
+    def scene(self, i: int) -> Scene:
+        """Everything known about picture i."""
+        return draw_scene(self.seed, i, self.size, self.faces, self.face_size, self.difficulty)

@@ -1,0 +1,88 @@
+"""What becomes of a step whose loss or gradients are not finite numbers."""
+
+import math
+from typing import Any, Literal
+
+import paddle
+from paddle import nn
+
+from ppface.core.errors import NumericError
+from ppface.core.run.log import log
+from ppface.engine.world import World
+
+Policy = Literal["raise", "skip", "rollback"]
+IN_A_ROW = 3  # as many bad steps one after another end a run under every policy
+ADVICE = "Try a smaller learning rate or clip_norm"
+
+
+class Guard:
+    """Looks at each step's losses and gradients before the update, in all processes alike.
+
+    One number is read for all gradients: their sum, which is finite only if every one of them is. A step under dynamic loss scaling
+    (fp16) is judged by its losses alone, since the scaler meets infinite gradients itself and by design.
+
+    Args:
+        policy: "raise" ends the run; "skip" leaves out the update, and the weights and buffers stay what they were to the bit;
+            "rollback" goes back to the weights, optimizer and average of the last checkpoint, and on with the data that follow.
+        model: whose buffers a skipped step must not change.
+        optimizer: holds the parameters, and for a step the sampled parts of some.
+        world: the processes of the run.
+        undoes: whether a step may have to be undone, whatever the policy.
+
+    Shape:
+        losses: name -> sum over the step's batches; names: the samples of this process
+    """
+
+    def __init__(self, policy: Policy, model: nn.Layer, optimizer: Any, world: World, undoes: bool = False):
+        self.policy, self.model, self.optimizer, self.world = policy, model, optimizer, world
+        self.undoes = undoes or policy == "skip"
+        self.bad: list[str] = []  # reports of the last bad steps, one after another
+        self._buffers: list[tuple[paddle.Tensor, paddle.Tensor]] = []
+
+    def begin(self) -> None:
+        """Before a step: remembers what its forward pass changes, if it may have to be undone."""
+        if self.undoes:
+            moved = [parameter for parameter in self.model.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
+            self._buffers = [(value, value.clone()) for value in [*moved, *self.model.buffers()]]
+
+    def passes(self, step: int, losses: dict[str, float], names: list[str], judge_gradients: bool = True) -> bool:
+        """Whether the step may update the weights. If it may not, gradients and buffers are cleaned up.
+
+        Raises:
+            NumericError: by policy, or after IN_A_ROW bad steps, with the steps, losses and samples.
+        """
+        faults = [f"loss '{name}' is {value}" for name, value in losses.items() if not math.isfinite(value)]
+        if judge_gradients and not faults:
+            faults = [f"the gradient of {name} is not finite" for name in self._bad_gradients()]
+        told = f"step {step}: {', '.join(faults[:3])}. Its batch: {', '.join(names)}" if faults else ""
+        reports = [report for report in self.world.tell_all(told) if report]
+        if not reports:
+            self.bad = []
+            return True
+        self.bad.append("\n".join(reports))
+        self.undo()
+        if self.policy == "raise":
+            raise NumericError(f"{self.bad[-1]}\nTraining stopped before the update. {ADVICE}")
+        if len(self.bad) == IN_A_ROW:
+            raise NumericError("\n".join([*self.bad, f"{IN_A_ROW} steps in a row were not finite: training stopped. {ADVICE}"]))
+        log.warning("%s (%d in a row): %s", self.bad[-1], len(self.bad), "rolling back" if self.policy == "rollback" else "skipped")
+        return False
+
+    def _bad_gradients(self) -> list[str]:
+        """Names of parameters whose gradient is not finite; a parameter that was split for a step has the name of the whole."""
+        given = [parameter for parameter in self.optimizer._parameter_list if parameter.grad is not None]
+        if not given:
+            return []
+        sums = paddle.stack([parameter.grad.sum(dtype="float32") for parameter in given])
+        if math.isfinite(float(sums.sum())):
+            return []
+        ours = {value.name: name for name, value in self.model.named_parameters()}
+        found = [parameter.name for parameter, value in zip(given, sums.numpy(), strict=True) if not math.isfinite(value)]
+        return [ours.get(name.removesuffix(".part"), name) for name in found]
+
+    @paddle.no_grad()
+    def undo(self) -> None:
+        """Makes the model what it was when the step began, but for weights, which nothing has touched yet."""
+        self.optimizer.clear_grad()
+        for buffer, value in self._buffers:
+            buffer.set_value(value)

@@ -1,0 +1,68 @@
+"""From a picture of any size to its faces, whatever runs the model."""
+
+import os
+import time
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.data.pictures.picture import Picture
+from ppface.ops.resize import resize
+from ppface.predict.face import Face
+
+
+class FaceFinder:
+    """Finds the faces of pictures.
+
+    Args:
+        predict: {"image": (N, 3, H, W) uint8} -> arrays by name; its `test_size` is the model's own policy.
+
+    Attributes:
+        seconds: of the last picture, by part: "pre" (resizing), "run" (the model) and "post"; decoding a file is not in it.
+    """
+
+    def __init__(self, predict: Any):
+        self.predict = predict
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, image: np.ndarray | str | os.PathLike, size: Literal["native"] | tuple[int, int] | None = None) -> list[Face]:
+        """The faces of one picture, best first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of a picture.
+            size: None follows the model's test policy, "native" runs the picture unresized, (height, width) resizes it:
+                linearly, by means over areas to less than a quarter of its pixels.
+
+        Raises:
+            DataError: not such an array, or a picture that cannot be read.
+        """
+        pixels = Picture.of(image).decode() if isinstance(image, np.ndarray) else Picture.open(image).decode()
+        start = time.perf_counter()
+        height, width = pixels.shape[:2]
+        tested = self._size(size, height, width)
+        batch = {"image": np.stack(cv2.split(resize(pixels, tested)))[None]}  # several times faster than a transposed copy
+        prepared = time.perf_counter()
+        answer = self.predict(batch)
+        ran = time.perf_counter()
+        faces = self._faces(answer, tested, height, width)
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
+
+    def _size(self, size: Any, height: int, width: int) -> tuple[int, int]:
+        if size is None:
+            return self.predict.test_size.of(height, width)
+        if isinstance(size, str) and size == "native":
+            return height, width
+        if not (isinstance(size, tuple | list) and len(size) == 2 and min(size) >= 1):
+            raise DataError(f"size: expected None, 'native' or (height, width), received {size!r}")
+        return int(size[0]), int(size[1])
+
+    def _faces(self, answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
+        scale = np.array([width / size[1], height / size[0]])
+        boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
+        landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+        order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]
+        return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]

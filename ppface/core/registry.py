@@ -12,6 +12,7 @@ PACKAGES = {  # kind -> the package that imports every component of that kind
     "neck": "ppface.nets.necks",
     "head": "ppface.nets.heads",
     "loss": "ppface.losses",
+    "network": "ppface.predict.frozen_model",
     "post": "ppface.post",
     "overlap": "ppface.post",
     "optimizer": "ppface.optim",

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle import nn
 
 from ppface.core.errors import WeightsError
-from ppface.core.files.checkpoint_files import EMA, OPTIMIZER, WEIGHTS, read
+from ppface.core.files.checkpoint_files import EMA, LOSS, OPTIMIZER, WEIGHTS, read
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.core.files.shards import own_columns
 from ppface.core.run.log import log
+from ppface.engine.step import Step
 
 __all__ = ["CheckpointFolder", "optimizer_tensors", "plain", "put", "read", "remember", "restore", "to_arrays"]
 
@@ -32,18 +32,18 @@ def _whole(value: paddle.Tensor) -> np.ndarray:
     return np.concatenate([part.numpy()[:, : int(stop - start)] for part, (start, stop) in zip(parts, ranges, strict=True)], axis=1)
 
 
-def _spread_alike(values: dict[str, paddle.Tensor], model: nn.Layer) -> dict[str, paddle.Tensor]:
-    """The running average, or the optimizer's state under "name/kind", spread over processes as the model's own tensors are."""
-    state = model.state_dict()
+def _spread_alike(values: dict[str, paddle.Tensor], step: Step) -> dict[str, paddle.Tensor]:
+    """The running average, or the optimizer's state under "name/kind", spread over processes as the step's own tensors are."""
+    shards = step.shards()
     for name, value in values.items():
-        own = state.get(name.rsplit("/", 1)[0])
-        if own is not None and hasattr(own, "shard") and own.shape == value.shape:
+        own = shards.get(name.rsplit("/", 1)[0])
+        if own is not None and own.shape == value.shape:
             value.shard = own.shard
     return values
 
 
 @paddle.no_grad()
-def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: str) -> None:
+def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: str, of: str = "network") -> None:
     """Writes arrays into the tensors of the same names.
 
     Raises:
@@ -51,7 +51,7 @@ def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: 
     """
     if values.keys() != arrays.keys():
         odd = sorted(values.keys() ^ arrays.keys())
-        raise WeightsError(f"{where}: this checkpoint is of another network: {len(odd)} names differ, first {odd[0]}")
+        raise WeightsError(f"{where}: this checkpoint is of another {of}: {len(odd)} names differ, first {odd[0]}")
     for name, value in values.items():
         array = own_columns(value, arrays[name])
         if list(value.shape) != list(array.shape):
@@ -59,24 +59,25 @@ def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: 
         value.set_value(array)
 
 
-def optimizer_tensors(optimizer: Any, model: nn.Layer) -> dict[str, paddle.Tensor]:
-    """The optimizer's state as "parameter name in the model/accumulator" -> tensor.
+def optimizer_tensors(optimizer: Any, step: Step) -> dict[str, paddle.Tensor]:
+    """The optimizer's state as "parameter name in the step/accumulator" -> tensor.
 
     Paddle keys this state by names that it counts up anew in every process and for every model, so they must not reach a file. The
     accumulators are made here if the first step has not made them yet.
     """
-    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
     if not optimizer._accumulators:
-        optimizer._create_accumulators(paddle.static.default_main_program().global_block(), parameters)
-    ours = {value.name: name for name, value in model.named_parameters()}
+        optimizer._create_accumulators(paddle.static.default_main_program().global_block(), step.learned())
+    ours = step.parameter_names()
     tables = optimizer._accumulators | ({"master_weight": optimizer._master_weights} if getattr(optimizer, "_master_weights", None) else {})
-    return _spread_alike({f"{ours[name]}/{kind}": tensor for kind, table in tables.items() for name, tensor in table.items()}, model)
+    return _spread_alike({f"{ours[name]}/{kind}": tensor for kind, table in tables.items() for name, tensor in table.items()}, step)
 
 
-def remember(model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, dict[str, np.ndarray]]:
+def remember(step: Step, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, dict[str, np.ndarray]]:
     """All tensors of a training run as the files of a checkpoint; all processes call this, for what is spread over them."""
-    files = {WEIGHTS: to_arrays(model.state_dict()), OPTIMIZER: to_arrays(optimizer_tensors(optimizer, model))}
-    return files | ({EMA: to_arrays(_spread_alike(average, model))} if average is not None else {})
+    files = {WEIGHTS: to_arrays(step.model.state_dict()), OPTIMIZER: to_arrays(optimizer_tensors(optimizer, step))}
+    if loss_state := step.loss.state_dict():
+        files[LOSS] = to_arrays(loss_state)
+    return files | ({EMA: to_arrays(_spread_alike(average, step))} if average is not None else {})
 
 
 def plain(state: Any) -> dict[str, float]:
@@ -84,17 +85,17 @@ def plain(state: Any) -> dict[str, float]:
     return {name: np.asarray(value).item() for name, value in state.items()}
 
 
-def restore(source: Path | CheckpointFolder, model: nn.Layer, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
+def restore(source: Path | CheckpointFolder, step: Step, optimizer: Any, average: dict[str, paddle.Tensor] | None) -> dict[str, Any]:
     """Puts a checkpoint's tensors back and returns its state.
 
     Args:
         source: a checkpoint's directory, or a run's checkpoints, of which the last sound one is taken: each file is read once then.
-        model: receives the weights.
-        optimizer: of this model.
+        step: its model and losses receive their tensors.
+        optimizer: of this step.
         average: the running average, if there is one.
 
     Raises:
-        WeightsError: a broken checkpoint, or one of another network or optimizer.
+        WeightsError: a broken checkpoint, or one of another model, loss, optimizer or frozen network.
     """
     if isinstance(source, CheckpointFolder):
         folder, (files, state) = source.sound("last", lambda path: (path, read(path)))
@@ -102,10 +103,22 @@ def restore(source: Path | CheckpointFolder, model: nn.Layer, optimizer: Any, av
         folder, (files, state) = source, read(source)
     if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:
         raise WeightsError(f"{folder}: expected a whole checkpoint, missing {', '.join(sorted(missing))}")
-    put(model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")
-    put(optimizer_tensors(optimizer, model), files[OPTIMIZER], f"{folder / OPTIMIZER}")
+    _check_frozen(state.get("frozen", {}), step.frozen_networks(), folder)
+    put(step.model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")
+    put(step.loss.state_dict(), files.get(LOSS, {}), f"{folder / LOSS}", "loss")
+    put(optimizer_tensors(optimizer, step), files[OPTIMIZER], f"{folder / OPTIMIZER}", "optimizer, or with other parts frozen")
     if average is not None:
         if EMA not in files:
             log.warning("%s has no running average: it starts from the weights", folder)
-        put(_spread_alike(average, model), files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
+        put(_spread_alike(average, step), files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
     return state
+
+
+def _check_frozen(then: dict[str, dict[str, str]], now: dict[str, dict[str, str]], folder: Path) -> None:
+    """Raises WeightsError where a frozen network (a teacher) is not the one that the run was trained with."""
+    for name in sorted(then.keys() | now.keys()):
+        before, after = ({"source": "none", "sha256": "", **side.get(name, {})} for side in (then, now))
+        if before["sha256"] != after["sha256"]:
+            expected, received = (f"{found['source']} (SHA-256 {found['sha256'][:12] or 'none'})" for found in (before, after))
+            advice = "resume with the network that the run began with, or start a new run from its weights"
+            raise WeightsError(f"{folder}: {name}: expected the frozen network {expected}, received {received}: {advice}")

@@ -4,10 +4,10 @@ import math
 from typing import Any, Literal
 
 import paddle
-from paddle import nn
 
 from ppface.core.errors import NumericError
 from ppface.core.run.log import log
+from ppface.engine.step import Step
 from ppface.engine.world import World
 
 Policy = Literal["raise", "skip", "rollback"]
@@ -24,7 +24,7 @@ class Guard:
     Args:
         policy: "raise" ends the run; "skip" leaves out the update, and the weights and buffers stay what they were to the bit;
             "rollback" goes back to the weights, optimizer and average of the last checkpoint, and on with the data that follow.
-        model: whose buffers a skipped step must not change.
+        step: whose buffers, of model and losses, a skipped step must not change.
         optimizer: holds the parameters, and for a step the sampled parts of some.
         world: the processes of the run.
         undoes: whether a step may have to be undone, whatever the policy.
@@ -33,8 +33,8 @@ class Guard:
         losses: name -> sum over the step's batches; names: the samples of this process
     """
 
-    def __init__(self, policy: Policy, model: nn.Layer, optimizer: Any, world: World, undoes: bool = False):
-        self.policy, self.model, self.optimizer, self.world = policy, model, optimizer, world
+    def __init__(self, policy: Policy, step: Step, optimizer: Any, world: World, undoes: bool = False):
+        self.policy, self.step, self.optimizer, self.world = policy, step, optimizer, world
         self.undoes = undoes or policy == "skip"
         self.bad: list[str] = []  # reports of the last bad steps, one after another
         self._buffers: list[tuple[paddle.Tensor, paddle.Tensor]] = []
@@ -42,8 +42,8 @@ class Guard:
     def begin(self) -> None:
         """Before a step: remembers what its forward pass changes, if it may have to be undone."""
         if self.undoes:
-            moved = [parameter for parameter in self.model.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
-            self._buffers = [(value, value.clone()) for value in [*moved, *self.model.buffers()]]
+            moved = [parameter for parameter in self.step.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
+            self._buffers = [(value, value.clone()) for value in [*moved, *self.step.buffers()]]
 
     def passes(self, step: int, losses: dict[str, float], names: list[str], judge_gradients: bool = True) -> bool:
         """Whether the step may update the weights. If it may not, gradients and buffers are cleaned up.
@@ -76,7 +76,7 @@ class Guard:
         sums = paddle.stack([parameter.grad.sum(dtype="float32") for parameter in given])
         if math.isfinite(float(sums.sum())):
             return []
-        ours = {value.name: name for name, value in self.model.named_parameters()}
+        ours = self.step.parameter_names()
         found = [parameter.name for parameter, value in zip(given, sums.numpy(), strict=True) if not math.isfinite(value)]
         return [ours.get(name.removesuffix(".part"), name) for name in found]
 

@@ -14,6 +14,7 @@ from ppface.core.registry import Kind, register
 from ppface.core.run import folder_lock
 from ppface.engine import config_changes
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
+from ppface.engine.step import Step
 from ppface.engine.world import World
 
 PATIENCE = 5.0  # seconds that another process may take to let go of a run
@@ -29,7 +30,7 @@ class Run:
 
     Args:
         model: what is trained and exported; a file may leave it, as anything else, to the file whose `_BASE_` it is.
-        loss: (outputs, batch) -> weighted scalars; needed to train.
+        loss: one loss or a list of them, (outputs, batch) -> weighted scalars that are added up; needed to train.
         optimizer: how the weights follow the gradients; needed to train.
         train: the data to train on; needed to train.
         trainer: length and habits of the training; needed to train.
@@ -48,7 +49,7 @@ class Run:
     def __init__(
         self,
         model: Annotated[Callable, Kind("model", "FaceModel")] | None = None,
-        loss: Annotated[Callable, Kind("loss")] | None = None,
+        loss: Annotated[Callable, Kind("loss")] | list[Annotated[Callable, Kind("loss")]] | None = None,
         optimizer: Annotated[Callable, Kind("optimizer")] | None = None,
         train: Annotated[Callable, Kind("loader", "Loader")] | None = None,
         trainer: Annotated[Callable, Kind("trainer", "Trainer")] | None = None,
@@ -67,7 +68,7 @@ class Run:
 
 def check_trainable(config: Spec) -> None:
     """Raises UserError where a config lacks a section that training needs, or has a number out of range."""
-    missing = [name for name in ("model", "loss", "optimizer", "train", "trainer") if config[name] is None]
+    missing = [name for name in ("model", "loss", "optimizer", "train", "trainer") if not config[name]]
     if missing:
         raise UserError(f"{config.origin.source}: expected {', '.join(missing)} in a config to train from")
     mistakes = []
@@ -104,8 +105,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     """
     loader.list_in(folder / BROKEN)
     return config["trainer"](
-        model=model,
-        loss=config["loss"](),
+        step=build_step(config, model),
         optimizer=config["optimizer"],
         loader=loader,
         evaluators=[evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else [],
@@ -114,6 +114,12 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         seed=config["seed"],
         about={"config": config.plain(), "environment": about},
     )
+
+
+def build_step(config: Spec, model: Any) -> Step:
+    """The model and the losses of a config as one layer; `loss` is one loss or a list."""
+    losses = config["loss"] if isinstance(config["loss"], list) else [config["loss"]]
+    return Step(model, [loss() for loss in losses], [f"{loss.origin}: {loss.path}" for loss in losses])
 
 
 def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | None = None) -> Path:

@@ -8,16 +8,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import paddle
 
-from ppface.core.errors import NumericError, SaveError, UserError, WeightsError
-from ppface.core.registry import Supplied, nearest, register
+from ppface.core.errors import NumericError, UserError, WeightsError
+from ppface.core.registry import Supplied, register
 from ppface.core.run import signals
 from ppface.core.run.log import log
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.checkpointer import Checkpointer
 from ppface.engine.ema import EMA
 from ppface.engine.evaluation import measure
 from ppface.engine.journal import Journal
 from ppface.engine.nonfinite_guard import Guard, Policy
+from ppface.engine.step import Step
 from ppface.engine.tensors import Tensors
 from ppface.engine.world import STOPPING, World
 
@@ -26,10 +28,10 @@ ByRun = Supplied("by the run")
 
 @register("trainer")
 class Trainer:
-    """Trains a model: forward, losses, backward, step; evaluates, saves and logs on the way.
+    """Trains a model: forward, losses, backward, update; evaluates, saves and logs on the way.
 
     Source: gradient accumulation and clipping, mixed precision (Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740) and the
-    running average (see EMA) around plain forward, backward, step.
+    running average (see EMA) around plain forward, backward, update.
 
     Args:
         epochs: length in passes over the data; give this or `iterations`.
@@ -39,30 +41,31 @@ class Trainer:
         amp: automatic mixed precision; CPUs have no such kernels, and the run says so.
         eval_every: evaluate and save after so many epochs (with `iterations`: steps), and at the end; null: each epoch; 0: only at the end.
         save_every: save without evaluating, likewise.
-        save_steps: save besides after every so many steps, whatever the unit of the others; 0: not. A run that is killed loses no more.
+        save_steps: also save after every so many steps, whatever the unit of the others; 0: never. A killed run loses at most these.
         log_every: steps between two lines of the log.
-        metric: the evaluated value that tells the best checkpoint; none: the first one.
+        metric: the evaluated value that decides which checkpoint is the best; none: the first one.
         higher_is_better: whether more of it is better.
         keep: how many of the newest checkpoints stay.
-        nonfinite: what becomes of a step whose loss or gradients are not finite: "raise" ends the run, "skip" leaves its update out,
-            "rollback" goes back to the last checkpoint's weights and on with the data that follow; three in a row always end the run.
-        failed_save: whether training goes on after a checkpoint that could not be saved, loudly ("warn"), or ends ("stop").
+        nonfinite: what to do with a step whose loss or gradients are not finite: "raise" ends the run, "skip" omits its update,
+            "rollback" restores the last checkpoint's weights and continues with the data that follow; three in a row always end the run.
+        failed_save: whether training continues after a checkpoint that could not be saved, with an error in the log ("warn"), or ends
+            ("stop").
 
     Shape:
-        batch -> `model(batch)` -> outputs; `loss(outputs, batch)` -> {"name": scalar}, already weighted, summed here.
+        batch -> `step(batch)` -> {"name": scalar}, already weighted, summed here.
 
     Raises:
         ValueError: no length or two, or numbers out of range.
+        ConfigError: two losses that return a value of the same name.
         NumericError: losses or gradients that are not finite, before the weights are touched.
-        DataError: the data cannot be read on; what is trained until then is saved.
+        DataError: the data cannot be read; the steps before are saved.
         Stopped: a signal asked to stop; the step is finished and saved.
-        UserError: a metric that no evaluator yields, or data that lacks what the model or loss asks for.
+        UserError: a metric that no evaluator returns, or data without a key that the model or a loss needs.
     """
 
     def __init__(
         self,
-        model: Annotated[Any, ByRun],
-        loss: Annotated[Any, ByRun],
+        step: Annotated[Step, ByRun],
         optimizer: Annotated[Any, ByRun],
         loader: Annotated[Any, ByRun],
         evaluators: Annotated[list, ByRun],
@@ -92,40 +95,35 @@ class Trainer:
             raise ValueError(
                 "Trainer: expected accumulate, log_every and keep of at least 1, eval_every, save_every and save_steps of at least 0"
             )
-        self.model, self.loss, self.loader, self.evaluators, self.world = model, loss, loader, evaluators, world
+        self.train_step, self.model, self.loader, self.evaluators, self.world = step, step.model, loader, evaluators, world
         self.folder, self.seed, self.accumulate = folder, seed, accumulate
         if accumulate > len(loader):
             raise ValueError(f"Trainer: expected accumulate of at most the {len(loader)} batches of an epoch, received {accumulate}")
         self.steps_per_epoch = len(loader) // accumulate
         unit = 1 if epochs is None else self.steps_per_epoch
         self.total = length * unit
-        self.optimizer = optimizer(
-            parameters=[p for p in model.parameters() if not p.stop_gradient], steps_per_epoch=self.steps_per_epoch, total_steps=self.total
-        )
+        self.optimizer = optimizer(parameters=step.learned(), steps_per_epoch=self.steps_per_epoch, total_steps=self.total)
         self.eval_every = self.steps_per_epoch if eval_every is None else eval_every * unit
         self.save_every = self.steps_per_epoch if save_every is None else save_every * unit
         self.save_steps, self.log_every = save_steps, log_every
-        self.metric, self.sign = metric, 1 if higher_is_better else -1
-        self.checkpoints, self.failed_save, self.about = CheckpointFolder(folder / "checkpoints", keep), failed_save, about or {}
-        self.average = EMA(model, ema) if ema else None
+        self.checkpoints, self.about = CheckpointFolder(folder / "checkpoints", keep), about or {}
+        self.checkpointer = Checkpointer(self.checkpoints, metric, higher_is_better, failed_save)
+        self.average = EMA(self.model, ema) if ema else None
         self.amp = amp if world.device == "gpu" else "off"
         if amp != "off" and self.amp == "off":
-            log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training goes on in float32", amp, amp)
+            log.warning("trainer.amp=%s has no effect: Paddle has no %s kernels for the CPU; training continues in float32", amp, amp)
         self.scaler = paddle.amp.GradScaler(enable=self.amp == "fp16")
-        self.guard = Guard(nonfinite, model, self.optimizer, world, undoes=accumulate > 1)
+        self.guard = Guard(nonfinite, step, self.optimizer, world, undoes=accumulate > 1)
         self.step = self.saved = 0  # steps done, and those of the last checkpoint
-        self.best: float | None = None
         self.window: dict[str, Any] | None = None  # of the log, where a run is resumed between two of its lines
-        self.owes_evaluation = False  # of the present step: a signal broke it off
-        self.last_metrics: dict[str, float] = {}
 
     def train(self) -> dict[str, float]:
         """Trains from the present step to the end; returns the last evaluation's metrics."""
-        network = self.world.wrap(self.model)
+        step = self.world.wrap(self.train_step)
         own = self.folder if self.world.rank == 0 else None
         journal = Journal(own, self.total, self.step, self.log_every, self.loader.batch_size * self.accumulate, self.window)
         stream = self.loader.stream(self.step * self.accumulate, self.total * self.accumulate)
-        self.model.train()
+        self.train_step.train()
         self.saved = self.step
         with (
             self.world.failing_together(),
@@ -133,9 +131,9 @@ class Trainer:
             contextlib.closing(journal),
             contextlib.closing(stream),
         ):
-            ends = self._evaluate_and_save(journal, self.owes_evaluation, False)
+            ends = self._evaluate_and_save(journal, self.checkpointer.owes_evaluation, False)
             while self.step < self.total and not ends:
-                sums, names, waited = self._gradients(network, stream, journal)
+                sums, names, waited = self._gradients(step, stream, journal)
                 rate = self.optimizer.get_lr()
                 passes = self.guard.passes(self.step + 1, sums, names, judge_gradients=self.amp != "fp16")
                 if passes:
@@ -152,9 +150,9 @@ class Trainer:
                 journal.step(self.step, self.world.mean(sums) if passes else {}, rate, waited)
                 ends = self.world.stops(self.step)
                 ends |= self._evaluate_and_save(journal, self._due(self.eval_every), ends or self._due(self.save_every, self.save_steps))
-        return self.last_metrics
+        return self.checkpointer.metrics
 
-    def _gradients(self, network: Any, stream: Any, journal: Journal) -> tuple[dict[str, float], list[str], float]:
+    def _gradients(self, step: Any, stream: Any, journal: Journal) -> tuple[dict[str, float], list[str], float]:
         """Adds up the gradients of one step's batches; returns their mean losses, the samples, and the seconds waited for data."""
         waited, names = 0.0, []
         sums: dict[str, float] = {}
@@ -167,9 +165,8 @@ class Trainer:
             batch = Tensors((key, paddle.to_tensor(array)) for key, array in loaded.arrays.items())
             paddle.seed(self._draw(part))
             last = part == self.accumulate - 1
-            with self._autocast(), contextlib.nullcontext() if last or network is self.model else network.no_sync():
-                outputs = network(batch)
-                losses = self.loss(outputs, batch)
+            with self._autocast(), contextlib.nullcontext() if last or step is self.train_step else step.no_sync():
+                losses = step(batch)
                 total = sum(losses.values()) / self.accumulate
                 self.scaler.scale(total).backward()
             values = paddle.stack([value.detach().astype("float32").reshape([]) for value in losses.values()]).numpy()
@@ -178,11 +175,11 @@ class Trainer:
         return sums, names, waited
 
     def _next(self, stream: Any, journal: Journal) -> Any:
-        """The next batch. Where one process has none, the step is undone, and all end after they have saved those before it."""
+        """The next batch. If a process cannot read one, the step is undone, the steps before it are saved, and all processes end."""
         loaded = self.world.all_or_none(lambda: next(stream))
         if not isinstance(loaded, Exception):
             return loaded
-        self.guard.undo()  # whatever is wrong with the data, or with the program that reads it: the weights are sound
+        self.guard.undo()  # a failure to read leaves the weights sound
         self._evaluate_and_save(journal, False, self.step > self.saved)
         if not (signals.asked() and isinstance(loaded, UserError)):
             raise loaded
@@ -190,19 +187,22 @@ class Trainer:
         raise signals.Stopped(signals.asked()) from loaded
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
-        """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
+        """Continues from a checkpoint: weights, loss state, optimizer, running average, schedule and position in the data.
+
+        Returns:
+            its state
 
         Raises:
-            WeightsError: a broken checkpoint, or one of another network or optimizer.
+            WeightsError: a broken checkpoint, or one of another model, loss, optimizer or frozen network.
         """
         state = self._restore(source)
-        self.step, self.best, self.owes_evaluation = state["step"], state["best"], state.get("owes_evaluation", False)
-        self.window = state.get("log_window")
+        self.step, self.window = state["step"], state.get("log_window")
+        self.checkpointer.best, self.checkpointer.owes_evaluation = state["best"], state.get("owes_evaluation", False)
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
         log.info("resumed at step %d of %d", self.step, self.total)
-        if self.step >= self.total and not self.owes_evaluation:
-            log.warning("nothing is left to train: this run is at its end; a larger trainer.epochs or trainer.iterations goes on with it")
+        if self.step >= self.total and not self.checkpointer.owes_evaluation:
+            log.warning("nothing is left to train: this run is finished; a larger trainer.epochs or trainer.iterations continues it")
         return state
 
     def _roll_back(self) -> None:
@@ -212,7 +212,7 @@ class Trainer:
             raise NumericError(f"{self.guard.bad[-1]}\nThere is nothing to roll back to: {error}") from error
 
     def _restore(self, source: Path | CheckpointFolder) -> dict[str, Any]:
-        state = checkpoint.restore(source, self.model, self.optimizer, self.average.average if self.average else None)
+        state = checkpoint.restore(source, self.train_step, self.optimizer, self.average.average if self.average else None)
         if self.average:
             self.average.updates = state["ema_updates"]
         if state.get("scaler"):
@@ -232,40 +232,17 @@ class Trainer:
         return self.step == self.total or any(steps > 0 and self.step % steps == 0 for steps in every)
 
     def _evaluate_and_save(self, journal: Journal, evaluates: bool, saves: bool) -> bool:
-        """Does what is due; returns whether a signal broke the evaluation off, so that training must end here."""
+        """Evaluates and saves if due; returns whether a signal interrupted the evaluation, so that training must end here."""
         if not (evaluates or saves):
             return False
+        evaluate = self.evaluate if evaluates and self.evaluators else None
         with journal.paused():
             self.saved = self.step
-            files = checkpoint.remember(self.model, self.optimizer, self.average.average if self.average else None)
-            return self.world.first_does(lambda: self._do_both(journal, evaluates, files))
+            files = checkpoint.remember(self.train_step, self.optimizer, self.average.average if self.average else None)
+            last = self.step == self.total
+            return self.world.first_does(lambda: self.checkpointer.run(files, self._state(), evaluate, journal, last))
 
-    def _do_both(self, journal: Journal, evaluates: bool, files: dict[str, dict[str, np.ndarray]]) -> bool:
-        metrics, self.owes_evaluation = {}, False
-        if evaluates and self.evaluators:
-            try:
-                with signals.prompt():
-                    metrics = self.evaluate()
-            except signals.Stopped:
-                self.owes_evaluation = True
-        if metrics:
-            journal.write(self.step, metrics)
-            log.info("step %d: %s", self.step, " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-            self.last_metrics = metrics
-        best = self._is_best(metrics)
-        try:
-            self.checkpoints.save(files, self._state(metrics, journal.window), best)
-        except SaveError as error:
-            if self.failed_save == "stop" or self.step == self.total or signals.asked():
-                raise
-            log.error("%s. Training goes on: make room before the next one", error)
-        if metrics and self.metric and self.metric not in metrics:
-            meant = nearest(self.metric, list(metrics)) or next(iter(metrics))
-            there = f"there are {', '.join(metrics)}; the checkpoint of step {self.step} is saved"
-            raise UserError(f"trainer.metric={self.metric} is not evaluated: {there}. Go on with --resume and -o trainer.metric={meant}")
-        return self.owes_evaluation
-
-    def _state(self, metrics: dict[str, float], window: dict[str, Any]) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         """What a checkpoint holds besides tensors. All randomness follows from seed, process and step, so these are its whole state."""
         batches = self.step * self.accumulate
         return {
@@ -274,12 +251,9 @@ class Trainer:
             "epoch": batches // len(self.loader),
             "samples": batches * self.loader.batch_size,
             "rng": {"seed": self.seed, "drawn_by": "seed, process, step, batch of the step", "step": self.step},
-            "best": self.best,
-            "metrics": metrics,
-            "owes_evaluation": self.owes_evaluation,
-            "log_window": window,
             "ema_updates": self.average.updates if self.average else 0,
             "scaler": checkpoint.plain(self.scaler.state_dict()),
+            "frozen": self.train_step.frozen_networks(),
             **self.about,
         }
 
@@ -287,14 +261,3 @@ class Trainer:
         """All evaluators' values by name, of the running average where there is one."""
         with self.average.applied() if self.average else contextlib.nullcontext():
             return measure(self.evaluators, self.model.predictor())
-
-    def _is_best(self, metrics: dict[str, float]) -> bool:
-        if not metrics:
-            return False
-        name = self.metric or next(iter(metrics))
-        if name not in metrics:
-            return False  # told after the checkpoint is saved
-        if self.best is not None and self.sign * metrics[name] <= self.sign * self.best:
-            return False
-        self.best = metrics[name]
-        return True

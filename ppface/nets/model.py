@@ -1,13 +1,14 @@
 """FaceModel: input, backbone, neck and head, for every task."""
 
+import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ppface.core.registry import Kind, register
+from ppface.core.registry import Kind, nearest, register
 from ppface.ops.resize import TestSize
 
 
@@ -18,29 +19,38 @@ class Input(nn.Layer):
         size: (height, width) in pixels of training batches.
         mean: of red, green, blue, on 0..255 values.
         std: of red, green, blue, on 0..255 values, > 0.
+        order: of the channels that the backbone gets, "RGB" or, as many public weights need, "BGR"; pixels always enter as RGB.
         test: at which size pictures are tested; None means stretched to `size`.
 
     Shape:
-        (N, 3, H, W) uint8 or float RGB in 0..255 -> (N, 3, H, W) float32
+        (N, 3, H, W) uint8 or float RGB in 0..255 -> (N, 3, H, W) float32 in `order`
 
     Raises:
         ValueError: a size below 1, not three means and deviations, or a deviation that is not positive.
     """
 
-    def __init__(self, size: tuple[int, int], mean: list[float], std: list[float], test: TestSize | None = None):
+    def __init__(
+        self,
+        size: tuple[int, int],
+        mean: list[float],
+        std: list[float],
+        test: TestSize | None = None,
+        order: Literal["RGB", "BGR"] = "RGB",
+    ):
         super().__init__()
         if min(size) < 1:
             raise ValueError(f"Input: expected size: [height, width] of at least 1, received {size}")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"Input: expected three means and three std above 0 (red, green, blue), received mean={mean}, std={std}")
-        self.size = (size[0], size[1])
+        self.size, self.order = (size[0], size[1]), order
         self.test = test or TestSize("stretch", self.size)
         # not persistable: they belong to the configuration, and published weights do not hold them
         self.register_buffer("mean", paddle.to_tensor(mean, "float32").reshape([1, 3, 1, 1]), persistable=False)
         self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        return (image.astype("float32") - self.mean) / self.std
+        normalised = (image.astype("float32") - self.mean) / self.std
+        return normalised if self.order == "RGB" else paddle.concat([normalised[:, 2:], normalised[:, 1:2], normalised[:, :1]], axis=1)
 
 
 @register("model")
@@ -50,17 +60,21 @@ class FaceModel(nn.Layer):
 
     Args:
         input: size and normalisation.
-        backbone: (N, 3, H, W) -> features; says its `out_channels`, and `any_size = False` and `input_size` where it takes pictures
-            of one size alone.
-        head: made with `in_channels`, called with the features and the batch keys it names in `takes`.
-        neck: made with `in_channels`, features -> features; says its `out_channels`.
+        backbone: (N, 3, H, W) -> features; has `out_channels`, and `any_size = False` and `input_size` where it takes pictures of one
+            size alone.
+        head: built with `in_channels`, and with `backbone` if its constructor has it; called with the features and the batch keys
+            listed in its `takes`.
+        neck: built likewise, features -> features; has `out_channels`, and may have `takes` too.
+        freeze: dotted names of parts (`backbone`, `backbone.stage1`) that are not trained: no gradient, batch norm statistics fixed,
+            dropout off, not in the optimizer.
         post: from the head's outputs to what a user wants of a picture (faces); part of what is evaluated and exported.
 
     Shape:
         {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs
 
     Raises:
-        ValueError: a backbone of one picture size alone, its `input_size`, that is not the input's.
+        ValueError: a backbone of one picture size alone, its `input_size`, that is not the input's; a name in `freeze` that the model
+            does not have, or nothing left to train.
     """
 
     def __init__(
@@ -70,19 +84,48 @@ class FaceModel(nn.Layer):
         head: Annotated[Callable[..., nn.Layer], Kind("head")],
         neck: Annotated[Callable[..., nn.Layer], Kind("neck")] | None = None,
         post: Annotated[nn.Layer, Kind("post")] | None = None,
+        freeze: list[str] | None = None,
     ):
         super().__init__()
         _check_size(input, backbone)
         self.input, self.backbone, self.post = input, backbone, post
-        self.neck = neck(in_channels=backbone.out_channels) if neck else None
-        self.head = head(in_channels=(self.neck or backbone).out_channels)
+        self.neck = _part(neck, backbone, backbone.out_channels) if neck else None
+        self.head = _part(head, backbone, (self.neck or backbone).out_channels)
+        self._frozen: list[str] = []
+        self._freeze(freeze or [])
 
     def forward(self, batch: dict) -> dict[str, paddle.Tensor]:
         features = self.backbone(self.input(batch["image"]))
         if self.neck is not None:
-            features = self.neck(features)
+            features = self.neck(features, *(batch.get(key) for key in getattr(self.neck, "takes", ())))
         named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
         return named(features, *(batch.get(key) for key in self.head.takes))
+
+    def train(self, mode: bool = True) -> "FaceModel":
+        """Training mode for all but the frozen parts, which stay in evaluation mode."""
+        super().train(mode)
+        self._hold_frozen()
+        return self
+
+    def _freeze(self, names: list[str]) -> None:
+        parts = dict(self.named_sublayers()) | dict(self.named_parameters())
+        for name in names:
+            if name not in parts:
+                meant = nearest(name, list(parts))
+                advice = f"Did you mean '{meant}'?" if meant else f"It has {', '.join(dict(self.named_children()))} and parts of them."
+                raise ValueError(f"freeze: the model has no part '{name}'. {advice}")
+            part = parts[name]
+            for parameter in part.parameters() if isinstance(part, nn.Layer) else [part]:
+                parameter.stop_gradient = True
+        if names and all(parameter.stop_gradient for parameter in self.parameters()):
+            raise ValueError(f"freeze: {', '.join(names)} together are the whole model: nothing is left to train")
+        self._frozen = list(names)
+        self._hold_frozen()
+
+    def _hold_frozen(self) -> None:
+        for name, layer in self.named_sublayers():
+            if any(name == frozen or name.startswith(f"{frozen}.") for frozen in self._frozen):
+                layer.training = False
 
     def infer(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """(N, 3, H, W) RGB 0..255 -> what is evaluated and exported: what `post` makes of the outputs, else the outputs."""
@@ -97,6 +140,12 @@ class FaceModel(nn.Layer):
     def predictor(self) -> "Predictor":
         """This model as evaluators see it."""
         return Predictor(self)
+
+
+def _part(factory: Callable[..., nn.Layer], backbone: nn.Layer, in_channels: list[int]) -> nn.Layer:
+    """A neck or head with what the model supplies; the backbone where its constructor has a parameter of that name."""
+    wanted = inspect.signature(getattr(factory, "target", factory)).parameters
+    return factory(in_channels=in_channels, **({"backbone": backbone} if "backbone" in wanted else {}))
 
 
 def _check_size(input: Input, backbone: nn.Layer) -> None:

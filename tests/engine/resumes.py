@@ -13,6 +13,7 @@ import paddle
 from ppface.core.run import signals
 from ppface.data.loading.loader import Loader
 from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.step import Step
 from ppface.engine.trainer import Trainer
 from ppface.engine.world import World
 from ppface.losses import CELoss
@@ -50,13 +51,14 @@ KINDS = {  # name -> (whether batch norm and dropout, the head's options)
 }
 
 
-class StopsAt:
+class StopsAt(paddle.nn.Layer):
     """A loss during whose computation for a step a signal arrives."""
 
     def __init__(self, step: int | None, loss):
+        super().__init__()
         self.step, self.loss, self.trainer = step, loss, None
 
-    def __call__(self, outputs, batch):
+    def forward(self, outputs, batch):
         if self.trainer is not None and self.trainer.step + 1 == self.step:
             signals._State.heard = 15
         return self.loss(outputs, batch)
@@ -77,7 +79,7 @@ def trainer(folder: Path, kind: str, world: World | None = None, at: int | None 
         return Adam(learning_rate=rate, **supplied)
 
     folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(Recognizer(statistics, **head), StopsAt(at, CELoss()), optimizer, loader, [], world, folder, 5, **options)
+    return Trainer(Step(Recognizer(statistics, **head), [StopsAt(at, CELoss())]), optimizer, loader, [], world, folder, 5, **options)
 
 
 def train(folder: Path, *arguments, **options) -> None:
@@ -87,13 +89,14 @@ def train(folder: Path, *arguments, **options) -> None:
 
 def go_on(made: Trainer) -> None:
     """The same for a trainer with a loss that is StopsAt."""
-    made.loss.trainer = made
+    loss = made.train_step.loss[0]
+    loss.trainer = made
     if made.checkpoints.folder.is_dir():
         made.resume(made.checkpoints)
     try:
         made.train()
     except signals.Stopped:
-        assert made.step == made.loss.step
+        assert made.step == loss.step
     finally:
         signals._State.heard = None
 

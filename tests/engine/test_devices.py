@@ -293,7 +293,7 @@ def test_a_mistake_that_one_process_meets_is_told_once_and_ends_all(tmp_path, ca
         "    broken = range(16) if mine and data else ()\n"
         "    loader = Loader(t.Pixels(broken), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
         "    make = lambda **s: Momentum(learning_rate=0.1, **s)\n"
-        f"    t.Trainer(Norm(), t.cross_entropy, make, loader, [], world, Path({str(tmp_path)!r}), 0, iterations=4).train()\n"
+        f"    t.Trainer(t.step(Norm()), make, loader, [], world, Path({str(tmp_path)!r}), 0, iterations=4).train()\n"
         "cli.run(main)\n"
     )
     code, said = launch(script, capfd)

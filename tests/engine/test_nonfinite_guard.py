@@ -146,7 +146,7 @@ def test_two_processes_roll_back_together(tmp_path, run_tool):
         "    loader = Loader(t.Pixels(), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
         "    make = lambda **s: Momentum(learning_rate=0.1, **s)\n"
         "    os.chdir(folder / 'elsewhere' if world.rank else folder)\n"
-        "    one = t.Trainer(t.Line(), loss, make, loader, [], world, folder, 0, iterations=4, save_every=2, nonfinite='rollback')\n"
+        "    one = t.Trainer(t.step(t.Line(), loss), make, loader, [], world, folder, 0, iterations=4, save_every=2, nonfinite='rollback')\n"
         "    one.train()\n"
         "    print(float(one.model.linear.weight.abs().sum()), file=open(folder / f'{world.rank}.sum', 'w'))\n"
         "cli.run(main)\n"

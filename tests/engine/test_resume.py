@@ -76,7 +76,7 @@ def test_a_real_network_stopped_in_the_middle_of_an_epoch_ends_the_same(tmp_path
         loader = run.open_data(config, world)
         folder.mkdir(exist_ok=True)
         made = run.assemble(config, world, folder, build_model(config), loader, {})
-        made.loss = StopsAt(at, made.loss)
+        made.train_step.loss[0] = StopsAt(at, made.train_step.loss[0])
         resumes.go_on(made)
 
     go_on(tmp_path / "whole")
@@ -127,7 +127,7 @@ def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_i
 
     monkeypatch.setattr(Loader, "stream", fails)
     made = resumes.trainer(tmp_path, "sampled", accumulate=2)
-    made.loss.trainer = made
+    made.train_step.loss[0].trainer = made
     try:
         stopped = asked and error is DataError
         with pytest.raises(signals.Stopped if stopped else error, match="SIGTERM" if stopped else "the disk is gone"):

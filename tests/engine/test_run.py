@@ -48,7 +48,7 @@ def test_the_saved_config_alone_gives_the_same_run(tmp_path, run_tool):
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, f"error: {tmp_path}/one: {expected}")
 
     done = run_tool("tools/train.py", "--resume", tmp_path / "one")
-    assert "nothing is left to train: this run is at its end" in done.stderr
+    assert "nothing is left to train: this run is finished" in done.stderr
     done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *TINY)
     expected = f"error: {tmp_path}/one: expected a folder that is empty or yet to be made (--resume goes on with a run)"
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, expected)

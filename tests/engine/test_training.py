@@ -145,7 +145,10 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     trainer(tmp_path).train()
     other = trainer(tmp_path)
     other.model.extra = paddle.nn.Linear(1, 1)
-    with pytest.raises(WeightsError, match=r"weights.safetensors: this checkpoint is of another network: 2 names differ, first extra.bias"):
+    with pytest.raises(
+        WeightsError,
+        match=r"weights.safetensors: this checkpoint is of another network: 2 names differ, first extra.bias",
+    ):
         other.resume(CheckpointFolder(tmp_path / "checkpoints").find("last"))
 
 
@@ -158,11 +161,11 @@ def test_a_run_goes_on_from_the_newest_sound_checkpoint_and_says_so(tmp_path, ca
     broken = saved / "step_00000008" / "optimizer.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1])
     with pytest.raises(WeightsError, match=r"step_00000008/optimizer.safetensors: expected content with the SHA-256"):
-        checkpoint.restore(broken.parent, first.model, first.optimizer, None)
+        checkpoint.restore(broken.parent, first.train_step, first.optimizer, None)
     one = trainer(tmp_path, save_every=3)
-    assert checkpoint.restore(CheckpointFolder(saved), one.model, one.optimizer, None)["step"] == 6
+    assert checkpoint.restore(CheckpointFolder(saved), one.train_step, one.optimizer, None)["step"] == 6
     assert f"falling back to the newest sound one, {saved}/step_00000006, because:\n  {broken}: expected content" in caplog.text
-    whole, parts = checkpoint.read(saved / "step_00000006")[0], checkpoint.remember(one.model, one.optimizer, None)
+    whole, parts = checkpoint.read(saved / "step_00000006")[0], checkpoint.remember(one.train_step, one.optimizer, None)
     for file, arrays in whole.items():
         for key, array in arrays.items():
             np.testing.assert_array_equal(array, parts[file][key], err_msg=f"{file} {key}")
@@ -218,7 +221,7 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path):
         "world = World('cpu')\npaddle.seed(0)\nmodel = Plain()\nmake = lambda **s: Momentum(learning_rate=0.1, **s)\n"
         "loader = Loader(t.Pixels(), [], batch_size=8, seed=3, rank=world.rank, world=world.size)\n"
         "folder = Path(sys.argv[1]); folder.mkdir(exist_ok=True)\n"
-        "t.Trainer(model, t.cross_entropy, make, loader, [], world, folder, 0, iterations=4).train()\n"
+        "t.Trainer(t.step(model), make, loader, [], world, folder, 0, iterations=4).train()\n"
     )
     assert subprocess.run([sys.executable, str(script), str(tmp_path / "one")], timeout=120).returncode == 0
     assert devices.launch([sys.executable, str(script), str(tmp_path / "two")], 2) == 0
@@ -260,8 +263,8 @@ def test_a_metric_that_is_not_evaluated_is_told_after_the_checkpoint_is_saved(tm
     one = trainer(tmp_path, evaluators=[lambda predict: [("ap", 0.5)]], metric="app", eval_every=2)
     with pytest.raises(UserError) as caught:
         one.train()
-    there = "there are ap; the checkpoint of step 2 is saved"
-    assert str(caught.value) == f"trainer.metric=app is not evaluated: {there}. Go on with --resume and -o trainer.metric=ap"
+    there = "the evaluators return ap; the checkpoint of step 2 is saved"
+    assert str(caught.value) == f"trainer.metric=app is not evaluated: {there}. Resume with -o trainer.metric=ap"
     assert CheckpointFolder(tmp_path / "checkpoints").find("last").name == "step_00000002"
 
 

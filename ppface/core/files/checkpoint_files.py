@@ -19,6 +19,7 @@ from ppface.core.files.checkpoint_state import DIGESTS, check
 from ppface.core.files.safetensors_file import unpack
 
 WEIGHTS, OPTIMIZER, EMA, STATE = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
+LOSS = "loss.safetensors"  # parameters and buffers of losses; no reader of weights opens it
 CHUNK = 1 << 20
 
 

@@ -23,6 +23,13 @@ def _window(value: Any) -> bool:
     return value is None or (known and _whole(value["steps"]) and all(map(_number, value["sums"].values())))
 
 
+def _networks(value: Any) -> bool:
+    def fits(origin: Any) -> bool:
+        return isinstance(origin, dict) and all(type(origin.get(key)) is str for key in ("source", "sha256"))
+
+    return isinstance(value, dict) and all(map(fits, value.values()))
+
+
 EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are a record, for people
     DIGESTS: ("a mapping of file names to texts", lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values())),
     "step": ("a whole number of at least 0", _whole),
@@ -35,6 +42,7 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the 
         "a mapping of names to numbers",
         lambda value: isinstance(value, dict) and all(_number(v) or type(v) is bool for v in value.values()),
     ),
+    "frozen": ("a mapping of networks to their source and sha256", _networks),
     "config": ("a mapping", lambda value: isinstance(value, dict)),
 }
 

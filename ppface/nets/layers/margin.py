@@ -7,16 +7,15 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppface.core.errors import DataError
 from ppface.core.registry import Supplied
 from ppface.core.run.log import log
 from ppface.ops import process_group
+from ppface.ops.labels import labels_of
 from ppface.ops.sampling import sample_classes
 
 ClassNum = Annotated[int, Supplied("by the data", writable=True)]
 InChannels = Annotated[list[int] | None, Supplied("by the backbone")]
 TINY = 1e-24  # a squared length below which a vector has no direction
-INTEGERS = (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8)
 
 
 class CosineHead(nn.Layer):
@@ -164,23 +163,6 @@ class CosineHead(nn.Layer):
                 "make a ppface.optim.SGD, Momentum, RMSProp, Adam or AdamW before the first step"
             )
         return paddle.index_select(self.kernel, index, axis=1)
-
-
-def labels_of(who: str, label: paddle.Tensor, rows: int, class_num: int) -> np.ndarray:
-    """The labels as (rows,) int64 numbers.
-
-    Raises:
-        DataError: no integers, not as many as rows, or one outside 0..class_num-1.
-    """
-    if label.dtype not in INTEGERS:
-        raise DataError(f"{who}: expected integers as labels, received {str(label.dtype).removeprefix('paddle.')}")
-    classes = label.flatten().numpy().astype("int64")
-    if len(classes) != rows:
-        raise DataError(f"{who}: expected a label for each of the {rows} rows, received {len(classes)}")
-    odd = classes[(classes < 0) | (classes >= class_num)]
-    if odd.size:
-        raise DataError(f"{who}: expected labels in 0..{class_num - 1} (class_num={class_num}), received {odd[0]}")
-    return classes
 
 
 def check_sizes(who: str, embedding_size: int, class_num: int, in_channels: list[int] | None) -> None:

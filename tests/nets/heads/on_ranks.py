@@ -8,6 +8,7 @@ import paddle
 import paddle.distributed as dist
 
 from ppface.engine import checkpoint
+from ppface.engine.step import Step
 from ppface.engine.world import World
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin, ArcMargin, NormFace
@@ -66,7 +67,7 @@ def main(folder: Path) -> None:
             found[f"loss{step}"], found[f"embedding{step}"] = parts[0].mean().numpy(), parts[1].numpy()
             optimizer.step()
             optimizer.clear_grad()
-        for file, arrays in checkpoint.remember(model, optimizer, None).items():
+        for file, arrays in checkpoint.remember(Step(model, []), optimizer, None).items():
             found |= {f"{file}:{key}": value for key, value in arrays.items()}
         if world.rank == 0:
             np.savez(folder / f"{name}.npz", **found)

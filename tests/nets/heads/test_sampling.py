@@ -5,6 +5,7 @@ import paddle
 import pytest
 
 from ppface.engine import checkpoint
+from ppface.engine.step import Step
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CombinedMargin, CosMargin, NormFace
 from ppface.ops.column_access import put, take
@@ -148,13 +149,13 @@ def test_a_run_stopped_and_resumed_gives_the_bytes_of_one_never_stopped(name):
             CELoss()({"logits": logits, "label": label}, {})["ce"].backward()
             optimizer.step()
             optimizer.clear_grad()
-        return checkpoint.remember(head, optimizer, None)
+        return checkpoint.remember(Step(head, []), optimizer, None)
 
     whole = steps(*begin(), range(6))
     saved = steps(*begin(), range(3))
     head, optimizer = begin()
     checkpoint.put(head.state_dict(), saved["weights.safetensors"], "weights")
-    checkpoint.put(checkpoint.optimizer_tensors(optimizer, head), saved["optimizer.safetensors"], "optimizer")
+    checkpoint.put(checkpoint.optimizer_tensors(optimizer, Step(head, [])), saved["optimizer.safetensors"], "optimizer")
     parts = steps(head, optimizer, range(3, 6))
     for file, arrays in whole.items():
         assert set(arrays) == set(parts[file]) and all(key.startswith("kernel") for key in arrays)

@@ -1,0 +1,43 @@
+"""FrozenModel: a trained model inside a loss or a head of another one, such as a teacher."""
+
+import paddle
+from paddle import nn
+
+from ppface.core.registry import register
+from ppface.predict.live_model import open_model
+
+
+@register("network")
+class FrozenModel(nn.Layer):
+    """A trained model that is asked, not trained: evaluation mode, no gradient, none of its weights in a checkpoint.
+
+    Checkpoints record `loaded_from`, and a run resumes only with the same weights. Source: teachers of knowledge distillation, Hinton et
+    al. 2015, https://arxiv.org/abs/1503.02531, section 2.
+
+    Args:
+        source: the folder of a run or of a checkpoint, or a config file.
+        weights: a weight file, for a config, or instead of the run's best checkpoint.
+        names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
+        overrides: changes to the config as `key.key=value`, such as "model.head.class_num=1000".
+
+    Attributes:
+        loaded_from: {"source": path, "sha256": digest of config and weights}.
+
+    Shape:
+        image (N, 3, H, W) RGB 0..255 -> what the model's head returns without labels, such as {"embedding": (N, D), "norm": (N, 1)}
+
+    Raises:
+        WeightsError: nothing to load there, or weights that do not fit.
+    """
+
+    def __init__(self, source: str, weights: str | None = None, names: str | None = None, overrides: list[str] | None = None):
+        super().__init__()
+        opened = open_model(source, weights, overrides or [], names)
+        self.loaded_from = {"source": str(weights or source), "sha256": opened.identity()}
+        for parameter in opened.model.parameters():
+            parameter.stop_gradient = True
+        self._model = (opened.model,)  # in a tuple Paddle does not see it: train(), state_dict() and DataParallel leave it alone
+
+    def forward(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        with paddle.no_grad():
+            return self._model[0]({"image": image})

@@ -177,7 +177,7 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
     """
     state = trainer.resume(trainer.checkpoints)
     if trainer.world.rank == 0:
-        config_changes.tell(state.get("config", {}), config.plain())
+        config_changes.warn(state.get("config", {}), config.plain())
         open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
     return state.get("environment", {})
 

@@ -1,5 +1,6 @@
 """A run that is stopped and resumed is the run that was never stopped: to the byte, in its log, whatever reads its data."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -198,7 +199,22 @@ def test_another_number_of_processes_goes_on_to_the_same_end(tmp_path, ranks, ki
 )
 def test_a_resumed_run_tells_what_of_its_config_was_changed(caplog, change, words):
     then = {"seed": 0, "processes": 1, "train": {"batch_size": 4, "workers": 0}, "trainer": {}, "list": [{"name": "Flip", "p": 0.5}]}
-    config_changes.tell(then, then | change)
-    config_changes.tell({}, then)
+    config_changes.warn(then, then | change)
+    config_changes.warn({}, then)
     lost = "; samples of this epoch may come twice or not at all" if "batch_size" in (words or "") else ""
-    assert caplog.messages == ([f"not as this run began: {words}: it will not end as it would have{lost}"] if words else [])
+    assert caplog.messages == (
+        [f"resuming with a changed config: {words}: results will differ from an uninterrupted run{lost}"] if words else []
+    )
+
+
+def test_parameters_added_since_a_checkpoint_are_no_change(caplog):
+    config = load_config(ROOT / "configs" / "quickstart" / "detection.yml").plain()
+    then = copy.deepcopy(config)
+    del then["model"]["input"]["order"], then["model"]["freeze"]
+    config_changes.warn(then, config)
+    assert not caplog.messages
+    config["model"]["input"]["order"] = "BGR"
+    config_changes.warn(then, config)
+    assert caplog.messages == [
+        "resuming with a changed config: model.input.order was RGB, is BGR: results will differ from an uninterrupted run"
+    ]

@@ -19,7 +19,7 @@ from ppface.core.files.checkpoint_files import verify
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 Rng = np.random.Generator
-BIT_EQUAL = "... killed runs that end bit-equal (weights, optimizer, average) with one never killed"
+BIT_EQUAL = "... killed runs that end bit-equal (weights, optimizer, average, loss state) with one never killed"
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,19 @@ class Plan:
         processes: data-parallel processes.
         iterations: length of the run in steps.
         kills: how many.
+        config: of the run.
     """
 
     workers: tuple[int, ...]
     processes: int
     iterations: int
     kills: int
+    config: str = tiny.CONFIG
 
 
 PLANS = {
-    "long": [Plan((0,), 1, 60, 50), Plan((0, 2), 1, 60, 100), Plan((0, 2), 2, 40, 50)],
-    "fast": [Plan((0, 2), 1, 12, 4)],
+    "long": [Plan((0,), 1, 60, 50), Plan((0, 2), 1, 60, 60), Plan((0, 2), 1, 60, 40, tiny.RECOGNITION), Plan((0, 2), 2, 40, 50)],
+    "fast": [Plan((0, 2), 1, 12, 2), Plan((0, 2), 1, 12, 2, tiny.RECOGNITION)],
 }
 
 
@@ -118,7 +120,7 @@ def kill(life: tiny.Life, processes: int, rng: Rng) -> None:
 def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
     """One start and its kill; True where the run came to its end before."""
     options = [f"trainer.iterations={plan.iterations}", f"processes={plan.processes}", f"train.workers={rng.choice(plan.workers)}"]
-    with tiny.Life(folder, *options) as life:
+    with tiny.Life(folder, *options, config=plan.config) as life:
         moment(life, rng)
         if (code := life.process.poll()) is None:
             kill(life, plan.processes, rng)
@@ -139,11 +141,11 @@ def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
     return code is not None
 
 
-def compare(folder: Path, undisturbed: Path, figures: Figures) -> None:
+def compare(folder: Path, undisturbed: Path, plan: Plan, figures: Figures) -> None:
     """The end of a run with that of one that was never killed: tensors byte for byte, and all losses on the way."""
     figures.runs += 1
     ends = [tiny.content(CheckpointFolder(run / "checkpoints").find("last")) for run in (folder, undisturbed)]
-    figures.equal += ends[0] == ends[1] and len(ends[0]) == 3
+    figures.equal += ends[0] == ends[1] and len(ends[0]) == (4 if "CenterLoss" in plan.config else 3)
     figures.equal_losses += tiny.losses(folder) == tiny.losses(undisturbed)
 
 
@@ -152,15 +154,15 @@ def carry_out(plan: Plan, folder: Path, seed: int) -> Figures:
     figures, rng = Figures(), np.random.default_rng(seed)
     folder.mkdir()
     options = [f"trainer.iterations={plan.iterations}", f"processes={plan.processes}"]
-    undisturbed = tiny.whole(folder / "undisturbed", *options)
+    undisturbed = tiny.whole(folder / "undisturbed", *options, config=plan.config)
     while figures.kills < plan.kills:
         shutil.rmtree(folder / "run", ignore_errors=True)
         ended = False
         while not ended and figures.kills < plan.kills:
             ended = live_and_die(folder / "run", plan, rng, figures)
         if not ended or step_of(folder / "run") < plan.iterations:
-            tiny.whole(folder / "run", *options)
-        compare(folder / "run", undisturbed, figures)
+            tiny.whole(folder / "run", *options, config=plan.config)
+        compare(folder / "run", undisturbed, plan, figures)
     return figures
 
 

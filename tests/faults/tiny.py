@@ -37,6 +37,7 @@ _BASE_: {ROOT}/configs/quickstart/recognition.yml
 model:
   backbone: {{embedding_size: 32}}
   head: {{embedding_size: 32, sample_ratio: 0.7}}
+loss: [{{name: CELoss}}, {{name: CenterLoss, embedding_size: 32}}]
 train:
   dataset: {{identities: 12, images: 3, difficulty: 0.0}}
   batch_size: 4

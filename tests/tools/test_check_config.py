@@ -68,7 +68,7 @@ def test_a_right_config_is_printed_with_the_origin_of_each_value():
     assert done.returncode == 0, done.stderr
     lines = {line.split("#")[0].strip(): line.split("#")[-1].strip() for line in done.stdout.splitlines() if "#" in line}
     assert lines["batch_size: 16"] == "-o train.batch_size=16"
-    assert lines["neck_type: fpn_ssh"].endswith("blazeface_fpn_ssh_1000e.yml:8")
+    assert lines["neck_type: fpn_ssh"].endswith("blazeface_fpn_ssh_1000e.yml:9")
     assert lines["steps: [8, 16]"].endswith("configs/_base_/blazeface.yml:17")
     assert lines["use_5x5kernel: true"] == "default"
 

@@ -1,4 +1,4 @@
-"""Tensors as the arrays of a checkpoint and back, with optimizer state under the parameters' own names; the files are core's."""
+"""Converts tensors to the arrays of a checkpoint and back, with optimizer state under the parameters' own names."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["CheckpointFolder", "optimizer_tensors", "plain", "put", "read", "rem
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
-    """Arrays of whole tensors: where some are spread over processes (see ppface/core/files/shards.py), all processes must call this."""
+    """Arrays of whole tensors; with tensors that are spread over processes (ppface/core/files/shards.py) all processes must call this."""
     return {name: _whole(value) if hasattr(value, "shard") else value.numpy() for name, value in values.items()}
 
 
@@ -81,7 +81,7 @@ def remember(step: Step, optimizer: Any, average: dict[str, paddle.Tensor] | Non
 
 
 def plain(state: Any) -> dict[str, float]:
-    """The loss scaler's numbers, of which Paddle keeps some as arrays."""
+    """The loss scaler's state as plain numbers; Paddle keeps some as arrays."""
     return {name: np.asarray(value).item() for name, value in state.items()}
 
 
@@ -89,7 +89,7 @@ def restore(source: Path | CheckpointFolder, step: Step, optimizer: Any, average
     """Puts a checkpoint's tensors back and returns its state.
 
     Args:
-        source: a checkpoint's directory, or a run's checkpoints, of which the last sound one is taken: each file is read once then.
+        source: a checkpoint's directory, or a run's checkpoints, of which the newest sound one is taken, each file read once.
         step: its model and losses receive their tensors.
         optimizer: of this step.
         average: the running average, if there is one.

@@ -1,4 +1,4 @@
-"""A running average of the weights, which is evaluated and saved beside them."""
+"""A running average of the weights; it is evaluated, and saved beside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class EMA:
 
     @paddle.no_grad()
     def update(self) -> None:
-        """Takes the model's present weights in."""
+        """Adds the model's present weights to the average."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in self.model.state_dict().items():
@@ -39,7 +39,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within the block the model carries the average; afterwards its own weights again."""
+        """Within the block the model has the averaged weights; afterwards its own again."""
         own = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self._put(self.average)
         try:

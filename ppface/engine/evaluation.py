@@ -1,10 +1,10 @@
-"""Evaluation as every caller does it: the values of all evaluators under names of their own."""
+"""Runs evaluators one after another and joins their values under unique names."""
 
 from typing import Any
 
 
 def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
-    """All values of all evaluators by name; a name that an earlier evaluator took gets the evaluator's place: "ap", then "ap.1"."""
+    """All values of all evaluators by name; a name that is already used gets the evaluator's position: "ap", then "ap.1"."""
     metrics: dict[str, float] = {}
     for place, evaluator in enumerate(evaluators):
         for name, value in evaluator(predict):

@@ -1,4 +1,4 @@
-"""Writes a model as a static Paddle inference model that runs without ppface, and compares what it answers with the live one."""
+"""Exports a model as a static Paddle inference model that runs without ppface, and compares its outputs with the live model's."""
 
 import hashlib
 from pathlib import Path
@@ -34,7 +34,7 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
     Args:
         model: put in evaluation mode; normalisation, decoding and NMS go into the file with it.
         folder: must exist.
-        about: what `inference.yml` tells beside the inputs, outputs and classes: version, how it was trained.
+        about: further content of `inference.yml`: version, how the model was trained.
 
     Shape:
         the static model takes `image` (N, 3, H, W) uint8 RGB with any N, and any H and W where the model does
@@ -66,13 +66,13 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
 
 
 def _classes(model: nn.Layer) -> dict[str, list[str]]:
-    """What the head tells apart, where it has names for it."""
+    """The names of the head's classes, if it has any."""
     names = getattr(model.head, "classes", None)
     return {} if names is None else {"classes": list(names)}
 
 
 def verify(live: Any, exported: Any, tolerance: float) -> float:
-    """Asks both for the same pictures, at the training size, in a batch and, where the model takes it, at an odd size.
+    """Runs both on the same pictures: at the training size, as a batch and, if the model takes any size, at an odd size.
 
     Args:
         live: the model's predictor.
@@ -83,7 +83,7 @@ def verify(live: Any, exported: Any, tolerance: float) -> float:
         the largest difference
 
     Raises:
-        UserError: they answer differently.
+        UserError: their outputs differ.
     """
     height, width = live.model.input.size
     odd = [(1, (height + 33, width - width // 5 - 1))] if live.model.any_size else []
@@ -98,10 +98,10 @@ def verify(live: Any, exported: Any, tolerance: float) -> float:
 
 
 def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolerance: float) -> float:
-    """The largest difference between two answers, relative to 1 + |value|.
+    """The largest difference between two sets of outputs, relative to 1 + |value|.
 
-    Where a threshold inside (a score, an overlap) lets another number of rows through, the rows are compared as sets, and one row in a
-    hundred may be without a partner: rounding decides on either side of a threshold.
+    If thresholds inside (score, overlap) keep another number of rows, the rows are compared as sets, and one row in a hundred may have
+    no counterpart: rounding decides which side of a threshold a value falls on.
 
     Raises:
         UserError: another set of outputs, or a difference beyond the tolerance.
@@ -120,13 +120,13 @@ def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolera
         nearest = np.concatenate([apart.min(axis=0), apart.min(axis=1)])
     alone = int((nearest > tolerance).sum())
     if alone > 0.01 * len(nearest):
-        told = f"{alone} of {len(nearest)} rows differ by more than {tolerance} (median difference {np.median(nearest):.3g})"
-        raise UserError(f"the exported model does not answer as the live one does: {told}; nothing was exported")
+        found = f"{alone} of {len(nearest)} rows differ by more than {tolerance} (median difference {np.median(nearest):.3g})"
+        raise UserError(f"the outputs of the exported model differ from the live model: {found}; nothing was exported")
     return float(nearest[nearest <= tolerance].max(initial=0.0))
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a - b| / (1 + |a|); infinities and what is no number differ from themselves by nothing, from others without bound."""
+    """|a - b| / (1 + |a|); infinities and NaN differ from themselves by 0, from anything else by infinity."""
     a, b = np.broadcast_arrays(a.astype("float64"), b.astype("float64"))
     with np.errstate(invalid="ignore"):
         apart = np.abs(a - b) / (1 + np.abs(a))
@@ -135,7 +135,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _rows(live: dict[str, np.ndarray], exported: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """What comes in rows, side by side, of both: the outputs whose number of rows differs, or else the longest ones."""
+    """The row-wise outputs of both, side by side: those whose number of rows differs, else the longest ones."""
     for name, value in live.items():
         if value.shape[1:] != exported[name].shape[1:]:
             raise UserError(f"the exported model's {name!r} has shape {exported[name].shape}, expected {value.shape}")

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: a progress bar, a JSONL file and VisualDL scalars."""
+"""The log of a training run: a progress bar, a JSONL file and VisualDL scalars."""
 
 import errno
 import json
@@ -19,8 +19,8 @@ from ppface.core.run.log import log
 class Journal:
     """Writes `log.jsonl` and `vdl/` into the run's folder and shows the progress.
 
-    A line tells of the steps since the line before it, whatever was saved, evaluated or resumed in between: its losses are the same for a
-    run that was stopped and one that was not.
+    A line covers the steps since the previous line, whatever was saved, evaluated or resumed in between: a run that was stopped and
+    resumed logs the same losses as one that was not.
 
     Args:
         folder: the run's, or None for a process that only trains along.
@@ -77,14 +77,14 @@ class Journal:
             return
         written = self._lines.add(json.dumps({"step": step, "time": round(time.time(), 3), **values}))
         if not written:
-            self._board = None  # VisualDL waits for a thread of its own, which such a disk has ended
+            self._board = None  # VisualDL waits for a thread of its own, which ends on such an error
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens within the block (an evaluation, a save) does not count as training time."""
+        """Time within the block (an evaluation, a save) does not count as training time."""
         before = time.perf_counter()
         try:
             yield
@@ -104,10 +104,10 @@ class Journal:
 
 
 class Lines:
-    """The log as a file of lines. A disk that is full does not end a training: lines wait until there is room again.
+    """The log as a file of lines. A full disk does not end a training: lines wait until there is room again.
 
     Args:
-        file: what a run that was broken off wrote beyond its last checkpoint is taken out of it.
+        file: lines beyond step `start`, of a run that was interrupted after its last checkpoint, are removed from it.
         start: steps already done.
     """
 
@@ -119,7 +119,7 @@ class Lines:
         self._end = self._handle.seek(0, os.SEEK_END)
 
     def add(self, line: str) -> bool:
-        """Writes a line, and any that wait; returns whether all are written."""
+        """Writes a line, after those that wait; returns whether all are written."""
         waited = bool(self._waiting)
         self._waiting += line.encode() + b"\n"
         try:
@@ -129,8 +129,8 @@ class Lines:
         except OSError as error:
             self._handle.truncate(self._end)
             if not waited:
-                told = "training goes on, its lines wait until there is room, and the curves of VisualDL end here"
-                log.error("%s: cannot write the log: %s: %s", self.file, error.strerror, told)
+                effect = "training continues, log lines wait until there is room, and the curves of VisualDL end here"
+                log.error("%s: cannot write the log: %s: %s", self.file, error.strerror, effect)
             return False
         self._end += len(self._waiting)
         self._waiting = b""
@@ -143,7 +143,7 @@ class Lines:
 
 
 def _step(line: str) -> float:
-    """The step that a line of the log tells of; of one that was cut or damaged none, so that it is left out."""
+    """The step of a line of the log; infinity for a line that was cut or damaged, so that it is removed."""
     try:
         return float(json.loads(line)["step"]) if line.endswith("}\n") else float("inf")
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What becomes of a step whose loss or gradients are not finite numbers."""
+"""What to do with a step whose loss or gradients are not finite numbers."""
 
 import math
 from typing import Any, Literal
@@ -11,19 +11,19 @@ from ppface.engine.step import Step
 from ppface.engine.world import World
 
 Policy = Literal["raise", "skip", "rollback"]
-IN_A_ROW = 3  # as many bad steps one after another end a run under every policy
+IN_A_ROW = 3  # this many bad steps one after another end a run under every policy
 ADVICE = "Try a smaller learning rate or clip_norm"
 
 
 class Guard:
-    """Looks at each step's losses and gradients before the update, in all processes alike.
+    """Checks each step's losses and gradients before the update, in all processes alike.
 
-    One number is read for all gradients: their sum, which is finite only if every one of them is. A step under dynamic loss scaling
-    (fp16) is judged by its losses alone, since the scaler meets infinite gradients itself and by design.
+    One number is read for all gradients: their sum, which is finite only if every one of them is. Under dynamic loss scaling (fp16) only
+    the losses are checked, since the scaler handles infinite gradients itself.
 
     Args:
-        policy: "raise" ends the run; "skip" leaves out the update, and the weights and buffers stay what they were to the bit;
-            "rollback" goes back to the weights, optimizer and average of the last checkpoint, and on with the data that follow.
+        policy: "raise" ends the run; "skip" omits the update, and weights and buffers stay bit-equal; "rollback" restores the weights,
+            loss state, optimizer and average of the last checkpoint, and continues with the data that follow.
         step: whose buffers, of model and losses, a skipped step must not change.
         optimizer: holds the parameters, and for a step the sampled parts of some.
         world: the processes of the run.
@@ -40,7 +40,7 @@ class Guard:
         self._buffers: list[tuple[paddle.Tensor, paddle.Tensor]] = []
 
     def begin(self) -> None:
-        """Before a step: remembers what its forward pass changes, if it may have to be undone."""
+        """Before a step: keeps copies of what its forward pass changes, if it may have to be undone."""
         if self.undoes:
             moved = [parameter for parameter in self.step.parameters() if parameter.stop_gradient]  # batch norm keeps its statistics so
             self._buffers = [(value, value.clone()) for value in [*moved, *self.step.buffers()]]
@@ -54,8 +54,8 @@ class Guard:
         faults = [f"loss '{name}' is {value}" for name, value in losses.items() if not math.isfinite(value)]
         if judge_gradients and not faults:
             faults = [f"the gradient of {name} is not finite" for name in self._bad_gradients()]
-        told = f"step {step}: {', '.join(faults[:3])}. Its batch: {', '.join(names)}" if faults else ""
-        reports = [report for report in self.world.tell_all(told) if report]
+        report = f"step {step}: {', '.join(faults[:3])}. Its batch: {', '.join(names)}" if faults else ""
+        reports = [report for report in self.world.gather_text(report) if report]
         if not reports:
             self.bad = []
             return True
@@ -82,7 +82,7 @@ class Guard:
 
     @paddle.no_grad()
     def undo(self) -> None:
-        """Makes the model what it was when the step began, but for weights, which nothing has touched yet."""
+        """Restores the buffers of model and losses to the start of the step; the weights are not changed before the update."""
         self.optimizer.clear_grad()
         for buffer, value in self._buffers:
             buffer.set_value(value)

@@ -1,4 +1,4 @@
-"""Where numbers come from: what a run, a checkpoint and an export record of their making, and how the same run starts again."""
+"""Provenance: what runs, checkpoints and exports record about how they were made, and how the same run starts again."""
 
 import contextlib
 import hashlib
@@ -33,12 +33,12 @@ def config_text(config: Spec) -> str:
 
 
 def environment(config: Spec, name: str, data: str | None = None) -> dict[str, Any]:
-    """What else decides a run's numbers: versions, machine, threads, state of the sources, and digests of the config and the data lists.
+    """What else affects a run's results: versions, machine, threads, state of the sources, and digests of the config and the data lists.
 
     Args:
-        config: resolved, with what the data told.
+        config: resolved, with the facts of the data set.
         name: of the run.
-        data: digest of the training data's lists; None where nothing was trained.
+        data: digest of the training data's lists; None without training.
     """
     packages = {}
     for package in PACKAGES:
@@ -60,16 +60,16 @@ def environment(config: Spec, name: str, data: str | None = None) -> dict[str, A
 
 
 def compare(then: Any, now: dict[str, Any]) -> None:
-    """Tells what of two environments differs and can change a run's numbers; of an empty one nothing is known.
+    """Warns of differences between two environments that can change a run's results; an empty `then` is not compared.
 
     Args:
-        then: what `source` or a checkpoint's state tells; odd parts of it are told and left out, as it decides nothing.
+        then: recorded by `source` or a checkpoint's state; malformed parts are reported and skipped.
         now: of `environment`.
     """
     if not then or not _is_mapping(then, "environment"):
         return
     rows = [(name, then.get(name), now.get(name)) for name in ("python", "machine", "processes", "git", "seed", "data_sha256")]
-    if {"config_file", "config_sha256"} <= then.keys():  # options of this command do not count: they were asked for
+    if {"config_file", "config_sha256"} <= then.keys():  # options of this command do not count: the user gave them
         rows.append((f"the text of {then['config_file']}, by its SHA-256,", then["config_sha256"], then["config_file_sha256"]))
     for part in ("packages", "environment"):
         old, new = then.get(part, {}), now.get(part, {})
@@ -77,27 +77,27 @@ def compare(then: Any, now: dict[str, Any]) -> None:
             rows += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new}, key=str)]
     for name, before, after in rows:
         if before != after:
-            log.warning("not as it was recorded: %s was %s, is %s: the numbers may differ", name, before, after)
+            log.warning("environment changed since this run: %s was %s, is %s; results may differ", name, before, after)
 
 
 def _is_mapping(value: Any, key: str) -> bool:
     if not isinstance(value, dict):
-        log.warning("%s: expected a mapping in what was recorded, received %s: it is not compared", key, reprlib.repr(value))
+        log.warning("%s: expected a mapping in the recorded environment, received %s: not compared", key, reprlib.repr(value))
     return isinstance(value, dict)
 
 
 def of_export(weights: WeightFile) -> dict[str, Any]:
-    """What an export tells of its making: version, weight file and digest, and of a checkpoint's file its step, metrics and environment."""
-    told = {key: weights.state[key] for key in ("step", "samples", "metrics", "environment") if key in weights.state}
-    trained: dict[str, Any] = {"weights": weights.file.name, "weights_sha256": weights.sha256()} | told
+    """What an export records: version, weight file and digest, and for a checkpoint's file its step, metrics and environment."""
+    training = {key: weights.state[key] for key in ("step", "samples", "metrics", "environment") if key in weights.state}
+    trained: dict[str, Any] = {"weights": weights.file.name, "weights_sha256": weights.sha256()} | training
     return {"version": metadata.version("ppface"), "git": _git_state(), "trained": trained}
 
 
 @contextlib.contextmanager
 def source(config: str | None, resume: str | None, reproduce: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """(config file, what is recorded of an earlier run) for one of: a config, a run to go on with, a record to start again from.
+    """(config file, recorded environment of an earlier run) for one of: a config, a run to resume, a record to reproduce.
 
-    To start the same run again, the number of its processes is asked for in "overrides".
+    To reproduce a run, "overrides" sets its number of processes.
 
     Raises:
         UserError: `resume` is no run, or `reproduce` no run, checkpoint or export that records how it was made.
@@ -113,17 +113,17 @@ def source(config: str | None, resume: str | None, reproduce: str | None) -> Ite
 
 
 def _check_run(folder: Path) -> None:
-    """Raises UserError for what is no folder of a run, with the command that is meant."""
+    """Raises UserError for a path that is no run folder, with the command that was probably meant."""
     if (folder / STATE).is_file():
         run = folder.parent.parent if folder.parent.name == CHECKPOINTS else "RUN"
-        advice = f"--resume {run} goes on from the newest checkpoint; --reproduce {folder} starts the same run again by its recorded config"
+        advice = f"--resume {run} continues from the newest checkpoint; --reproduce {folder} starts the same run again"
         raise UserError(f"{folder}: expected the folder of a run, received one checkpoint: {advice}")
     if not folder.is_dir():
-        raise UserError(f"{folder}: expected the folder of a run, but there is none")
+        raise UserError(f"{folder}: expected the folder of a run, but it does not exist")
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
-    """The environment of a run, of a checkpoint's run, or of the run that an export's weights come from, as far as it is used checked."""
+    """The recorded environment of a run, of a checkpoint's run, or of the run of an export's weights; the values used here are checked."""
     file, keys = folder / ENVIRONMENT, ["environment"]
     found: Any
     try:
@@ -136,10 +136,10 @@ def _recorded(folder: Path) -> dict[str, Any]:
         else:
             found = {"environment": json.loads(file.read_text(encoding="utf-8"))}
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        told = "expected a run, a checkpoint or an export that records how it was made"
+        expected = "expected a run, a checkpoint or an export that records how it was made"
         others = sorted(folder.glob(f"{CHECKPOINTS}/step_*"))
         advice = f"; its checkpoints record the same: --reproduce {others[-1]}" if others else ""
-        raise UserError(f"{file}: {told}: {type(error).__name__}: {error}{advice}") from None
+        raise UserError(f"{file}: {expected}: {type(error).__name__}: {error}{advice}") from None
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     where = f"{file}: " + "".join(f"{key}: " for key in keys if file.name != ENVIRONMENT)
@@ -154,7 +154,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 
 def _git_state() -> str | None:
-    """The commit these sources are at, with a mark where they were changed; None where they are not a checkout."""
+    """The commit of these sources, marked "-dirty" if they were changed; None if they are not a git checkout."""
     try:
         command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=5)

@@ -17,8 +17,8 @@ from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.step import Step
 from ppface.engine.world import World
 
-PATIENCE = 5.0  # seconds that another process may take to let go of a run
-BROKEN = "broken.txt"  # in a run's folder: every sample that could not be read, and why
+LOCK_TIMEOUT_S = 5.0  # for another process, such as one that was just killed, to release a run
+BROKEN = "broken.txt"  # in a run's folder: every sample that could not be read, with the reason
 
 
 @register("run")
@@ -29,14 +29,14 @@ class Run:
     https://detectron2.readthedocs.io/en/latest/tutorials/lazyconfigs.html.
 
     Args:
-        model: what is trained and exported; a file may leave it, as anything else, to the file whose `_BASE_` it is.
+        model: what is trained and exported; like every section it may come from another file through `_BASE_`.
         loss: one loss or a list of them, (outputs, batch) -> weighted scalars that are added up; needed to train.
         optimizer: how the weights follow the gradients; needed to train.
         train: the data to train on; needed to train.
-        trainer: length and habits of the training; needed to train.
+        trainer: length of the training, evaluation and checkpoints; needed to train.
         evaluators: what is measured, by tools/eval.py and during training.
         device: "auto" takes the GPU where there is one.
-        processes: data-parallel processes of the plain command; "auto": one a core on a CPU, one on a GPU.
+        processes: data-parallel processes of the training command; "auto": one per core on CPUs, one on a GPU.
         seed: of all randomness, >= 0.
         output: where run folders are made.
         weights: a weight file to start from.
@@ -81,11 +81,11 @@ def check_trainable(config: Spec) -> None:
 
 
 def open_data(config: Spec, world: World) -> Any:
-    """The loader of this process. What its data set knows (`facts()`, such as the number of identities) is written into the config,
-    so that the model, and the config that a run saves, have it.
+    """The loader of this process. The facts of its data set (`facts()`, such as class_num) are written into the config, for the model and
+    for the config that a run saves.
 
     Raises:
-        ConfigError: the config says otherwise than the data.
+        ConfigError: the config contradicts the data.
     """
     loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
     config.supply(getattr(loader.dataset, "facts", dict)())
@@ -93,7 +93,7 @@ def open_data(config: Spec, world: World) -> Any:
 
 
 def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
-    """The trainer with everything it needs; only the first process evaluates, so only it opens the evaluators' data.
+    """The trainer of a config; only the first process evaluates, so only it opens the evaluators' data.
 
     Args:
         config: checked, with all sections of training.
@@ -123,24 +123,24 @@ def build_step(config: Spec, model: Any) -> Step:
 
 
 def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | None = None) -> Path:
-    """The folder of a new run, made by its first process: the one wanted, or `output/name/date-time`, counted on where that is taken.
+    """The folder of a new run, made by its first process: `wanted`, or `output/name/date-time`, with a number appended if that exists.
 
     Raises:
         UserError: a folder that is not empty or cannot be made.
     """
     made = _make_folder(config, about, wanted) if world.rank == 0 else ""
-    return Path(world.tell_all(str(made))[0])
+    return Path(world.gather_text(str(made))[0])
 
 
 def claim(folder: Path, world: World) -> Path:
-    """The folder of a run, which from now on no other process trains in, until this one ends.
+    """Locks the folder of a run, so that no other process trains in it until this one ends.
 
     Raises:
-        UserError: another one does, and goes on with it for some seconds: one that was killed takes them to end.
+        UserError: another process holds the lock for LOCK_TIMEOUT_S: a process that was killed takes seconds to end.
     """
-    own = folder_lock.take(folder, PATIENCE) if world.rank == 0 else -1
-    if any(world.tell_all("taken" if own is None else "")):
-        raise UserError(f"{folder}: another process trains this run just now: wait until it ends, or stop it, before you resume")
+    own = folder_lock.take(folder, LOCK_TIMEOUT_S) if world.rank == 0 else -1
+    if any(world.gather_text("taken" if own is None else "")):
+        raise UserError(f"{folder}: another process is training this run: wait until it ends, or stop it, before you resume")
     return folder
 
 
@@ -150,7 +150,7 @@ def _make_folder(config: Spec, about: dict[str, Any], wanted: str | None) -> Pat
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise UserError(f"{folder}: expected a folder that is empty or yet to be made (--resume goes on with a run)")
+                raise UserError(f"{folder}: expected an empty folder or a new one (--resume continues a run)")
     else:
         folder = _dated(Path(config["output"]) / about["name"])
     open_folder(folder, config, about)
@@ -170,7 +170,7 @@ def _dated(parent: Path) -> Path:
 
 
 def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
-    """Puts a trainer where its run's newest sound checkpoint was, and returns the environment that the checkpoint records.
+    """Restores a trainer from its run's newest sound checkpoint; returns the environment that the checkpoint records.
 
     Raises:
         WeightsError: no sound checkpoint, or one of another network.
@@ -178,7 +178,7 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
     state = trainer.resume(trainer.checkpoints)
     if trainer.world.rank == 0:
         config_changes.warn(state.get("config", {}), config.plain())
-        open_folder(trainer.folder, config, about)  # only now: a config that does not fit the run must not replace the one that does
+        open_folder(trainer.folder, config, about)  # after restoring: a config that does not fit the run must not replace its own
     return state.get("environment", {})
 
 
@@ -195,7 +195,7 @@ def open_folder(folder: Path, config: Spec, about: dict[str, Any]) -> None:
 
     Args:
         folder: the run's, or an export's.
-        config: with what the data told.
+        config: resolved, with the facts of the data set.
         about: see `provenance.environment`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The processes of one run: which one this is, what they tell one another, and how they stop and fail together."""
+"""The processes of one run: their ranks, what they exchange, and how they stop and fail together."""
 
 import contextlib
 import os
@@ -9,21 +9,22 @@ from typing import Any, TypeVar
 
 from ppface.core.errors import DataError, UserError
 from ppface.core.run import signals
-from ppface.engine.devices import PARENT, PEER, launched
+from ppface.engine.devices import PARENT, PEER_FAILED, launched
 
 T = TypeVar("T")
-GONE = "another process of this run ended, see its log"
-STOPPING = "finishing this step and saving; once more stops at once"
+PEER_ENDED = "another process of this run ended, see its log"
+STOPPING = "finishing this step and saving; a second signal stops at once"
+POLL_INTERVAL_S = 0.02
 
 
 class PeerError(UserError):
-    """Another process of the run failed or was killed; it, or who launched it, tells why."""
+    """Another process of the run failed or was killed; that process, or the launcher, reports the cause."""
 
-    exit_code = PEER
+    exit_code = PEER_FAILED
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process soon after the one that launched it, however that ended."""
+    """Ends this process within a second after the one that launched it, however that ended."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
@@ -39,7 +40,7 @@ class World:
 
     Args:
         device: as above.
-        seed: of what is drawn until training begins, above all the first weights.
+        seed: of the randomness before training begins, mainly the initial weights.
     """
 
     def __init__(self, device: str, seed: int = 0):
@@ -52,26 +53,26 @@ class World:
         own = os.environ.get("FLAGS_selected_gpus", "0").split(",")[0]  # the launcher gives each process its GPU
         paddle.set_device("cpu" if device == "cpu" else f"gpu:{own}")
         if launched():
-            signals.defer(STOPPING)  # no process may end by itself any more, or the others would wait for it
+            signals.defer(STOPPING)  # no process may end alone, or the others would wait for it
             if parent is None:
                 signals.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-            with signals.held():  # so do the threads that it starts for ever: the main one is to hear
+            with signals.held():  # so that the threads started here never receive a signal: the main thread does
                 paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
         self._meetings, self._last = 0, 0
 
-    def wrap(self, model: Any) -> Any:
-        """The model as the loop calls it: its gradients are averaged over all processes."""
+    def wrap(self, step: Any) -> Any:
+        """The training step as the loop calls it: its gradients are averaged over all processes."""
         import paddle
 
-        return paddle.DataParallel(model) if self.size > 1 else model
+        return paddle.DataParallel(step) if self.size > 1 else step
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
-        """Within the block a mistake that ends one process is announced: the others, whose talk with it breaks off, end quietly."""
+        """Within the block an error that ends one process is announced, so that the others, which lose it, end quietly."""
         if self.size == 1:
             yield
             return
@@ -82,31 +83,34 @@ class World:
             with contextlib.suppress(PeerError):
                 store.add("ppface/failed", 1)
             raise
-        except RuntimeError as error:  # what Paddle makes of a process that is gone
+        except RuntimeError as error:  # what Paddle raises when another process has ended
             if "gloo/transport" in str(error) or store.add("ppface/failed", 0):
-                raise PeerError(GONE) from None
+                raise PeerError(PEER_ENDED) from None
             raise
 
     def all_or_none(self, work: Callable[[], T]) -> T | Exception:
-        """What `work` returns here. Where it raises in one process, all get an exception, so that none waits for another: its own a process
-        that met a bug, PeerError those that hear of it, and all a DataError with what each has met where that is all."""
+        """What `work` returns in this process. If it raises in any process, all get an exception, so that none waits for another.
+
+        A DataError in some processes becomes a DataError in all, with the messages of all; any other exception is returned in the process
+        that raised it, and becomes a PeerError in the others.
+        """
         done: T | Exception
-        words, bug = "", "bug "
+        message, bug = "", "bug "
         try:
             done = work()
         except DataError as error:
-            done, words = error, str(error)
+            done, message = error, str(error)
         except Exception as error:
-            done, words = error, f"{bug}process {self.rank} met a {type(error).__name__}, see its log"
-        told = list(dict.fromkeys(line for line in self.tell_all(words) if line))
-        if bugs := [line.removeprefix(bug) for line in told if line.startswith(bug)]:
-            return done if words.startswith(bug) else PeerError("\n".join(bugs))
-        return DataError("\n".join(told)) if told else done
+            done, message = error, f"{bug}process {self.rank} raised {type(error).__name__}, see its log"
+        messages = list(dict.fromkeys(line for line in self.gather_text(message) if line))
+        if bugs := [line.removeprefix(bug) for line in messages if line.startswith(bug)]:
+            return done if message.startswith(bug) else PeerError("\n".join(bugs))
+        return DataError("\n".join(messages)) if messages else done
 
     def first_does(self, work: Callable[[], bool]) -> bool:
         """Process 0 does `work` and all return what it returned; the others wait. All must call it, in the same order.
 
-        They wait by asking the store: gloo's own barrier gives up after 30 seconds, less than an evaluation takes.
+        They wait by polling the store: gloo's own barrier times out after 30 seconds, less than an evaluation takes.
         """
         if self.size == 1:
             return work()
@@ -115,12 +119,12 @@ class World:
             store.add(f"{place}/said", int(work()))
         store.add(place, 1)
         while store.add(place, 0) < self.size:
-            time.sleep(0.02)
+            time.sleep(POLL_INTERVAL_S)
         said = bool(store.add(f"{place}/said", 0))
         if self.rank > 0:
             store.add(f"{place}/left", 1)
-        while self.rank == 0 and store.add(f"{place}/left", 0) < self.size - 1:  # the store ends with this process: all must have asked it
-            time.sleep(0.02)
+        while self.rank == 0 and store.add(f"{place}/left", 0) < self.size - 1:  # the store ends with this process
+            time.sleep(POLL_INTERVAL_S)
         return said
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
@@ -133,25 +137,25 @@ class World:
         paddle.distributed.all_reduce(sums)
         return dict(zip(values, (sums / self.size).numpy().tolist(), strict=True))
 
-    def tell_all(self, words: str) -> list[str]:
-        """The words of all processes, by rank. All must call it; it costs one small sum over them while nobody has any."""
+    def gather_text(self, text: str) -> list[str]:
+        """The texts of all processes, by rank. All must call it; while all are empty it costs one small all-reduce."""
         if self.size == 1:
-            return [words]
+            return [text]
         import paddle
 
-        talks = paddle.to_tensor([int(bool(words))])
-        paddle.distributed.all_reduce(talks)
-        if not talks.item():
+        filled = paddle.to_tensor([int(bool(text))])
+        paddle.distributed.all_reduce(filled)
+        if not filled.item():
             return [""] * self.size
         store, place = self._meeting()
-        store.set(f"{place}/{self.rank}", words or " ")
+        store.set(f"{place}/{self.rank}", text or " ")
         return [store.get(f"{place}/{rank}").strip() for rank in range(self.size)]
 
     def stops(self, step: int) -> bool:
-        """Whether training ends with this step, since a signal asked for it: the same step in all processes.
+        """Whether training ends with this step because of a signal: the same step in all processes.
 
-        The first process announces the step after the one in which it heard. It does so before it enters that step, and no process
-        can leave a step that another has not entered, for they add up their gradients: so all have read it by then.
+        The first process announces the step after the one in which it received the signal. It does so before it enters that step, and no
+        process can leave a step that another has not entered, since they average gradients: so all have read it by then.
         """
         if self.size == 1:
             return signals.asked() > 0
@@ -164,15 +168,15 @@ class World:
         return 0 < last <= step
 
     def _meeting(self) -> tuple["_Store", str]:
-        """The store, and a name in it that all processes use for this occasion alone."""
+        """The store, and a key in it that all processes use for this exchange alone."""
         self._meetings += 1
         return _Store(), f"ppface/{self._meetings}"
 
 
 class _Store:
-    """What the processes tell one another, by key. A signal would break off a call of Paddle's own store, and make it an error.
+    """A key-value store that the processes share. A signal would interrupt a call of Paddle's own store with an error.
 
-    The store ends with process 0: then all calls raise PeerError.
+    The store ends with process 0: from then on all calls raise PeerError.
     """
 
     def __init__(self):
@@ -182,23 +186,23 @@ class _Store:
 
     def add(self, key: str, count: int) -> int:
         """Adds to a number and returns it."""
-        with _at_all():
+        with _store_errors():
             return self._store.add(key, count)
 
-    def set(self, key: str, words: str) -> None:
-        with _at_all():
-            self._store.set(key, words)
+    def set(self, key: str, text: str) -> None:
+        with _store_errors():
+            self._store.set(key, text)
 
     def get(self, key: str) -> str:
-        """The words under a key, awaited."""
-        with _at_all():
+        """The text of a key, waiting until it is set."""
+        with _store_errors():
             return self._store.get(key).decode()
 
 
 @contextlib.contextmanager
-def _at_all() -> Iterator[None]:
+def _store_errors() -> Iterator[None]:
     try:
         with signals.uninterrupted():
             yield
-    except (ValueError, RuntimeError):  # what Paddle makes of a store that is gone
-        raise PeerError(GONE) from None
+    except (ValueError, RuntimeError):  # what Paddle raises when the store has ended
+        raise PeerError(PEER_ENDED) from None

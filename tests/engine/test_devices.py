@@ -58,9 +58,9 @@ def test_a_process_that_was_killed_is_named_not_the_one_that_aborts_for_it(tmp_p
         f"if os.environ['PADDLE_TRAINER_ID'] != '{victim}': time.sleep(0.3); os.abort()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    told = f"error: process {victim} of 2 was killed by signal 9 (SIGKILL); the system kills what takes too much memory, see dmesg"
+    told = f"error: process {victim} of 2 was killed by signal 9 (SIGKILL); Linux kills processes when memory runs out, see dmesg"
     code, said = launch(script, capfd)
-    assert (code, said.strip()) == (137, f"{told}; --resume goes on with the run")
+    assert (code, said.strip()) == (137, f"{told}; continue the run with --resume")
 
 
 @pytest.mark.parametrize("victim", [0, 1])

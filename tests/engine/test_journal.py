@@ -39,7 +39,7 @@ def test_lines_wait_for_room_and_none_is_cut(tmp_path, caplog, room):
     assert steps(tmp_path / "log.jsonl") == ([1, 2] if room == 20 else [1])
     (told,) = caplog.messages
     assert told.startswith(f"{tmp_path}/log.jsonl: cannot write the log: No space left on device")
-    assert told.endswith(": training goes on, its lines wait until there is room, and the curves of VisualDL end here")
+    assert told.endswith(": training continues, log lines wait until there is room, and the curves of VisualDL end here")
     lines._handle = handle
     assert lines.add('{"step": 5}')
     lines.close()

@@ -55,7 +55,7 @@ def test_the_same_run_starts_again_from(kind, trained, tmp_path, run_tool):
     shutil.copytree(source, tmp_path / "kept")
     done = run_tool("tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again")
     assert done.returncode == 0, done.stderr
-    assert "not as it was recorded" not in done.stderr
+    assert "environment changed since this run" not in done.stderr
     (files, state), (again, told) = checkpoint.read(last(trained)), checkpoint.read(last(tmp_path / "again"))
     assert told["config"] == state["config"]
     for name, arrays in files.items():
@@ -71,10 +71,10 @@ def test_what_differs_from_the_record_is_told(trained, tmp_path, run_tool):
     overrides = ["train.dataset.length=9", "trainer.iterations=1"]
     done = run_tool("tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again", "-o", *overrides)
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "not as it was recorded" in line]
+    told = [line for line in done.stderr.splitlines() if "environment changed since this run" in line]
     assert len(told) == 2
     assert "data_sha256 was " in told[0]
-    assert f"numpy was 1.0, is {np.__version__}: the numbers may differ" in told[1]
+    assert f"numpy was 1.0, is {np.__version__}; results may differ" in told[1]
 
 
 RECORD = "expected a run, a checkpoint or an export that records how it was made: FileNotFoundError: "
@@ -156,13 +156,13 @@ def test_parts_of_a_record_that_decide_nothing_are_told_and_left_out(caplog):
     provenance.compare("odd", {"seed": 1})
     provenance.compare({"packages": ["numpy"], "environment": 3, "seed": 1}, {"packages": {"numpy": "1"}, "environment": {}, "seed": 2})
     provenance.compare({"environment": {1: "a", "OMP_NUM_THREADS": "1"}}, {"environment": {"OMP_NUM_THREADS": "1"}})
-    left = "in what was recorded, received {}: it is not compared"
+    left = "in what was recorded, received {}: not compared"
     assert caplog.messages == [
         f"environment: expected a mapping {left.format(repr('odd'))}",
         f"environment: packages: expected a mapping {left.format(['numpy'])}",
         f"environment: environment: expected a mapping {left.format(3)}",
-        "not as it was recorded: seed was 1, is 2: the numbers may differ",
-        "not as it was recorded: 1 was a, is None: the numbers may differ",
+        "environment changed since this run: seed was 1, is 2; results may differ",
+        "environment changed since this run: 1 was a, is None; results may differ",
     ]
 
 
@@ -176,9 +176,9 @@ def test_a_config_that_was_edited_is_told_and_options_are_not(trained, tmp_path,
         "tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again", "-o", "trainer.iterations=1", "seed=7"
     )
     assert done.returncode == 0, done.stderr
-    told = [line.split(" ", 1)[1] for line in done.stderr.splitlines() if "not as it was recorded" in line]
+    told = [line.split(" ", 1)[1] for line in done.stderr.splitlines() if "environment changed since this run" in line]
     was, found = recorded["config_sha256"], hashlib.sha256(config.read_bytes()).hexdigest()
-    assert told == [f"not as it was recorded: the text of {config}, by its SHA-256, was {was}, is {found}: the numbers may differ"]
+    assert told == [f"environment changed since this run: the text of {config}, by its SHA-256, was {was}, is {found}; results may differ"]
 
 
 def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkpoint(trained, tmp_path, run_tool):
@@ -188,7 +188,7 @@ def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkp
     config.unlink()
     told = f"{config}: there is none: the config is the one that {last(tmp_path / 'kept')} records"
     done = run_tool("tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again")
-    assert done.returncode == 0 and told in done.stderr and "not as it was recorded" not in done.stderr, done.stderr
+    assert done.returncode == 0 and told in done.stderr and "environment changed since this run" not in done.stderr, done.stderr
     done = run_tool("tools/train.py", "--resume", tmp_path / "kept", "-o", "trainer.iterations=3")
     assert done.returncode == 0 and told in done.stderr, done.stderr
     assert config.read_text() == before.replace("iterations: 2", "iterations: 3")
@@ -198,13 +198,13 @@ def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkp
 def test_what_is_no_run_cannot_be_resumed_and_the_command_that_helps_is_told(trained, tmp_path, run_tool):
     step = last(trained)
     done = run_tool("tools/train.py", "--resume", step)
-    advice = f"--resume {trained} goes on from the newest checkpoint; --reproduce {step} starts the same run again by its recorded config"
+    advice = f"--resume {trained} continues from the newest checkpoint; --reproduce {step} starts the same run again"
     expected = f"error: {step}: expected the folder of a run, received one checkpoint: {advice}"
     assert (done.returncode, done.stderr.strip()) == (1, expected)
     shutil.copytree(step, tmp_path / "alone")
-    with pytest.raises(UserError, match="received one checkpoint: --resume RUN goes on from the newest checkpoint; --reproduce "):
+    with pytest.raises(UserError, match="received one checkpoint: --resume RUN continues from the newest checkpoint; --reproduce "):
         opened(resume=tmp_path / "alone")
-    with pytest.raises(UserError, match="gone: expected the folder of a run, but there is none"):
+    with pytest.raises(UserError, match="gone: expected the folder of a run, but it does not exist"):
         opened(resume=tmp_path / "gone")
     with pytest.raises(WeightsError, match=re.escape(f"{trained}/checkpoints: {NO_RUN}; give the run, {trained}")):
         opened(resume=trained / "checkpoints")
@@ -237,7 +237,7 @@ def test_a_resealed_environment_is_told_and_the_run_goes_on(trained, tmp_path, r
     reseal(last(tmp_path / "kept"), "environment", ["odd"])
     done = run_tool("tools/train.py", "--resume", tmp_path / "kept", "-o", "trainer.iterations=3")
     assert done.returncode == 0, done.stderr
-    assert "environment: expected a mapping in what was recorded, received ['odd']: it is not compared" in done.stderr
+    assert "environment: expected a mapping in the recorded environment, received ['odd']: not compared" in done.stderr
 
 
 def reseal(step: Path, key: str, value: object) -> None:

@@ -44,13 +44,13 @@ def test_the_saved_config_alone_gives_the_same_run(tmp_path, run_tool):
     other = folder_lock.take(tmp_path / "one", 0.0)
     done = run_tool("tools/train.py", "--resume", tmp_path / "one")
     os.close(other)
-    expected = "another process trains this run just now: wait until it ends, or stop it, before you resume"
+    expected = "another process is training this run: wait until it ends, or stop it, before you resume"
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, f"error: {tmp_path}/one: {expected}")
 
     done = run_tool("tools/train.py", "--resume", tmp_path / "one")
     assert "nothing is left to train: this run is finished" in done.stderr
     done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *TINY)
-    expected = f"error: {tmp_path}/one: expected a folder that is empty or yet to be made (--resume goes on with a run)"
+    expected = f"error: {tmp_path}/one: expected an empty folder or a new one (--resume continues a run)"
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, expected)
 
 

@@ -271,7 +271,7 @@ def test_a_metric_that_is_not_evaluated_is_told_after_the_checkpoint_is_saved(tm
 def test_data_that_lacks_what_the_loss_asks_for_is_one_line(tmp_path):
     with pytest.raises(UserError) as caught:
         trainer(tmp_path, loss=lambda outputs, batch: {"ce": batch["gt_boxes"]}).train()
-    assert str(caught.value) == "the model or loss asks for 'gt_boxes', but the data has image, label: choose a data set that yields it"
+    assert str(caught.value) == "the model or loss needs 'gt_boxes', but the data has image, label: choose a data set that yields it"
 
 
 def test_a_resumed_log_has_every_step_once(tmp_path):

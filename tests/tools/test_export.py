@@ -126,7 +126,9 @@ def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeyp
     monkeypatch.setattr(predict, "load_predictor", wrong)
     command = ["export_model.py", "-c", str(trial.config), "-w", str(trial.weights), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(UserError, match=r"the exported model does not answer as the live one does: .* rows differ by more than 0\.001"):
+    with pytest.raises(
+        UserError, match=r"the outputs of the exported model differ from the live model: .* rows differ by more than 0\.001"
+    ):
         export_tool.main()
     assert list(tmp_path.iterdir()) == []
 

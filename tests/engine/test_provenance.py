@@ -156,7 +156,7 @@ def test_parts_of_a_record_that_decide_nothing_are_told_and_left_out(caplog):
     provenance.compare("odd", {"seed": 1})
     provenance.compare({"packages": ["numpy"], "environment": 3, "seed": 1}, {"packages": {"numpy": "1"}, "environment": {}, "seed": 2})
     provenance.compare({"environment": {1: "a", "OMP_NUM_THREADS": "1"}}, {"environment": {"OMP_NUM_THREADS": "1"}})
-    left = "in what was recorded, received {}: not compared"
+    left = "in the recorded environment, received {}: not compared"
     assert caplog.messages == [
         f"environment: expected a mapping {left.format(repr('odd'))}",
         f"environment: packages: expected a mapping {left.format(['numpy'])}",

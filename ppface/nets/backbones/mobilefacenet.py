@@ -6,7 +6,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
+from ppface.nets.layers.fast import DepthwiseConv2D, GlobalDepthwiseConv2D, PReLU, kaiming
 from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
@@ -73,8 +73,10 @@ class ConvBNPReLU(nn.Layer):
 
     def __init__(self, channels_in: int, out: int, kernel: int, stride: int = 1, depthwise: bool = False, linear: bool = False):
         super().__init__()
-        groups = channels_in if depthwise else 1
-        self.conv = nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, groups=groups, weight_attr=kaiming(), bias_attr=False)
+        if depthwise:
+            self.conv: nn.Conv2D = DepthwiseConv2D(channels_in, kernel, stride)
+        else:
+            self.conv = nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, weight_attr=kaiming(), bias_attr=False)
         self.norm = nn.BatchNorm2D(out)
         self.act: nn.Layer = nn.Identity() if linear else PReLU(out)
 

@@ -7,6 +7,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppface.nets.layers.fast import DepthwiseConv2D
+
 Act = Literal["relu", "hard_swish", "leaky"]
 
 ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
@@ -48,9 +50,13 @@ class ConvBN(nn.Layer):
     ):
         super().__init__()
         weight = paddle.ParamAttr(learning_rate=conv_lr, initializer=nn.initializer.KaimingNormal())
-        self.conv = nn.Conv2D(
-            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, weight_attr=weight, bias_attr=False
-        )
+        if groups == in_channels == out_channels and groups > 1:
+            self.conv: nn.Conv2D = DepthwiseConv2D(in_channels, kernel_size, stride, weight)
+        else:
+            padding = kernel_size // 2
+            self.conv = nn.Conv2D(
+                in_channels, out_channels, kernel_size, stride, padding, groups=groups, weight_attr=weight, bias_attr=False
+            )
         self.norm = nn.BatchNorm2D(out_channels)
         self.act = ACTIVATIONS[act]
 

@@ -39,9 +39,9 @@ def main() -> int:
     with signals.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
         folder = Path(aside) / out.name
         run.open_folder(folder, opened.config, about)
-        with signals.abandoned(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
+        with signals.immediate_exit(lambda: shutil.rmtree(aside, True)):  # an exception in Paddle's tracing is a segmentation fault
             export.write(model, folder, provenance.of_export(opened.weights))
-        with signals.prompt():
+        with signals.interruptible():
             worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
         shutil.move(folder, out)
     print(f"{out}: the exported model answers as the live one (largest difference {worst:.2e})")

@@ -97,7 +97,7 @@ def restore(source: Path | CheckpointFolder, model: nn.Layer, optimizer: Any, av
         WeightsError: a broken checkpoint, or one of another network or optimizer.
     """
     if isinstance(source, CheckpointFolder):
-        folder, (files, state) = source.sound("last", lambda path: (path, read(path)))
+        folder, (files, state) = source.read_intact("last", lambda path: (path, read(path)))
     else:
         folder, (files, state) = source, read(source)
     if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:

@@ -184,10 +184,10 @@ class Trainer:
             return loaded
         self.guard.undo()  # whatever is wrong with the data, or with the program that reads it: the weights are sound
         self._evaluate_and_save(journal, False, self.step > self.saved)
-        if not (signals.asked() and isinstance(loaded, UserError)):
+        if not (signals.stop_signal() and isinstance(loaded, UserError)):
             raise loaded
         log.error("%s", loaded)
-        raise signals.Stopped(signals.asked()) from loaded
+        raise signals.Stopped(signals.stop_signal()) from loaded
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Goes on from a checkpoint: weights, optimizer, running average, schedule and place in the data. Returns its whole state.
@@ -244,7 +244,7 @@ class Trainer:
         metrics, self.owes_evaluation = {}, False
         if evaluates and self.evaluators:
             try:
-                with signals.prompt():
+                with signals.interruptible():
                     metrics = self.evaluate()
             except signals.Stopped:
                 self.owes_evaluation = True
@@ -256,7 +256,7 @@ class Trainer:
         try:
             self.checkpoints.save(files, self._state(metrics, journal.window), best)
         except SaveError as error:
-            if self.failed_save == "stop" or self.step == self.total or signals.asked():
+            if self.failed_save == "stop" or self.step == self.total or signals.stop_signal():
                 raise
             log.error("%s. Training goes on: make room before the next one", error)
         if metrics and self.metric and self.metric not in metrics:

@@ -26,12 +26,12 @@ class Part:
     values: EagerParamBase
 
 
-class ByParts:
+class ColumnUpdates:
     """Mixed into an optimizer of Paddle: `part` gives out columns of a parameter, `step` updates them and puts them back.
 
     For the update the columns of the optimizer's own state (momentum, moments) are taken out with them, so that any rule of Paddle works
     as it is, a step costs as much as its columns, and the whole state stands where checkpoints look for it. Parameters that say
-    `by_parts = True` are told who updates them in `updated_by`, a weak reference.
+    `column_updates = True` find their optimizer in `updated_by`, a weak reference.
     """
 
     _parameter_list: list
@@ -42,7 +42,7 @@ class ByParts:
         super().__init__(*args, **kwargs)
         self._parts: list[Part] = []
         for parameter in self._parameter_list:
-            if getattr(parameter, "by_parts", False):
+            if getattr(parameter, "column_updates", False):
                 parameter.updated_by = weakref.ref(self)
 
     def part(self, whole: paddle.Tensor, columns: paddle.Tensor) -> paddle.Tensor:
@@ -121,21 +121,21 @@ class ByParts:
         self._already_create_accumulator.discard(part.values.name)
 
 
-class SGD(ByParts, paddle.optimizer.SGD):
-    """paddle.optimizer.SGD, by parts."""
+class SGD(ColumnUpdates, paddle.optimizer.SGD):
+    """paddle.optimizer.SGD, with updates of single columns."""
 
 
-class Momentum(ByParts, paddle.optimizer.Momentum):
-    """paddle.optimizer.Momentum, by parts."""
+class Momentum(ColumnUpdates, paddle.optimizer.Momentum):
+    """paddle.optimizer.Momentum, with updates of single columns."""
 
 
-class RMSProp(ByParts, paddle.optimizer.RMSProp):
-    """paddle.optimizer.RMSProp, by parts."""
+class RMSProp(ColumnUpdates, paddle.optimizer.RMSProp):
+    """paddle.optimizer.RMSProp, with updates of single columns."""
 
 
-class Adam(ByParts, paddle.optimizer.Adam):
-    """paddle.optimizer.Adam, by parts."""
+class Adam(ColumnUpdates, paddle.optimizer.Adam):
+    """paddle.optimizer.Adam, with updates of single columns."""
 
 
-class AdamW(ByParts, paddle.optimizer.AdamW):
-    """paddle.optimizer.AdamW, by parts."""
+class AdamW(ColumnUpdates, paddle.optimizer.AdamW):
+    """paddle.optimizer.AdamW, with updates of single columns."""

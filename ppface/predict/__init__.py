@@ -9,11 +9,19 @@ from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
-from ppface.predict.face_detector import FaceFinder
+from ppface.predict.face_detector import FaceDetector
 from ppface.predict.live_model import load_into, open_model
 
 __all__ = [
-    "Face", "FaceEmbedder", "FaceFinder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
+    "Face",
+    "FaceDetector",
+    "FaceEmbedder",
+    "load",
+    "load_into",
+    "load_model",
+    "load_predictor",
+    "of_predictor",
+    "open_model",
     "open_predictor",
 ]  # fmt: skip
 
@@ -23,7 +31,7 @@ def load(
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     names: str | os.PathLike | None = None,
-) -> FaceFinder | FaceEmbedder:
+) -> FaceDetector | FaceEmbedder:
     """A callable from pictures to faces: found ones with their boxes, or, of a model that tells people apart, the picture's own.
 
     Args:
@@ -38,7 +46,7 @@ def load(
     return of_predictor(load_predictor(source, weights, threads, names=names))
 
 
-def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
+def of_predictor(predict: Any) -> FaceDetector | FaceEmbedder:
     """The callable that fits what `predict` answers.
 
     Raises:
@@ -46,7 +54,7 @@ def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
     """
     outputs = predict.outputs()
     if "boxes" in outputs:
-        return FaceFinder(predict)
+        return FaceDetector(predict)
     if "embedding" in outputs:
         return FaceEmbedder(predict)
     raise WeightsError(f"expected a model with the output 'boxes' or 'embedding', received one with {', '.join(outputs)}")

@@ -13,7 +13,7 @@ from ppface.ops.resize import resize
 from ppface.predict.face import Face
 
 
-class FaceFinder:
+class FaceDetector:
     """Finds the faces of pictures.
 
     Args:

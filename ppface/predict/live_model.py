@@ -16,7 +16,7 @@ from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 
 @dataclass(frozen=True)
-class Opened:
+class LiveModel:
     """A live model and what it was made of.
 
     Attributes:
@@ -42,7 +42,7 @@ def open_model(
     weights: str | os.PathLike | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
-) -> Opened:
+) -> LiveModel:
     """The live model of a run, a checkpoint or a config; arguments and errors as `ppface.predict.load`."""
     from ppface.core.config.spec import build_model, load_config
 
@@ -58,7 +58,7 @@ def open_model(
     rules = Path(names) if names else None
     loaded = load_into(model, found, rules)
     model.eval()
-    return Opened(model, config, loaded, rules)
+    return LiveModel(model, config, loaded, rules)
 
 
 def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None) -> WeightFile:
@@ -91,7 +91,7 @@ def find_weights(path: str | os.PathLike) -> WeightFile:
     if not given.is_dir():
         return checkpoint_files.read_weight_file(given)
     if (given / CHECKPOINTS).is_dir():
-        return CheckpointFolder(given / CHECKPOINTS).sound("best", checkpoint_files.read_weights)
+        return CheckpointFolder(given / CHECKPOINTS).read_intact("best", checkpoint_files.read_weights)
     if (given / checkpoint_files.STATE).is_file():
         return checkpoint_files.read_weights(given)
     state = checkpoint_files.STATE

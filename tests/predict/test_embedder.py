@@ -9,7 +9,7 @@ from ppface.data.pictures.picture import Picture
 from ppface.engine.export import verify
 from ppface.ops.embedding import similarity
 from ppface.ops.resize import resize
-from ppface.predict import Face, FaceEmbedder, FaceFinder
+from ppface.predict import Face, FaceDetector, FaceEmbedder
 
 
 def pictures(folder) -> list[np.ndarray]:
@@ -74,7 +74,7 @@ class Answers:
 
 
 def test_the_outputs_tell_what_a_model_is_for():
-    assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceFinder)
+    assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceDetector)
     assert isinstance(predict.of_predictor(Answers("embedding", "norm")), FaceEmbedder)
     with pytest.raises(WeightsError) as error:
         predict.of_predictor(Answers("logits", "pose"))

@@ -29,7 +29,7 @@ def config_file(folder: Path) -> Iterator[Path]:
     if (folder / STATE).is_file():
         state = read_state(folder)
     elif (folder / CHECKPOINTS).is_dir():
-        source, state = CheckpointFolder(folder / CHECKPOINTS).sound("last", lambda path: (path, read_state(path)))
+        source, state = CheckpointFolder(folder / CHECKPOINTS).read_intact("last", lambda path: (path, read_state(path)))
         if "config" in state:
             log.warning("%s: there is none: the config is the one that %s records", folder / CONFIG, source)
     elif (folder / EXPORT).is_file():

@@ -63,7 +63,7 @@ def write(folder: Path, files: dict[str, list[memoryview]], state: dict[str, Any
     folder.mkdir()
     digests = {name: _write_file(folder / name, content) for name, content in files.items()}
     _write_file(folder / STATE, [memoryview(_sealed(state | {DIGESTS: digests}))])
-    settle(folder)
+    sync_folder(folder)
 
 
 def _write_file(file: Path, content: Sequence[memoryview]) -> str:
@@ -77,7 +77,7 @@ def _write_file(file: Path, content: Sequence[memoryview]) -> str:
     return digest.hexdigest()
 
 
-def settle(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Waits until the names in a folder are on the disk. File systems that cannot be asked for that say "invalid"; they get no more."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -41,12 +41,12 @@ def run(main: Callable[[], int | None]) -> None:
     """Runs a tool: a UserError or a file that the system refuses becomes one line, a signal ends it in order (see
     ppface/core/run/signals.py), the rest keeps its traceback. EXIT_CODES are the codes."""
     try:
-        signals.listen()
+        signals.install_handlers()
         show_log()
         for chatter in ("No ccache found", "When training, we now always track global mean and variance"):
             warnings.filterwarnings("ignore", message=chatter)  # Paddle says so on every import and of every batch norm
         code = _run(main)
-        signals.over()
+        signals.finish()
     except signals.Stopped as stopped:
         print(stopped, file=sys.stderr)
         code = stopped.exit_code

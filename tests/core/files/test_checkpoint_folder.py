@@ -149,7 +149,7 @@ def test_damage_is_named_and_the_newest_sound_one_is_taken(folder, caplog, damag
     assert str(caught.value).startswith(f"{broken}: {message}" if message.startswith("expected the files") else f"{broken}/{message}")
     assert folder.find("last") == sound
     first, second = caplog.messages[-1].splitlines()
-    assert first == f"BROKEN CHECKPOINT: falling back to the newest sound one, {sound}, because:"
+    assert first == f"BROKEN CHECKPOINT: falling back to the newest intact one, {sound}, because:"
     assert second == f"  {caught.value}"
 
 
@@ -159,7 +159,7 @@ def test_where_all_are_broken_each_is_told(folder):
     with pytest.raises(WeightsError) as caught:
         folder.find("last")
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{folder.folder}: expected a sound checkpoint, but all are broken:"
+    assert lines[0] == f"{folder.folder}: expected an intact checkpoint, but all are broken:"
     assert [line.split(": expected")[0] for line in lines[1:]] == [f"  {folder.folder}/step_0000000{step}/{WEIGHTS}" for step in (2, 1)]
 
 
@@ -311,7 +311,7 @@ def test_a_file_system_whose_folders_cannot_be_synced_is_enough():
     with pytest.raises(OSError, match="Invalid argument"):
         os.fsync(handle)
     os.close(handle)
-    checkpoint_files.settle(Path("/proc"))
+    checkpoint_files.sync_folder(Path("/proc"))
 
 
 def test_a_link_to_a_folder_is_as_good_as_the_folder(tmp_path):
@@ -350,7 +350,7 @@ def test_a_reader_beside_a_run_that_saves_always_finds_a_whole_checkpoint(folder
     writer.start()
     seen = [0]
     while writer.is_alive():
-        read, state = CheckpointFolder(folder.folder).sound("last", checkpoint_files.read)
+        read, state = CheckpointFolder(folder.folder).read_intact("last", checkpoint_files.read)
         assert read[WEIGHTS]["a"][0, 0] == state["step"] >= seen[-1]
         seen.append(state["step"])
     writer.join()
@@ -360,10 +360,10 @@ def test_a_reader_beside_a_run_that_saves_always_finds_a_whole_checkpoint(folder
 
 def test_a_save_that_another_process_keeps_waiting_gives_up(folder):
     save(folder, 1)
-    impatient = CheckpointFolder(folder.folder, patience=0.1)
+    impatient = CheckpointFolder(folder.folder, lock_timeout=0.1)
     with (
-        checkpoint_folder._alone(folder.folder, 1.0),
-        pytest.raises(SaveError, match="another process has been saving here for 0 seconds; does this run run twice"),
+        checkpoint_folder._locked(folder.folder, 1.0),
+        pytest.raises(SaveError, match="another process has been saving here for 0 s; is this run started twice"),
     ):
         save(impatient, 2)
     save(impatient, 2)

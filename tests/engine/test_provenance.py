@@ -186,7 +186,7 @@ def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkp
     config = tmp_path / "kept" / "config.yml"
     before = config.read_text()
     config.unlink()
-    told = f"{config}: there is none: the config is the one that {last(tmp_path / 'kept')} records"
+    told = f"{config} is missing; using the config stored in {last(tmp_path / 'kept')}"
     done = run_tool("tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again")
     assert done.returncode == 0 and told in done.stderr and "not as it was recorded" not in done.stderr, done.stderr
     done = run_tool("tools/train.py", "--resume", tmp_path / "kept", "-o", "trainer.iterations=3")

@@ -235,7 +235,7 @@ def test_a_rule_that_does_nothing_is_told(tmp_path, model, arrays, caplog):
         ("layout: torch", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
         ("names: [[a, b]]\nrules: []", ":2: expected layout, part, names, received 'rules'"),
         ("names: [[a, b]]\nlayout: tf", ":2: layout: expected paddle or torch, received 'tf'"),
-        ("names: [[a, b]]\npart: [a]", ":2: part: expected a word, received ['a']"),
+        ("names: [[a, b]]\npart: [a]", ":2: part: expected a string, received ['a']"),
         ("names: {a: b}", ":1: names: expected a list of [pattern, replacement], received {'a': 'b'}"),
         ("names:\n  - [a, b]\n  - [a]", ":3: expected [pattern, replacement], two quoted texts, received ['a']"),
         ("names:\n  - [a, 1]", ":2: expected [pattern, replacement], two quoted texts, received ['a', 1]"),

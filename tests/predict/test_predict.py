@@ -218,7 +218,7 @@ def test_a_run_without_its_config_and_a_checkpoint_load_by_what_is_recorded(tmp_
     assert same_weights(ppface.predict.load_model(step), weights)
     assert not caplog.messages
     assert same_weights(ppface.predict.load_model(run), weights)
-    assert caplog.messages == [f"{run}/config.yml: there is none: the config is the one that {step} records"]
+    assert caplog.messages == [f"{run}/config.yml is missing; using the config stored in {step}"]
 
 
 def test_the_identity_is_that_of_config_weights_and_names(tmp_path, weights, trial):

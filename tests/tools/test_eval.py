@@ -65,7 +65,7 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
     run, config = tmp_path / "run", load_config(CONFIG, FEW).plain()
     state = {"step": 1, "config": config}
     step = CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, state, best=False)
-    told = f"{run}/config.yml: there is none: the config is the one that {step} records"
+    told = f"{run}/config.yml is missing; using the config stored in {step}"
     found = []
     for source in (run, step):
         done = tool("eval", source, "--json", tmp_path / "e.json")

@@ -11,7 +11,7 @@ from ppface.core.config.yaml_tree import Node
 from ppface.core.registry import Kind
 
 _NO, _YES = ("no", "off", "n"), ("yes", "on", "y")
-_SCALARS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null"}
+_SCALARS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
 FAILED = object()
 
 
@@ -20,7 +20,7 @@ def join(path: str, key: str | int) -> str:
 
 
 def shown(node: Node) -> str:
-    """A value as an error shows it: short, with its type where that is not plain to see."""
+    """A value for an error message, shortened to 60 characters."""
     if isinstance(node.value, dict):
         return "a mapping" if node.value else "an empty mapping"
     if node.value is None:
@@ -34,7 +34,7 @@ def article(kind: str) -> str:
 
 
 def describe(annotation: Any) -> str:
-    """An annotation in the words of a user: "a number", "one of relu, hard_swish", "a backbone"."""
+    """An annotation for an error message: "a number", "one of relu, hard_swish", "a mapping that names a backbone"."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         kind = next((mark for mark in args[1:] if isinstance(mark, Kind)), None)
@@ -68,7 +68,7 @@ class Check:
         self.mistakes.append(f"{node.origin}: {path}: {what}" if path else f"{node.origin}: {what}")
 
     def value(self, annotation: Any, node: Node, path: str) -> Any:
-        """The value as the parameter takes it, or FAILED after noting the mistakes."""
+        """The value converted to the parameter's type, or FAILED after recording the mistakes."""
         origin, args = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
             return self._annotated(args, node, path)
@@ -106,8 +106,8 @@ class Check:
         return self._call(cls, node, path, self) or FAILED
 
     def _union(self, args: tuple, node: Node, path: str, annotation: Any) -> Any:
-        """The first member that takes the value; else the mistakes of the only member of the value's shape."""
-        candidates = [arg for arg in args if _same_shape(arg, node)]
+        """The first member that accepts the value; else the mistakes of the only member of the value's category (see `_same_category`)."""
+        candidates = [arg for arg in args if _same_category(arg, node)]
         trials = []
         for arg in candidates:
             trial = Check(self._component, self._call)
@@ -144,7 +144,7 @@ class Check:
     def _scalar(self, wanted: type, node: Node, path: str) -> Any:
         value = node.value
         if wanted is float and type(value) in (int, float):
-            if abs(value) <= sys.float_info.max:  # neither infinite, nor no number, nor a whole number beyond them
+            if abs(value) <= sys.float_info.max:  # neither infinite, NaN nor an integer beyond the range of floats
                 return float(value)
             self.wrong(node, path, f"expected a finite number, received {shown(node)}")
             return FAILED
@@ -155,13 +155,13 @@ class Check:
         return self._expected(wanted, node, path)
 
 
-def _same_shape(annotation: Any, node: Node) -> bool:
-    """Whether the annotation takes a mapping, list, null or scalar as the value is."""
+def _same_category(annotation: Any, node: Node) -> bool:
+    """Whether the annotation and the value are of one category: mapping, list, null or scalar."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated and any(isinstance(mark, Kind) for mark in args[1:]):
         return isinstance(node.value, dict)
     if origin is Annotated:
-        return _same_shape(args[0], node)
+        return _same_category(args[0], node)
     if origin in (list, tuple):
         return isinstance(node.value, list)
     if origin is dict or (inspect.isclass(annotation) and annotation not in _SCALARS):

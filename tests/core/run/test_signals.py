@@ -206,7 +206,7 @@ def test_under_nohup_a_closed_terminal_does_not_count():
 
 
 def test_a_terminal_that_is_gone_is_no_error(tmp_path):
-    """The tool's words after it, which nobody can hear, do not keep it from ending in order."""
+    """The tool's words after it, which nobody can hear, do not keep it from stopping cleanly."""
     file = tmp_path / "done"
     body = f"with signals.deferred('finishing') as stop_signal:\n        while not stop_signal(): work(0.05)\n        print('words', flush=True); open({str(file)!r}, 'w').close()"
     pid, terminal = pty.fork()
@@ -258,4 +258,4 @@ def test_the_help_of_every_tool_ends_with_the_exit_codes(run_tool):
 
     for tool in ("train", "eval", "export_model"):
         assert run_tool(f"tools/{tool}.py", "--help").stdout.rstrip().endswith(EXIT_CODES)
-    assert "  130  stopped in order by Ctrl-C (SIGINT)\n  143  stopped in order by SIGTERM\n" in EXIT_CODES
+    assert "  130  stopped cleanly by Ctrl-C (SIGINT)\n  143  stopped cleanly by SIGTERM\n" in EXIT_CODES

@@ -159,7 +159,8 @@ def test_a_file_that_was_cut_or_changed_is_never_run(toy_export, tmp_path, name)
         with pytest.raises(ModelError) as error:
             ExportedModel(folder)
         assert (
-            str(error.value) == f"{folder / name}: not the file that inference.yml describes: cut or exchanged; export or copy both again"
+            str(error.value)
+            == f"{folder / name}: not the file that inference.yml describes: truncated or replaced; export or copy both again"
         )
 
 

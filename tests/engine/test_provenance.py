@@ -251,6 +251,6 @@ def test_a_checkpoint_that_was_changed_is_not_followed(trained, tmp_path):
     shutil.copytree(last(trained), tmp_path / "changed")
     state = tmp_path / "changed" / "state.json"
     state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
-    message = f"{state}: expected a text that fits the SHA-256 at its end: it was cut or changed"
+    message = f"{state}: expected a text that matches the SHA-256 at its end: it was truncated or changed"
     with pytest.raises(WeightsError, match=re.escape(message)), provenance.source(None, None, str(state.parent)):
         pass

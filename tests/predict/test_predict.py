@@ -147,7 +147,7 @@ def test_broken_weights_are_never_used(tmp_path, caplog):
     for path, left in ((best, last), (last, None)):
         file = path / "weights.safetensors"
         file.write_bytes(file.read_bytes()[:-1] + b"x")
-        message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was cut, changed or exchanged"
+        message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was truncated, changed or replaced"
         for named in (file, path):
             with pytest.raises(WeightsError, match=message):
                 find_weights(named)
@@ -265,8 +265,8 @@ def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: cut or exchanged"),
-        ("model.json", None, "model.json: not the file that inference.yml describes: cut or exchanged"),
+        ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: truncated or replaced"),
+        ("model.json", None, "model.json: not the file that inference.yml describes: truncated or replaced"),
         ("inference.yml", "a: [", "inference.yml: not as tools/export_model.py wrote it"),
         ("inference.yml", "a: 1", "inference.yml: not as tools/export_model.py wrote it"),
     ],

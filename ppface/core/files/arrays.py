@@ -66,7 +66,7 @@ def _read_paddle(file: IO[bytes]) -> Any:
 
 def _tensor(machine: Machine, pair: Any) -> Array:
     if type(pair) is not tuple or [type(value) for value in pair] != [str, Array]:
-        raise RefusedError("calls builtins.tuple with arguments that no tensor needs")
+        raise RefusedError("refers to builtins.tuple, called in a way that no tensor needs")
     return pair[1]
 
 

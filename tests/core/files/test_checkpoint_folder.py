@@ -127,10 +127,13 @@ DAMAGES = {
         lambda path: (path / "ema.safetensors").write_bytes(b""),
         f"expected the files optimizer.safetensors, {WEIGHTS}, found ema.safetensors, optimizer.safetensors, {WEIGHTS}",
     ),
-    "state": (lambda path: flip(path / STATE, 1), f"{STATE}: expected a text that fits the SHA-256 at its end: it was cut or changed"),
+    "state": (
+        lambda path: flip(path / STATE, 1),
+        f"{STATE}: expected a text that matches the SHA-256 at its end: it was truncated or changed",
+    ),
     "space": (
         lambda path: (path / STATE).write_bytes((path / STATE).read_bytes() + b"\n"),
-        f"{STATE}: expected a text that fits the SHA-256 at its end: it was cut or changed",
+        f"{STATE}: expected a text that matches the SHA-256 at its end: it was truncated or changed",
     ),
     "empty": (lambda path: (path / STATE).write_bytes(b""), f"{STATE}: expected a text that fits the SHA-256 at its end"),
     "gone": (lambda path: (path / STATE).unlink(), f"{STATE}: cannot read it: No such file or directory"),
@@ -187,7 +190,7 @@ def test_a_state_that_fits_its_digest_but_was_never_saved_is_refused(tmp_path, s
     (tmp_path / STATE).write_bytes(text + checkpoint_files._seal(text))
     with pytest.raises(
         WeightsError,
-        match=r"expected (the state of a checkpoint as it was saved|a mapping of file names to texts, received |the files .*, found none)",
+        match=r"expected (the unchanged state of a checkpoint|a mapping of file names to texts, received |the files .*, found none)",
     ):
         checkpoint_files.read(tmp_path)
 
@@ -212,7 +215,7 @@ def test_values_of_another_type_are_named_and_the_newest_sound_one_is_taken(fold
     sound = save(folder, 1)
     path = folder.folder / "step_00000002"
     checkpoint_files.write(path, {}, {"step": 2, "best_step": None} | {key: value})
-    told = f"{path}/state.json: {key}: expected {expected}, received {value!r}; no training wrote this state: use another checkpoint"
+    told = f"{path}/state.json: {key}: expected {expected}, received {value!r}; ppface did not write this state: use another checkpoint"
     with pytest.raises(WeightsError) as caught:
         checkpoint_files.read(path)
     assert str(caught.value) == told
@@ -224,7 +227,9 @@ def test_values_of_another_type_are_named_and_the_newest_sound_one_is_taken(fold
 def test_digests_that_are_no_texts_are_named(tmp_path):
     (tmp_path / WEIGHTS).write_bytes(b"")
     (tmp_path / STATE).write_bytes(checkpoint_files._sealed({"sha256": {WEIGHTS: 1}}))
-    with pytest.raises(WeightsError, match=r"sha256: expected a mapping of file names to texts, received {'weights.safetensors': 1}; no"):
+    with pytest.raises(
+        WeightsError, match=r"sha256: expected a mapping of file names to texts, received {'weights.safetensors': 1}; ppface did not"
+    ):
         checkpoint_files.verify(tmp_path)
 
 

@@ -31,7 +31,7 @@ class FaceEmbedder(ExportedModel):
         size = self.test_size(height, width)
         if (height, width) != size and not self.resize:
             expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {width}x{height}"
-            raise MediaError(f"{expected}: align it with tools/align_faces.py, or ask for a resize")
+            raise MediaError(f"{expected}: align it with tools/align_faces.py, or enable `resize`")
         pixels = resized(image, size).transpose(2, 0, 1)[None]
         prepared = time.perf_counter()
         embedding = self.run(pixels)["embedding"][0]

@@ -1,4 +1,4 @@
-"""NMS: of overlapping boxes the best one remains."""
+"""NMS: keeps the best of overlapping boxes."""
 
 import paddle
 from paddle import nn

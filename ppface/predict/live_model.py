@@ -1,4 +1,4 @@
-"""A live model with all that it was made of, each part of it found once and read once."""
+"""A live model with its config and weights, each found and read once."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A live model and what it was made of.
+    """A live model and its sources.
 
     Attributes:
         model: in evaluation mode, with its weights.
@@ -32,7 +32,7 @@ class LiveModel:
     names: Path | None
 
     def identity(self) -> str:
-        """A digest of what decides the model's answers: its config, its weights, and the rules by which they were loaded."""
+        """A digest of the model's config, its weights and the rules for their names: equal digests mean equal outputs."""
         rules = self.names.read_text(encoding="utf-8") if self.names else None
         return hashlib.sha256(json.dumps([self.config["model"].plain(), self.weights.sha256(), rules]).encode()).hexdigest()
 
@@ -51,7 +51,7 @@ def open_model(
         config = load_config(file, list(overrides))
     found = weights or (source if source.is_dir() else config["weights"])
     if weights is None and not source.is_dir():
-        names = names or config["weight_names"]  # a run's own checkpoints have the model's names
+        names = names or config["weight_names"]  # not for the checkpoints of a run, which already have the model's names
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
     model = build_model(config)
@@ -62,9 +62,9 @@ def open_model(
 
 
 def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None) -> WeightFile:
-    """Loads the weights meant by a file, a checkpoint or a run into a model; returns which file that was.
+    """Loads the weights of a file, a checkpoint or a run into a model; returns the file that was loaded.
 
-    A checkpoint may be removed, or damaged, as soon as it was read: what is loaded are the bytes that were compared with its digest.
+    A checkpoint is read once, and the loaded bytes are those that were compared with its digest, as it may be removed at any time.
 
     Args:
         model: receives the values.
@@ -79,10 +79,10 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:
-    """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
+    """The weight file of a path: a file, a checkpoint or a run (its best checkpoint); preferably the running average (EMA).
 
-    What comes from a checkpoint is compared with its digest, and comes with its bytes; of a run, where its best checkpoint is broken, the
-    newest sound one is taken, with a warning.
+    A file of a checkpoint is compared with its digest, and returned with its bytes. If the best checkpoint of a run is broken, the newest
+    intact one is used, with a warning.
 
     Raises:
         WeightsError: a folder that is neither, or a checkpoint that is broken.

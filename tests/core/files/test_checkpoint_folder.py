@@ -135,7 +135,7 @@ DAMAGES = {
         lambda path: (path / STATE).write_bytes((path / STATE).read_bytes() + b"\n"),
         f"{STATE}: expected a text that matches the SHA-256 at its end: it was truncated or changed",
     ),
-    "empty": (lambda path: (path / STATE).write_bytes(b""), f"{STATE}: expected a text that fits the SHA-256 at its end"),
+    "empty": (lambda path: (path / STATE).write_bytes(b""), f"{STATE}: expected a text that matches the SHA-256 at its end"),
     "gone": (lambda path: (path / STATE).unlink(), f"{STATE}: cannot read it: No such file or directory"),
     "folder": (lambda path: ((path / WEIGHTS).unlink(), (path / WEIGHTS).mkdir()), f"{WEIGHTS}: cannot read it: Is a directory"),
 }

@@ -29,8 +29,8 @@ class Face:
     Attributes:
         box: (x1, y1, x2, y2) in pixels of the picture.
         score: 0..1.
-        landmarks: (K, 2) x, y in pixels of the picture, or None where the model finds none.
-        embedding: (D,) before L2 normalisation, or None where the model makes none.
+        landmarks: (K, 2) x, y in pixels of the picture, or None if the model predicts none.
+        embedding: (D,) before L2 normalisation, or None for a detector.
     """
 
     box: tuple[float, float, float, float]
@@ -50,7 +50,7 @@ class ExportedModel:
     Attributes:
         needs: names of the outputs that the model must have.
         about: inference.yml as plain values.
-        seconds: of the last picture, by part: "pre", "run" and "post".
+        seconds: latency of the last picture by stage: "pre", "run" and "post".
 
     Raises:
         ModelError: a folder without these files or with others than were exported, of an unknown format, or without these
@@ -61,7 +61,7 @@ class ExportedModel:
 
     def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
         folder = Path(folder)
-        self.about = described(folder)
+        self.about = read_description(folder)
         if missing := [name for name in self.needs if name not in self.about["outputs"]]:
             has = ", ".join(self.about["outputs"])
             raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
@@ -115,7 +115,7 @@ class FaceDetector(ExportedModel):
             self(np.zeros((height, width, 3), np.uint8))
 
 
-def described(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """inference.yml of an export as plain values.
 
     Raises:
@@ -191,7 +191,7 @@ def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, wi
     boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
     scores = answer["scores"]
     landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
     order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
     return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]
 

@@ -12,7 +12,7 @@ import sys
 from detector import ModelError
 from embedder import open_export
 from media import MediaError
-from session import add_options, complain, process
+from session import add_options, process, report_error
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     try:
         return process(open_export(options.model, options.threads, options.device), options)
     except (MediaError, ModelError) as error:
-        return complain(error)
+        return report_error(error)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_truncated_pictures_are_refused(tmp_path, pixels, kind, part):
     data = encoded(pixels, kind)
     file = tmp_path / "cut"
     file.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(media.MediaError, match="cut: broken picture: it ends before its data does"):
+    with pytest.raises(media.MediaError, match="cut: broken picture: it is truncated"):
         media.read_picture(file)
 
 

@@ -259,7 +259,7 @@ def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value
     file.write_text(yaml.safe_dump(about))
     with pytest.raises(WeightsError) as caught:
         ppface.predict.load(file.parent)
-    assert str(caught.value) == f"{file}: not as tools/export_model.py wrote it ({message}); export or copy it again"
+    assert str(caught.value) == f"{file}: not a valid export description ({message}); export or copy it again"
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value
     [
         ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: truncated or replaced"),
         ("model.json", None, "model.json: not the file that inference.yml describes: truncated or replaced"),
-        ("inference.yml", "a: [", "inference.yml: not as tools/export_model.py wrote it"),
-        ("inference.yml", "a: 1", "inference.yml: not as tools/export_model.py wrote it"),
+        ("inference.yml", "a: [", "inference.yml: not a valid export description"),
+        ("inference.yml", "a: 1", "inference.yml: not a valid export description"),
     ],
 )
 def test_a_damaged_export_is_named(tmp_path, trial, file, content, message):

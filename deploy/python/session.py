@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> float:
-    """An option's finite number: comparisons with NaN would all be false."""
+    """An option's number, which must be finite: every comparison with NaN is false."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """One or more mistakes in a configuration, all reported at once, one a line."""
+    """One or more mistakes in a configuration, all reported at once, one per line."""
 
     exit_code = 2
 

@@ -37,7 +37,7 @@ class Kind:
 
     Args:
         kind: a key of PACKAGES.
-        default: the component meant by a mapping without `name`.
+        default: the component of a mapping without `name`.
     """
 
     kind: str

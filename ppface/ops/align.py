@@ -23,7 +23,7 @@ def template(size: tuple[int, int] = (112, 112)) -> np.ndarray:
 
 
 def similarity(points: np.ndarray, template: np.ndarray = ARCFACE) -> np.ndarray:
-    """The rotation, uniform scale and translation that fit `points` to `template` in least squares (Umeyama 1991, https://doi.org/10.1109/34.88573).
+    """The least-squares rotation, scale and translation from `points` to `template` (Umeyama 1991, https://doi.org/10.1109/34.88573).
 
         min over s, R, t of sum_i ||s R p_i + t - q_i||^2
 

@@ -69,8 +69,8 @@ def blend(
     assigned = (number + unassigned * paddle.logical_not(near).astype("int64")).min(axis=1, keepdim=True)  # (N, 1, P)
     weight = paddle.logical_and(assigned == number, real.unsqueeze(1)).astype(rows.dtype) * scores.unsqueeze(1)
     total = weight.sum(axis=-1, keepdim=True)
-    alone = (total <= 0).astype(rows.dtype)  # a box without area has no IoU even with itself: it stays unchanged
-    return (paddle.matmul(weight, rows) + alone * kept_rows) / (total + alone)
+    no_area = (total <= 0).astype(rows.dtype)  # a box without area has no IoU even with itself: it stays unchanged
+    return (paddle.matmul(weight, rows) + no_area * kept_rows) / (total + no_area)
 
 
 def _iou(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:

@@ -34,7 +34,7 @@ def entries(source: Path, root: Path | None = None) -> list[Entry]:
     """The pictures of a folder (and of those below it, by their names), or of a list.
 
     Args:
-        source: a folder, or a text file with one `path` or `path label` a line.
+        source: a folder, or a text file with one `path` or `path label` per line.
         root: what the list's paths are relative to; None: the list's folder.
 
     Raises:
@@ -123,7 +123,7 @@ def _open(folder: Path, digest: str) -> None:
         if record.is_file() and record.read_text() != digest:
             raise DataError(
                 f"{folder}: holds the unfinished work of a run with other pictures, another model (config, weights, names) or other "
-                "options: give the same again, or delete the folder to start anew"
+                "options: give the same again, or delete the folder to start over"
             )
         if folder.is_dir() and not record.is_file() and any(folder.iterdir()):
             raise DataError(f"{folder}: expected no folder, or that of an earlier run, which is removed at the end; choose another --out")

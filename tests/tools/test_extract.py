@@ -27,7 +27,7 @@ model:
 """
 REFUSED = (
     "holds the unfinished work of a run with other pictures, another model (config, weights, names) or other options: "
-    "give the same again, or delete the folder to start anew"
+    "give the same again, or delete the folder to start over"
 )
 
 

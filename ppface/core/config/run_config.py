@@ -17,7 +17,7 @@ CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
 
 @contextlib.contextmanager
 def config_file(folder: Path) -> Iterator[Path]:
-    """The config file of a run, a checkpoint or an export, valid within the block only. A path that is no folder is taken as such a file.
+    """The config file of a run, a checkpoint or an export, valid within the block only. A path that is not a folder is returned as it is.
 
     Raises:
         WeightsError: a folder that is none of these, or has no config.

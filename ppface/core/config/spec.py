@@ -177,7 +177,7 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 
 
 def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Spec | None:
-    """The mapping of one component as a Spec, or None after noting its mistakes."""
+    """The mapping of one component as a Spec, or None after recording its mistakes."""
     if not isinstance(node.value, dict):
         check.wrong(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
         return None
@@ -200,7 +200,7 @@ def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Sp
 
 
 def call(target: Callable, node: Node, path: str, check: value_check.Check, named: bool = False) -> Spec | None:
-    """The mapping of one constructor's arguments as a Spec, every mistake noted in `check`."""
+    """The mapping of one constructor's arguments as a Spec, with every mistake recorded in `check`."""
     known = parameters(target)
     before = len(check.mistakes)
     written = {key: child for key, child in node.value.items() if not (named and key == "name")}

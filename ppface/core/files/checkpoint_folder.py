@@ -151,16 +151,16 @@ class CheckpointFolder:
             raise SaveError(f"{wanted}: cannot save this checkpoint: {space}; {UNTOUCHED}")
 
     def _write(self, wanted: Path, files: dict[str, list[memoryview]], state: dict[str, Any]) -> Path:
-        aside = self.folder / f".{wanted.name}{SAVING}"
+        temporary = self.folder / f".{wanted.name}{SAVING}"
         try:
-            checkpoint_files.write(aside, files, state)
+            checkpoint_files.write(temporary, files, state)
             saved, count = wanted, 1
             while os.path.lexists(saved):
                 count += 1
                 saved = wanted.with_name(f"{wanted.name}_{count}")
-            aside.rename(saved)
+            temporary.rename(saved)
         finally:
-            _delete(aside)
+            _delete(temporary)
         checkpoint_files.sync_folder(self.folder)
         return saved
 
@@ -183,13 +183,13 @@ class CheckpointFolder:
 
     def _remove(self, path: Path) -> None:
         """Renames first: a kill during the removal leaves nothing that looks like a checkpoint."""
-        aside = self.folder / f".{path.name}{REMOVING}"
+        temporary = self.folder / f".{path.name}{REMOVING}"
         try:
-            path.rename(aside)
+            path.rename(temporary)
             checkpoint_files.sync_folder(self.folder)
         except OSError as error:
             log.warning("%s: cannot remove this old checkpoint: %s", path, error.strerror)
-        _delete(aside)
+        _delete(temporary)
 
     def _remove_leftovers(self) -> None:
         """Deletes what killed saves and removals have left behind."""

@@ -43,7 +43,7 @@ def check(state: Any, file: Path) -> None:
     """Raises WeightsError for a value of another type than the program writes. `environment` is checked where it is read."""
     if not isinstance(state, dict):
         raise WeightsError(f"{file}: expected the state of a checkpoint, a mapping, received {reprlib.repr(state)}")
-    for key, (expected, fits) in EXPECTED.items():
-        if key in state and not fits(state[key]):
+    for key, (expected, is_valid) in EXPECTED.items():
+        if key in state and not is_valid(state[key]):
             types = f"expected {expected}, received {reprlib.repr(state[key])}"
             raise WeightsError(f"{file}: {key}: {types}; ppface did not write this state: use another checkpoint")

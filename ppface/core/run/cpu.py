@@ -27,8 +27,8 @@ def prefer_fast_mkl() -> None:
 def keep_freed_memory() -> None:
     """Lets the C library keep freed blocks of up to 256 MB for the next tensor instead of returning them to the system.
 
-    Paddle allocates every CPU tensor anew, and each page from the system costs a page fault: without this a ReLU takes four times, a batch
-    norm twice as long. glibc only; MALLOC_ variables set by the user take precedence.
+    Paddle calls malloc for every CPU tensor, and each new page from the system costs a page fault: without this a ReLU takes four times,
+    a batch norm twice as long. glibc only; MALLOC_ variables set by the user take precedence.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

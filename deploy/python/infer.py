@@ -18,7 +18,7 @@ from session import add_options, process, report_error
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", required=True, help="the folder of an export")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where the model runs (default: cpu)")
     add_options(parser)
     options = parser.parse_args()
     try:

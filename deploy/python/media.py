@@ -30,10 +30,10 @@ class Frame:
     """A picture, or one frame of a video or camera.
 
     Attributes:
-        name: for messages and files; of a picture in a folder its path below the folder.
+        name: for messages and files; for a picture in a folder, its path relative to the folder.
         read: () -> (H, W, 3) uint8 RGB; raises if the picture is broken.
         number: index of the frame in a video or of a camera; None for pictures.
-        rate: frames a second of the video or camera.
+        rate: frames per second of the video or camera.
     """
 
     name: str

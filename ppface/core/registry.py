@@ -77,7 +77,7 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Callable | None:
-    """The component, or None where no component of that kind has that name."""
+    """The component, or None if no component of that kind has that name."""
     importlib.import_module(PACKAGES[kind])
     return _components[kind].get(name)
 

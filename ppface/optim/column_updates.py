@@ -30,8 +30,8 @@ class ColumnUpdates:
     """Mixin for an optimizer of Paddle: `part` copies columns of a parameter, `step` updates them and writes them back.
 
     The same columns of the optimizer's state (momentum, moments) are copied for the update, so that every update rule of Paddle works
-    unchanged, a step costs in proportion to its columns, and checkpoints find the whole state in its usual place. A
-    parameter with `column_updates = True` gets a weak reference to its optimizer in `updated_by`.
+    unchanged, a step costs in proportion to its columns, and checkpoints find the whole state in its usual place. A parameter
+    with `column_updates = True` gets a weak reference to its optimizer in `updated_by`.
     """
 
     _parameter_list: list

@@ -25,7 +25,7 @@ class FacePost(nn.Layer):
     Shape:
         boxes (N, A, 4), logits (N, A, 2), anchors (A, 4), size (2,), landmarks (N, A, K, 2) if any
         -> {"boxes": (M, 4) x1, y1, x2, y2 in pixels of the input, "scores": (M,), "count": (N,) int32 number of rows per image,
-        "landmarks": (M, K, 2) pixels if any}, image by image, by falling score
+        "landmarks": (M, K, 2) pixels if any}, image by image, by descending score
 
     Raises:
         ValueError: an argument out of its range.

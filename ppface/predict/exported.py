@@ -56,7 +56,7 @@ class Exported:
 
     Attributes:
         about: inference.yml as plain values.
-        test_size: the model's own test policy.
+        test_size: the model's test policy.
 
     Shape:
         {"image": (N, 3, H, W) uint8} -> arrays by the names that inference.yml lists

@@ -31,7 +31,7 @@ class Entry:
 
 
 def entries(source: Path, root: Path | None = None) -> list[Entry]:
-    """The pictures of a folder (and of those below it, by their names), or of a list.
+    """The pictures of a folder (and its subfolders, sorted by path), or of a list.
 
     Args:
         source: a folder, or a text file with one `path` or `path label` per line.
@@ -81,7 +81,7 @@ def extract(
 
     Args:
         embedder: of the model; without its `resize`, pictures of another size count as broken.
-        pictures: what to embed.
+        pictures: the pictures to embed.
         out: ends in .npy.
         model: its identity, see `ppface.predict.open_predictor`; unfinished work with another is rejected.
         batch_size: pictures in one call of the model, > 0.
@@ -91,7 +91,7 @@ def extract(
         The reason for each broken picture.
 
     Raises:
-        DataError: `out` cannot be written, unfinished work of another run lies there, or all pictures are broken.
+        DataError: `out` cannot be written, the folder holds unfinished work of another run, or all pictures are broken.
     """
     work = "\n".join([model, str((batch_size, embedder.resize, embedder.flip)), *(f"{entry.line}\t{entry.file}" for entry in pictures)])
     folder, step = out.with_suffix(PARTS), BATCHES_PER_PART * batch_size
@@ -126,7 +126,9 @@ def _open(folder: Path, digest: str) -> None:
                 "options: give the same again, or delete the folder to start over"
             )
         if folder.is_dir() and not record.is_file() and any(folder.iterdir()):
-            raise DataError(f"{folder}: expected no folder, or that of an earlier run, which is removed at the end; choose another --out")
+            raise DataError(
+                f"{folder}: expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         record.write_text(digest)
     except OSError as error:

@@ -167,7 +167,7 @@ def test_a_folder_of_other_files_is_not_taken_for_unfinished_work(toy_export, al
     (tmp_path / "e.parts" / "mine").touch()
     with pytest.raises(DataError) as error:
         extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", "model")
-    told = "expected no folder, or that of an earlier run, which is removed at the end; choose another --out"
+    told = "expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
     assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}" and (tmp_path / "e.parts" / "mine").exists()
 
 

@@ -1,4 +1,4 @@
-"""Finds the named arrays of a network in a file's content: at its top level, or beside those of an optimizer, an epoch and the like."""
+"""Finds the named arrays of a network in a file's content: at its top level, or nested beside an optimizer, an epoch and so on."""
 
 from collections import deque
 from pathlib import Path

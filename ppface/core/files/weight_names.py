@@ -29,7 +29,7 @@ class Rule:
     where: str
 
     def apply(self, name: str) -> str:
-        """Raises WeightsError for a replacement that the pattern does not allow."""
+        """Raises WeightsError for a replacement that does not match the pattern."""
         try:
             return self.pattern.sub(self.replacement, name)
         except (re.error, IndexError) as error:

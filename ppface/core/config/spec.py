@@ -179,20 +179,20 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Spec | None:
     """The mapping of one component as a Spec, or None after recording its mistakes."""
     if not isinstance(node.value, dict):
-        check.wrong(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
+        check.report(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
         return None
     name_node = node.value.get("name", Node(kind.default, node.origin))
     name = name_node.value
     if not isinstance(name, str):
         expected = f"expected 'name: ...', one of {', '.join(registry.names(kind.kind))}"
-        check.wrong(name_node, path, f"{expected}, received {value_check.shown(name_node)}")
+        check.report(name_node, path, f"{expected}, received {value_check.shown(name_node)}")
         return None
     target = registry.find(kind.kind, name)
     if target is None:
         choices = registry.names(kind.kind)
         meant = registry.nearest(name, choices)
         advice = f"Did you mean '{meant}'?" if meant else f"Expected one of {', '.join(choices)}."
-        check.wrong(name_node, value_check.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
+        check.report(name_node, value_check.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
         target = registry.find(kind.kind, meant) if meant else None
         if target is None:
             return None  # otherwise the arguments are checked too, against the component with the similar name
@@ -211,11 +211,11 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
         if key not in known:
             meant = registry.nearest(key, takes)
             advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(takes) or 'no arguments'}."
-            check.wrong(child, value_check.join(path, key), f"{who} has no argument '{key}'. {advice}")
+            check.report(child, value_check.join(path, key), f"{who} has no argument '{key}'. {advice}")
             continue
         supplied = known[key].supplied
         if supplied and not supplied.writable:
-            check.wrong(child, value_check.join(path, key), f"'{key}' is supplied {supplied.by}: leave it out")
+            check.report(child, value_check.join(path, key), f"'{key}' is supplied {supplied.by}: leave it out")
             continue
         value = check.value(known[key].annotation, child, value_check.join(path, key))
         arguments[key] = Argument(value, child.origin)
@@ -223,7 +223,7 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
         if name in arguments or name in written:
             continue
         if parameter.required:
-            check.wrong(node, path or name, f"{who} needs '{name}': {value_check.describe(parameter.annotation)}")
+            check.report(node, path or name, f"{who} needs '{name}': {value_check.describe(parameter.annotation)}")
         elif parameter.supplied is None:
             arguments[name] = Argument(parameter.default, DEFAULT)
     ordered = {name: arguments[name] for name in known if name in arguments}

@@ -64,7 +64,7 @@ class Check:
         self.mistakes: list[str] = []
         self._component, self._call = component, call
 
-    def wrong(self, node: Node, path: str, what: str) -> None:
+    def report(self, node: Node, path: str, what: str) -> None:
         self.mistakes.append(f"{node.origin}: {path}: {what}" if path else f"{node.origin}: {what}")
 
     def value(self, annotation: Any, node: Node, path: str) -> Any:
@@ -87,7 +87,7 @@ class Check:
         return self._expected(annotation, node, path)
 
     def _expected(self, annotation: Any, node: Node, path: str) -> Any:
-        self.wrong(node, path, f"expected {describe(annotation)}, received {shown(node)}")
+        self.report(node, path, f"expected {describe(annotation)}, received {shown(node)}")
         return FAILED
 
     def _annotated(self, args: tuple, node: Node, path: str) -> Any:
@@ -128,7 +128,7 @@ class Check:
         if origin is list or args[-1] is ...:
             items = (args[0],) * len(node.value)
         elif len(args) != len(node.value):
-            self.wrong(node, path, f"expected {describe(annotation)}, received {len(node.value)} entries: {shown(node)}")
+            self.report(node, path, f"expected {describe(annotation)}, received {len(node.value)} entries: {shown(node)}")
             return FAILED
         return origin(self.value(item, child, join(path, i)) for i, (item, child) in enumerate(zip(items, node.value, strict=True)))
 
@@ -138,7 +138,7 @@ class Check:
                 return choice
         meant = registry.nearest(str(node.plain()), [str(choice) for choice in choices])
         advice = f". Did you mean '{meant}'?" if meant else ""
-        self.wrong(node, path, f"expected one of {', '.join(str(c) for c in choices)}, received {shown(node)}{advice}")
+        self.report(node, path, f"expected one of {', '.join(str(c) for c in choices)}, received {shown(node)}{advice}")
         return FAILED
 
     def _scalar(self, wanted: type, node: Node, path: str) -> Any:
@@ -146,7 +146,7 @@ class Check:
         if wanted is float and type(value) in (int, float):
             if abs(value) <= sys.float_info.max:  # neither infinite, NaN nor an integer beyond the range of floats
                 return float(value)
-            self.wrong(node, path, f"expected a finite number, received {shown(node)}")
+            self.report(node, path, f"expected a finite number, received {shown(node)}")
             return FAILED
         if type(value) is wanted:
             return value

@@ -45,7 +45,7 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
         kind = "PyTorch" if torch else "Paddle"
         content = _checked(path, f"not a valid {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
         optimizer = path.suffix == ".pdopt" and part is None
-        arrays = state_dict.of_optimizer(path, content) if optimizer else state_dict.of_network(path, content, part)
+        arrays = state_dict.optimizer_arrays(path, content) if optimizer else state_dict.network_arrays(path, content, part)
         return state_dict.to_numpy(path, arrays, length)
 
 

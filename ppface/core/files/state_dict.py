@@ -19,7 +19,7 @@ MAX_LISTED = 6  # in a message
 KeyPath = tuple[str, ...]
 
 
-def of_network(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
+def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
     """The names and arrays of a network in a file of PyTorch or Paddle, without the prefix of DataParallel.
 
     Args:
@@ -92,7 +92,7 @@ def _kind(content: Any) -> str:
     return f"a mapping with {', '.join(shown(str(key)) for key in list(content)[:MAX_LISTED]) or 'no keys'}"
 
 
-def of_optimizer(path: Path, content: Any) -> dict[str, Array]:
+def optimizer_arrays(path: Path, content: Any) -> dict[str, Array]:
     """The names and arrays of an optimizer's state in a file of Paddle; other values are left out.
 
     Args:

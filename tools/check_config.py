@@ -1,4 +1,4 @@
-"""Prints a config as it resolves, with the origin of each value, or all of its mistakes (exit code 2).
+"""Prints the resolved config with the origin of each value, or all of its mistakes (exit code 2).
 
 python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
 python tools/check_config.py --quiet configs/*/*.yml
@@ -18,7 +18,7 @@ def arguments():
     parser = cli.parser(__doc__, config=False)
     parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--quiet", action="store_true", help="only say which files are right")
+    parser.add_argument("--quiet", action="store_true", help="only print which files are valid")
     parser.add_argument("--schema", metavar="FILE", help="write a JSON schema of the config language for editors")
     args = parser.parse_args()
     if not args.files and not args.schema:
@@ -29,7 +29,7 @@ def arguments():
 def main() -> int:
     args = arguments()
     trees, mistakes = {}, []
-    for file in args.files:  # YAML first: it needs no paddle
+    for file in args.files:  # YAML first, without importing paddle
         try:
             trees[file] = yaml_tree.read(file, args.override)
         except ConfigError as error:
@@ -40,7 +40,7 @@ def main() -> int:
         for file, tree in trees.items():
             try:
                 resolved = spec.resolve(tree)
-                print(f"{file}: right" if args.quiet else annotated_yaml.with_origins(resolved))
+                print(f"{file}: valid" if args.quiet else annotated_yaml.with_origins(resolved))
             except ConfigError as error:
                 mistakes += error.mistakes
         if args.schema:

@@ -1,6 +1,6 @@
 """Converts identities between a folder of people, a list of `path label` and a RecordIO file, without decoding the pictures.
 
-python tools/convert_identities.py faces_emore/train.rec --out faces            # a folder an identity
+python tools/convert_identities.py faces_emore/train.rec --out faces            # one folder per identity
 python tools/convert_identities.py faces --out faces.txt                        # IdentityList: root: ., list_file: faces.txt
 python tools/convert_identities.py faces.txt --out faces.rec                    # with faces.idx beside it
 """
@@ -18,7 +18,7 @@ from ppface.data.recognition.identity_convert import convert, open_identities
 def main() -> int:
     parser = cli.parser(__doc__, config=False)
     parser.add_argument("source", type=Path, help="a folder of people, a .rec, or a list")
-    parser.add_argument("--root", type=Path, help="where a list's paths begin (default: the list's folder)")
+    parser.add_argument("--root", type=Path, help="folder that a list's paths are relative to (default: the list's folder)")
     parser.add_argument("--out", type=Path, required=True, help="NAME.rec, NAME.txt, or a folder")
     args = parser.parse_args()
     data = open_identities(args.source, args.root)

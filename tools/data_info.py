@@ -1,4 +1,4 @@
-"""Says what a set of identities consists of: identities, images, image sizes, images an identity; as text, JSON and a picture.
+"""Reports the statistics of a set of identities: identities, images, image sizes, images per identity; as text, JSON and a plot.
 
 python tools/data_info.py faces_emore/train.rec --plot emore.png
 python tools/data_info.py -c configs/recognition/adaface_ir18_ms1mv3.yml --json ms1mv3.json
@@ -14,13 +14,13 @@ from ppface.core.run import cli
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("source", type=Path, nargs="?", help="a folder of people, a .rec, or a list of `path label`")
-    parser.add_argument("--root", type=Path, help="where a list's paths begin (default: the list's folder)")
-    parser.add_argument("--sample", type=int, default=2000, help="how many images are looked at for their size; 0: all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write both histograms")
+    parser.add_argument("--root", type=Path, help="folder that a list's paths are relative to (default: the list's folder)")
+    parser.add_argument("--sample", type=int, default=2000, help="number of images whose size is read; 0: all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the statistics as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot both histograms")
     args = parser.parse_args()
     if (args.source is None) == (args.config is None):
-        parser.error("expected a folder, a .rec or a list, or -c CONFIG, one of them")
+        parser.error("expected a folder, a .rec or a list, or -c CONFIG: exactly one of them")
     if (args.plot and args.plot.suffix != ".png") or args.sample < 0:
         parser.error("expected --plot FILE.png and a --sample of at least 0")
     return args

@@ -1,4 +1,4 @@
-"""Draws synthetic pictures as JPEG files: scenes to find faces in, or aligned portraits of people, a folder each, to tell apart.
+"""Draws synthetic pictures as JPEG files: scenes for detection, or aligned portraits for recognition, one folder per person.
 
 python tools/draw_faces.py --out pictures --count 12
 python tools/draw_faces.py --out people --people 4 --count 3 --size 112 112
@@ -15,9 +15,9 @@ from ppface.data import SyntheticFaces, SyntheticIdentities
 def arguments():
     parser = cli.parser(__doc__, config=False)
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--people", type=int, help="draw portraits of so many people instead of scenes")
-    parser.add_argument("--count", type=int, default=12, help="how many scenes, or portraits of each person")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 480 640, of portraits 112 112")
+    parser.add_argument("--people", type=int, help="draw portraits of this number of people instead of scenes")
+    parser.add_argument("--count", type=int, default=12, help="number of scenes, or of portraits per person")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 480 640; portraits: 112 112")
     parser.add_argument("--seed", type=int, default=2, help="the quickstart trains on seed 0 and holds out seed 1")
     parser.add_argument("--difficulty", type=float, default=0.5, help="0..1")
     args = parser.parse_args()

@@ -34,11 +34,11 @@ def main() -> int:
     source, file = Path(args.model or args.config), args.config or args.model
     if (source / EXPORT).is_file():
         model = predict.load_predictor(source)
-        with config_file(Path(file)) as described:
-            config = load_config(described, args.override)
+        with config_file(Path(file)) as stored:
+            config = load_config(stored, args.override)
     else:
-        opened = predict.open_model(file, args.weights or (args.model if args.config else None), args.override, args.names)
-        model, config = opened.model.predictor(), opened.config
+        live = predict.open_model(file, args.weights or (args.model if args.config else None), args.override, args.names)
+        model, config = live.model.predictor(), live.config
     if not config["evaluators"]:
         raise UserError(f"{file}: expected evaluators in the config, found none")
     metrics = measure([evaluator() for evaluator in config["evaluators"]], model)

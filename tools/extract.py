@@ -1,10 +1,10 @@
-"""Writes the embeddings of a folder's or a list's aligned faces: OUT.npy, a row a picture, and OUT.txt, a line a row.
+"""Writes the embeddings of a folder's or a list's aligned faces: OUT.npy, one row per picture, and OUT.txt, one line per row.
 
 python tools/extract.py output/adaface/20260101-120000 --input faces/ --out embeddings.npy
 python tools/extract.py export/adaface --input list.txt --root faces/ --out embeddings.npy --flip
 
-A list has one `path` or `path label` a line. A run that was ended goes on where it was: give the same command again.
-Broken pictures are named, left out, and make the exit code 3.
+A list has one `path` or `path label` per line. If interrupted, run the same command again to resume.
+Broken pictures are reported and left out, and the exit code is 3.
 """
 
 import sys

@@ -12,7 +12,7 @@ from pathlib import Path
 from ppface.core.errors import DataError
 from ppface.core.run import cli
 
-# Reading, drawing and timing are those of deploy/, which must run without ppface and so cannot take them from it.
+# Reading, drawing and timing are imported from deploy/, which must run without ppface.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy" / "python"))
 
 import session

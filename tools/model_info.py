@@ -1,4 +1,4 @@
-"""Prints the parameters and multiply-adds of a config's model, part by part, at its input size.
+"""Prints the parameters and multiply-adds of a config's model, for each of its parts, at its input size.
 
 python tools/model_info.py -c configs/recognition/arcface_mobilefacenet_ms1mv3.yml -o model.head.class_num=93431
 python tools/model_info.py -c configs/detection/blazeface_1000e.yml --json
@@ -11,7 +11,7 @@ from ppface.core.run import cli
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("--json", action="store_true", help="as JSON, in whole numbers")
+    parser.add_argument("--json", action="store_true", help="print JSON with exact numbers")
     args = parser.parse_args()
     if not args.config:
         parser.error("expected -c CONFIG")

@@ -1,10 +1,10 @@
-"""Trains a model from a config, goes on with a run, or starts the same run again.
+"""Trains a model from a config, resumes a run, or reproduces one.
 
 python tools/train.py -c configs/quickstart/detection.yml
 python tools/train.py --resume output/detection/20260101-120000
 python tools/train.py --reproduce output/detection/20260101-120000
 
-Ctrl-C or SIGTERM: the step is finished and saved, and the exit code is 130 or 143; a second one stops at once.
+Ctrl-C or SIGTERM: the step is finished and a checkpoint saved, exit code 130 or 143; a second signal stops at once.
 """
 
 import sys
@@ -15,12 +15,12 @@ from ppface.core.run import cli
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("--resume", metavar="RUN", help="the folder of a run to go on with, from its last checkpoint")
-    parser.add_argument("--reproduce", metavar="DIR", help="a run, a checkpoint or an export: start the same run again")
+    parser.add_argument("--resume", metavar="RUN", help="the folder of a run to resume from its last checkpoint")
+    parser.add_argument("--reproduce", metavar="DIR", help="a run, a checkpoint or an export: start a new run with its recorded config")
     parser.add_argument("--folder", help="the folder of the new run (default: output/<config>/<date>)")
     args = parser.parse_args()
     if [args.config, args.resume, args.reproduce].count(None) != 2:
-        parser.error("expected -c CONFIG, --resume RUN or --reproduce DIR, one of them")
+        parser.error("expected exactly one of -c CONFIG, --resume RUN and --reproduce DIR")
     return args
 
 

@@ -1,4 +1,4 @@
-"""Whether two pictures show one person."""
+"""Compares the faces of two pictures: do they show the same person?"""
 
 import argparse
 import json
@@ -12,16 +12,16 @@ from media import MediaError
 
 
 def compare(find: Any, options: argparse.Namespace, read: Callable[[Path], np.ndarray], broken: Any) -> int:
-    """Prints how alike the two pictures of `--compare` are, and with `--threshold` the verdict; returns the exit code.
+    """Prints the similarity of the two pictures of `--compare`, and with `--threshold` the decision; returns the exit code.
 
     Args:
         find: image -> faces with embeddings.
         options: see session.add_options.
         read: reads a picture file.
-        broken: the exceptions by which `find` refuses a picture.
+        broken: the exceptions that `find` raises for a picture it cannot use.
 
     Raises:
-        MediaError: a model without embeddings, or a picture that it refuses; `read` names those that it cannot read itself.
+        MediaError: a model without embeddings, or a picture that cannot be used.
     """
     if not embeds(find):
         raise MediaError("--compare: expected a model with the output 'embedding', this one finds faces")
@@ -32,19 +32,19 @@ def compare(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
             found.append(find(image)[0].embedding)
         except broken as error:
             raise MediaError(f"{name}: {error}") from None
-    told: dict[str, Any] = {"pictures": options.compare, "similarity": round(similarity(*found), 6)}
-    print(f"similarity {told['similarity']:.4f} (cosine, -1 to 1)")
+    result: dict[str, Any] = {"pictures": options.compare, "similarity": round(similarity(*found), 6)}
+    print(f"similarity {result['similarity']:.4f} (cosine, -1 to 1)")
     if options.threshold is not None:
-        told |= {"threshold": options.threshold, "same": told["similarity"] > options.threshold}
-        print(f"{'the same person' if told['same'] else 'two people'} at threshold {options.threshold:g}")
+        result |= {"threshold": options.threshold, "same": result["similarity"] > options.threshold}
+        print(f"{'the same person' if result['same'] else 'two people'} at threshold {options.threshold:g}")
     if options.json:
         try:
-            Path(options.json).write_text(json.dumps(told, indent=1), encoding="utf-8")
+            Path(options.json).write_text(json.dumps(result, indent=1), encoding="utf-8")
         except OSError as error:
             raise MediaError(f"{options.json}: cannot write the comparison: {error.strerror}") from None
     return 0
 
 
 def embeds(find: Any) -> bool:
-    """Whether `find` embeds the face that a picture shows, or finds faces in it."""
+    """Whether `find` is an embedder, not a detector."""
     return hasattr(find, "flip")

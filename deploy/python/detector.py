@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 DESCRIPTION, MODEL = "inference.yml", "model"
-CACHED_SHAPES = 32  # oneDNN prepares its kernels for a shape once; beyond as many sizes and numbers of faces the oldest go
+CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
 
 
 class ModelError(Exception):
@@ -29,8 +29,8 @@ class Face:
     Attributes:
         box: (x1, y1, x2, y2) in pixels of the picture.
         score: 0..1.
-        landmarks: (K, 2) x, y in pixels of the picture, or None where the model finds none.
-        embedding: (D,) before L2 normalisation, or None where the model makes none.
+        landmarks: (K, 2) x, y in pixels of the picture, or None if the model predicts none.
+        embedding: (D,) before L2 normalisation, or None for a detector.
     """
 
     box: tuple[float, float, float, float]
@@ -40,28 +40,28 @@ class Face:
 
 
 class ExportedModel:
-    """An exported model of any kind. Not for several threads at once: make one a thread.
+    """An exported model of any kind. Not thread-safe: create one per thread.
 
     Args:
         folder: what tools/export_model.py wrote: inference.yml, model.json, model.pdiparams.
-        threads: CPU threads; None: one a core.
+        threads: CPU threads; None: one per core.
         device: "cpu" or "gpu".
 
     Attributes:
-        needs: the outputs that the model must have.
+        needs: names of the outputs that the model must have.
         about: inference.yml as plain values.
-        seconds: of the last picture, by part: "pre", "run" and "post".
+        seconds: latency of the last picture by stage: "pre", "run" and "post".
 
     Raises:
-        ModelError: a folder without these files or with others than were exported, of a format this file does not know, or without
-            these outputs.
+        ModelError: a folder without these files or with others than were exported, of an unknown format, or without these
+            outputs.
     """
 
     needs: tuple[str, ...] = ()
 
     def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
         folder = Path(folder)
-        self.about = described(folder)
+        self.about = read_description(folder)
         if missing := [name for name in self.needs if name not in self.about["outputs"]]:
             has = ", ".join(self.about["outputs"])
             raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
@@ -97,7 +97,7 @@ class FaceDetector(ExportedModel):
     needs = ("boxes", "scores")
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        """(H, W, 3) uint8 RGB (what cv2.imread gives is BGR: turn it round first) -> faces, best first."""
+        """(H, W, 3) uint8 RGB (cv2.imread gives BGR: convert it first) -> faces, best first."""
         start = time.perf_counter()
         height, width = image.shape[:2]
         size = self.test_size(height, width)
@@ -110,12 +110,12 @@ class FaceDetector(ExportedModel):
         return faces
 
     def warm_up(self, height: int, width: int, times: int = 2) -> None:
-        """Runs empty pictures of this size, so that the first real one does not wait for kernels to be prepared."""
+        """Runs black pictures of this size, so that the first real one does not wait for kernels to be prepared."""
         for _ in range(times):
             self(np.zeros((height, width, 3), np.uint8))
 
 
-def described(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """inference.yml of an export as plain values.
 
     Raises:
@@ -138,23 +138,23 @@ def described(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path, digests: dict[str, str]) -> tuple[Path, Path]:
-    """(model, weights) of an export, after both were compared with their digests: Paddle crashes on files that were cut.
+    """(model, weights) of an export, after comparing both with their digests: Paddle crashes on truncated files.
 
     Raises:
-        ModelError: a file that is not the one that was exported.
+        ModelError: a file other than the exported one.
     """
     files = folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"
     for file in files:
         if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
-            raise ModelError(f"{file}: not the file that {DESCRIPTION} describes: cut or exchanged; export or copy both again")
+            raise ModelError(f"{file}: not the file that {DESCRIPTION} describes: truncated or replaced; export or copy both again")
     return files
 
 
 def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
-    """paddle.inference with the settings that were measured to be fast (tests/benchmarks/deployed_predictor.py)."""
+    """A paddle.inference predictor with the fastest settings measured (tests/benchmarks/deployed_predictor.py)."""
     if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
-        os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # MKL's AVX2 kernels, which it would keep from AMD; must be said before paddle is imported
-    warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so on every import
+        os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # AVX2 kernels of MKL, which are off on AMD by default; set before paddle is imported
+    warnings.filterwarnings("ignore", message="No ccache found")  # Paddle repeats it on every import
     from paddle import inference
 
     config = inference.Config(str(model), str(weights))
@@ -172,7 +172,7 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) -> (height, width, 3), by the means over areas where it becomes much smaller."""
+    """(H, W, 3) -> (height, width, 3), bilinear, or by area averaging below a quarter of the pixels."""
     height, width = size
     if image.shape[:2] == (height, width):
         return image
@@ -186,12 +186,12 @@ def cores() -> int:
 
 
 def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
-    """The model's answer for one picture, moved from the network's input to the picture."""
+    """The model's output for one picture, mapped from the network input to the pixels of the picture."""
     scale = np.array([width / size[1], height / size[0]])
     boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
     scores = answer["scores"]
     landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
     order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
     return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]
 

@@ -1,4 +1,4 @@
-"""Draws faces into a picture, lines and letters in proportion to it."""
+"""Draws faces into a picture, with line width and font size in proportion to it."""
 
 import cv2
 import numpy as np
@@ -24,8 +24,8 @@ def draw(image: np.ndarray, faces: list) -> np.ndarray:
 
 
 def _label(canvas: np.ndarray, text: str, x: int, y: int, width: int, thickness: int) -> None:
-    """The score above the box, or inside where the picture ends; not at all where the letters would hide the face."""
-    height = max(8, round(min(6 * thickness + 6, width / 3)))  # of the letters, pixels
+    """The score above the box, or inside it at the edge of the picture; left out where the text would hide a small face."""
+    height = max(8, round(min(6 * thickness + 6, width / 3)))  # of the text, pixels
     if width < 20:
         return
     scale = cv2.getFontScaleFromHeight(FONT, height)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from detector import ExportedModel, Face, FaceDetector, described, resized
+from detector import ExportedModel, Face, FaceDetector, read_description, resized
 from media import MediaError
 
 
@@ -31,7 +31,7 @@ class FaceEmbedder(ExportedModel):
         size = self.test_size(height, width)
         if (height, width) != size and not self.resize:
             expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {width}x{height}"
-            raise MediaError(f"{expected}: align it with tools/align_faces.py, or ask for a resize")
+            raise MediaError(f"{expected}: align it with tools/align_faces.py, or enable `resize`")
         pixels = resized(image, size).transpose(2, 0, 1)[None]
         prepared = time.perf_counter()
         embedding = self.run(pixels)["embedding"][0]
@@ -44,13 +44,13 @@ class FaceEmbedder(ExportedModel):
 
 
 def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu") -> FaceDetector | FaceEmbedder:
-    """What fits the model's outputs: one that finds faces, or one that embeds them; arguments and errors as ExportedModel."""
-    embeds = "embedding" in described(Path(folder))["outputs"]
+    """A detector or an embedder, by the model's outputs; arguments and errors as ExportedModel."""
+    embeds = "embedding" in read_description(Path(folder))["outputs"]
     return (FaceEmbedder if embeds else FaceDetector)(folder, threads, device)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:
-    """The cosine between two embeddings, -1..1; 0 where one of them is zero."""
+    """The cosine between two embeddings, -1..1; 0 if one of them is zero."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / lengths) if lengths > 0 else 0.0

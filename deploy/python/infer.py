@@ -12,19 +12,19 @@ import sys
 from detector import ModelError
 from embedder import open_export
 from media import MediaError
-from session import add_options, complain, process
+from session import add_options, process, report_error
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", required=True, help="the folder of an export")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where the model runs (default: cpu)")
     add_options(parser)
     options = parser.parse_args()
     try:
         return process(open_export(options.model, options.threads, options.device), options)
     except (MediaError, ModelError) as error:
-        return complain(error)
+        return report_error(error)
 
 
 if __name__ == "__main__":

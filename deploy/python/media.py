@@ -1,4 +1,4 @@
-"""Pictures, folders, videos and cameras as a row of frames, and where the drawn frames go. Pixels are uint8 RGB throughout."""
+"""Reads pictures, folders, videos and cameras as a sequence of frames, and writes drawn frames. Pixels are uint8 RGB throughout."""
 
 import os
 import re
@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")  # a header that claims more is taken for a bomb; read by cv2's import
+os.environ.setdefault(
+    "OPENCV_IO_MAX_IMAGE_PIXELS", "100000000"
+)  # more pixels are rejected as a decompression bomb; read when cv2 is imported
 
 import cv2
 import numpy as np
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-# in a JPEG's scan: neither a stuffed 0xff, nor a restart marker, nor a filling 0xff
+# a marker in a JPEG's scan: not a stuffed 0xff, a restart marker or a fill byte
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -28,10 +30,10 @@ class Frame:
     """A picture, or one frame of a video or camera.
 
     Attributes:
-        name: for messages and files; of a picture in a folder its path below the folder.
-        read: () -> (H, W, 3) uint8 RGB; raises where the picture is broken.
-        number: which frame of a video or camera; None for pictures.
-        rate: frames a second of the video or camera.
+        name: for messages and files; for a picture in a folder, its path relative to the folder.
+        read: () -> (H, W, 3) uint8 RGB; raises if the picture is broken.
+        number: index of the frame in a video or of a camera; None for pictures.
+        rate: frames per second of the video or camera.
     """
 
     name: str
@@ -43,18 +45,17 @@ class Frame:
 def read_picture(path: Path) -> np.ndarray:
     """A picture file, upright by its EXIF orientation.
 
-    OpenCV says nothing of a picture that ends too early and fills it with grey, so the end is looked for here.
-    Damage in the middle of a JPEG it does not tell either.
+    OpenCV silently fills a truncated picture with grey, so this function checks its end. Damage in the middle of a JPEG is not detected.
 
     Raises:
-        MediaError: no picture, or not all of it.
+        MediaError: not a picture, or a truncated one.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: cannot read the picture: {error.strerror}") from None
-    if not _whole(data):
-        raise MediaError(f"{path}: broken picture: it ends before its data does")
+    if not _is_complete(data):
+        raise MediaError(f"{path}: broken picture: it is truncated")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:
@@ -65,7 +66,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture) -> Iterator[Frame]:
-    """What an input holds: one picture, a folder's pictures (of folders below too), the frames of a video or of a camera (a number).
+    """The frames of an input: one picture, all pictures of a folder and its subfolders, a video, or a camera (a number).
 
     Raises:
         MediaError: no such input, a folder without pictures, or a video or camera that cannot be opened.
@@ -88,21 +89,21 @@ def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture) -> It
 
 
 class Writer:
-    """Writes drawn frames below a folder: pictures under their own names, videos as .mp4.
+    """Writes drawn frames to a folder: pictures under their own names, videos as .mp4.
 
     Args:
-        folder: made where it does not exist.
-        source: the input, which is never written over.
+        folder: created if it does not exist.
+        source: the input, which is never overwritten.
 
     Raises:
-        MediaError: a folder that cannot be written, or that holds the input.
+        MediaError: a folder that cannot be written, or that contains the input.
     """
 
     def __init__(self, folder: str, source: str):
         self.folder = Path(folder)
         origin = Path(source).resolve()
         if self.folder.resolve() in (origin, origin.parent) and origin.exists():
-            raise MediaError(f"{folder}: expected an output folder other than the input's, whose pictures would be written over")
+            raise MediaError(f"{folder}: expected an output folder other than the input's, whose pictures would be overwritten")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -133,31 +134,31 @@ class Writer:
         self._video.write(pixels)
 
     def close(self) -> None:
-        """Ends the video, if there is one; without this it cannot be played."""
+        """Finishes the video, if any; without this it cannot be played."""
         if self._video is not None:
             self._video.release()
 
 
 def _video(capture: cv2.VideoCapture, name: str) -> Iterator[Frame]:
     try:
-        opened, pixels = capture.read()
-        if not opened:
+        success, pixels = capture.read()
+        if not success:
             raise MediaError(f"{name}: cannot open this video or camera")
         rate = capture.get(cv2.CAP_PROP_FPS)
         number = 0
-        while opened:
+        while success:
             image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
             yield Frame(name, lambda image=image: image, number, rate if 1 <= rate <= 240 else 25.0)
-            opened, pixels = capture.read()
+            success, pixels = capture.read()
             number += 1
     finally:
         capture.release()
 
 
-def _whole(data: bytes) -> bool:
-    """Whether a JPEG, PNG or WebP reaches its end; other formats are left to their decoder."""
+def _is_complete(data: bytes) -> bool:
+    """Whether a JPEG, PNG or WebP is not truncated; other formats are left to their decoder."""
     if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg_ends(data)
+        return _has_end_of_image(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"IEND" in data
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -165,8 +166,8 @@ def _whole(data: bytes) -> bool:
     return True
 
 
-def _jpeg_ends(data: bytes) -> bool:
-    """Walks from marker to marker, past embedded thumbnails with ends of their own, through every scan, to the end-of-image marker."""
+def _has_end_of_image(data: bytes) -> bool:
+    """Whether the end-of-image marker is reached from marker to marker, skipping embedded thumbnails, which have their own."""
     position = 2
     while marker := _MARKER.search(data, position):
         kind = data[marker.start() + 1]

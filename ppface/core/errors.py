@@ -1,17 +1,17 @@
-"""The mistakes a user can make, as exceptions: each carries one clear message and the exit code of the tools."""
+"""Exceptions for mistakes of the user: each carries one clear message and the exit code of the tools."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend. The message names the file, key or image, what was expected, and what to do.
+    """A mistake that the user can fix. The message names the file, key or image, what was expected, and what to do.
 
-    Tools print `str(error)` without a traceback and leave with `exit_code`.
+    Tools print `str(error)` without a traceback and exit with `exit_code`.
     """
 
     exit_code = 1
 
 
 class ConfigError(UserError):
-    """One or more mistakes in a configuration, all reported at once, one a line."""
+    """One or more mistakes in a configuration, all reported at once, one per line."""
 
     exit_code = 2
 
@@ -21,7 +21,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A data set, label file or picture that cannot be used as it is."""
+    """A data set, label file or picture that cannot be used."""
 
     exit_code = 3
 
@@ -39,6 +39,6 @@ class NumericError(UserError):
 
 
 class SaveError(UserError):
-    """A checkpoint that cannot be saved: the disk is full, or refuses. What was saved before is untouched."""
+    """A checkpoint that cannot be saved: the disk is full or not writable. Earlier checkpoints are untouched."""
 
     exit_code = 6

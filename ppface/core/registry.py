@@ -1,4 +1,4 @@
-"""Where components are found: a kind ("loss") and a name ("SSDLoss") give a class or an annotated factory."""
+"""The registry of components: a kind ("loss") and a name ("SSDLoss") give a class or an annotated factory."""
 
 import difflib
 import importlib
@@ -31,14 +31,14 @@ _components: dict[str, dict[str, Callable]] = {kind: {} for kind in PACKAGES}
 
 @dataclass(frozen=True)
 class Kind:
-    """Says in an annotation that a parameter takes a component.
+    """Marks a parameter, in its annotation, that takes a component.
 
     `backbone: Annotated[nn.Layer, Kind("backbone")]` receives the built component;
     `neck: Annotated[Callable[..., nn.Layer], Kind("neck")]` receives a factory, to be called with what the parent supplies.
 
     Args:
         kind: a key of PACKAGES.
-        default: the component meant by a mapping without `name`.
+        default: the component of a mapping without `name`.
     """
 
     kind: str
@@ -47,11 +47,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Supplied:
-    """Says in an annotation that the parent supplies this parameter: `in_channels: Annotated[list[int], Supplied("by the model")]`.
+    """Marks a parameter, in its annotation, that the parent supplies: `in_channels: Annotated[list[int], Supplied("by the model")]`.
 
     Args:
-        by: who supplies it, for messages.
-        writable: YAML may write it too, and must then agree with what is supplied.
+        by: what supplies it, for messages.
+        writable: YAML may set it too, to the value that is supplied.
     """
 
     by: str
@@ -78,13 +78,13 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> Callable | None:
-    """The component, or None where no component of that kind has that name."""
+    """The component, or None if no component of that kind has that name."""
     importlib.import_module(PACKAGES[kind])
     return _components[kind].get(name)
 
 
 def nearest(word: str, choices: list[str]) -> str | None:
-    """The choice most like `word`, if any is alike enough to be meant: upper and lower case do not count."""
+    """The choice most similar to `word`, ignoring case, or None if none is similar enough."""
     folded = {choice.lower(): choice for choice in choices}
     match = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None

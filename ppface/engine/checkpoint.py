@@ -89,7 +89,7 @@ def restore(source: Path | CheckpointFolder, step: Step, optimizer: Any, average
     """Puts a checkpoint's tensors back and returns its state.
 
     Args:
-        source: a checkpoint's directory, or a run's checkpoints, of which the newest sound one is taken, each file read once.
+        source: a checkpoint's directory, or a run's checkpoints, of which the newest intact one is taken, each file read once.
         step: its model and losses receive their tensors.
         optimizer: of this step.
         average: the running average, if there is one.
@@ -98,7 +98,7 @@ def restore(source: Path | CheckpointFolder, step: Step, optimizer: Any, average
         WeightsError: a broken checkpoint, or one of another model, loss, optimizer or frozen network.
     """
     if isinstance(source, CheckpointFolder):
-        folder, (files, state) = source.sound("last", lambda path: (path, read(path)))
+        folder, (files, state) = source.read_intact("last", lambda path: (path, read(path)))
     else:
         folder, (files, state) = source, read(source)
     if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:

@@ -58,7 +58,7 @@ class Checkpointer:
         metrics, self.owes_evaluation = {}, False
         if evaluate:
             try:
-                with signals.prompt():
+                with signals.interruptible():
                     metrics = evaluate()
             except signals.Stopped:
                 self.owes_evaluation = True
@@ -71,7 +71,7 @@ class Checkpointer:
         try:
             self.folder.save(files, state, is_best)
         except SaveError as error:
-            if self.failed_save == "stop" or last or signals.asked():
+            if self.failed_save == "stop" or last or signals.stop_signal():
                 raise
             log.error("%s. Training continues: make room before the next checkpoint", error)
         self._check_metric(metrics, state["step"])

@@ -64,10 +64,10 @@ def launch(command: list[str], count: int) -> int:
     children: list[subprocess.Popen] = []
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(signals.deferred("", at_once=lambda: _kill(children)))
+            stack.enter_context(signals.deferred("", on_second_signal=lambda: _kill(children)))
             stack.callback(lambda: _stop(children))
             outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in endpoints]
-            with signals.held():
+            with signals.blocked():
                 for rank, endpoint in enumerate(endpoints):
                     environment = os.environ | common | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_CURRENT_ENDPOINT": endpoint}
                     stdout, stderr = (None, None) if rank == 0 else (subprocess.DEVNULL, outputs[rank])
@@ -76,7 +76,7 @@ def launch(command: list[str], count: int) -> int:
             rank, code = _wait(children)
             if rank > 0:
                 print(_error_in(outputs[rank]), file=sys.stderr)
-            if code < 0 and not signals.asked():
+            if code < 0 and not signals.stop_signal():
                 print(f"error: {_killed_message(rank, count, -code)}", file=sys.stderr)
     except signals.Stopped as stopped:  # the first process has reported it
         return stopped.exit_code
@@ -109,8 +109,8 @@ def _wait(children: list[subprocess.Popen]) -> tuple[int, int]:
     while True:
         codes = [child.poll() for child in children]
         died |= {rank: code for rank, code in enumerate(codes) if code}
-        if signals.asked() and not forwarded:
-            forwarded = signals.asked()
+        if signals.stop_signal() and not forwarded:
+            forwarded = signals.stop_signal()
             for child in children:
                 child.send_signal(forwarded)
         if any(codes):

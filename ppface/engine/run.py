@@ -170,7 +170,7 @@ def _dated(parent: Path) -> Path:
 
 
 def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
-    """Restores a trainer from its run's newest sound checkpoint; returns the environment that the checkpoint records.
+    """Restores a trainer from its run's newest intact checkpoint; returns the environment that the checkpoint records.
 
     Raises:
         WeightsError: no sound checkpoint, or one of another network.

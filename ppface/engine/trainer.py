@@ -181,10 +181,10 @@ class Trainer:
             return loaded
         self.guard.undo()  # a failure to read leaves the weights sound
         self._evaluate_and_save(journal, False, self.step > self.saved)
-        if not (signals.asked() and isinstance(loaded, UserError)):
+        if not (signals.stop_signal() and isinstance(loaded, UserError)):
             raise loaded
         log.error("%s", loaded)
-        raise signals.Stopped(signals.asked()) from loaded
+        raise signals.Stopped(signals.stop_signal()) from loaded
 
     def resume(self, source: Path | CheckpointFolder) -> dict[str, Any]:
         """Continues from a checkpoint: weights, loss state, optimizer, running average, schedule and position in the data.

@@ -55,10 +55,10 @@ class World:
         if launched():
             signals.defer(STOPPING)  # no process may end alone, or the others would wait for it
             if parent is None:
-                signals.take_as_one(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
+                signals.ignore_repeats(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-            with signals.held():  # so that the threads started here never receive a signal: the main thread does
+            with signals.blocked():  # so that the threads started here never receive a signal: the main thread does
                 paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)
@@ -158,9 +158,9 @@ class World:
         process can leave a step that another has not entered, since they average gradients: so all have read it by then.
         """
         if self.size == 1:
-            return signals.asked() > 0
+            return signals.stop_signal() > 0
         store = _Store()
-        if signals.asked():
+        if signals.stop_signal():
             store.add("ppface/asked", 1)
         if self.rank == 0 and not self._last and store.add("ppface/asked", 0):
             self._last = store.add("ppface/last", step + 1)

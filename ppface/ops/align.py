@@ -1,39 +1,39 @@
-"""Faces brought to where recognition expects them: by five points onto a template, or turned until the eyes are level.
+"""Aligns faces for recognition: by five points onto a template, or by rotation until the eyes are level.
 
-Points are x, y in pixels whose centres have whole numbers, as landmark files and OpenCV count.
+Points are x, y in pixels; pixel centres have integer coordinates, as in landmark files and OpenCV.
 """
 
 import cv2
 import numpy as np
 
-ARCFACE = np.array(  # left eye, right eye, nose tip, left and right corner of the mouth, left to right in a picture of 112x112
+ARCFACE = np.array(  # left eye, right eye, nose tip, left and right corner of the mouth, left and right as seen in a picture of 112x112
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 ARCFACE.setflags(write=False)
-EYES = {5: (slice(0, 1), slice(1, 2)), 68: (slice(36, 42), slice(42, 48))}  # number of points -> those of the left, of the right eye
+EYES = {5: (slice(0, 1), slice(1, 2)), 68: (slice(36, 42), slice(42, 48))}  # number of points -> points of the left and of the right eye
 
 
 def template(size: tuple[int, int] = (112, 112)) -> np.ndarray:
     """(5, 2) points of ArcFace (Deng et al. 2019, https://arxiv.org/abs/1801.07698) in a picture of `size` (height, width).
 
-    They grow with the height and stay in the middle of the width: (112, 96) gives x - 8.
+    They scale with the height and are centred in the width: (112, 96) gives x - 8.
     """
     scale = size[0] / 112
     return ARCFACE * scale + [(size[1] - 112 * scale) / 2, 0]
 
 
 def similarity(points: np.ndarray, template: np.ndarray = ARCFACE) -> np.ndarray:
-    """The turn, even scale and shift that bring `points` nearest to `template` (Umeyama 1991, https://doi.org/10.1109/34.88573).
+    """The least-squares rotation, scale and translation from `points` to `template` (Umeyama 1991, https://doi.org/10.1109/34.88573).
 
         min over s, R, t of sum_i ||s R p_i + t - q_i||^2
 
-    In the plane, points as complex numbers around their means: s R is the product with sum(conj(p) q) / sum(|p|^2). It never mirrors.
+    With centred points as complex numbers, s R is multiplication by sum(conj(p) q) / sum(|p|^2): no reflection.
 
     Shape:
         (K, 2), (K, 2) -> (2, 3), K >= 2
 
     Raises:
-        ValueError: numbers that are not finite, shapes that differ, or points that all lie in one place.
+        ValueError: numbers that are not finite, shapes that differ, or points that coincide.
     """
     p, q = np.asarray(points, np.float64), np.asarray(template, np.float64)
     if p.shape != q.shape or p.ndim != 2 or p.shape[1] != 2 or len(p) < 2:
@@ -51,7 +51,7 @@ def similarity(points: np.ndarray, template: np.ndarray = ARCFACE) -> np.ndarray
 
 
 def align(image: np.ndarray, points: np.ndarray, size: tuple[int, int] = (112, 112)) -> np.ndarray:
-    """One bilinear warp that puts a face on the ArcFace template; black where the picture ends.
+    """One bilinear warp that maps a face onto the ArcFace template; black beyond the edges of the picture.
 
     Args:
         image: (H, W, C) or (H, W) uint8.
@@ -59,13 +59,13 @@ def align(image: np.ndarray, points: np.ndarray, size: tuple[int, int] = (112, 1
         size: (height, width) of the result.
 
     Raises:
-        ValueError: points that fix no similarity.
+        ValueError: points that determine no similarity.
     """
     return cv2.warpAffine(image, similarity(five(points), template(size)), size[::-1], flags=cv2.INTER_LINEAR)
 
 
 def five(points: np.ndarray) -> np.ndarray:
-    """The five points of the template from 5 or 68: of 68, the means of the eyes' six, the nose tip 30, the corners 48 and 54.
+    """The five points of the template from 5 or 68: of 68, the means of six points per eye, nose tip 30, mouth corners 48 and 54.
 
     Raises:
         ValueError: another number of points.
@@ -75,7 +75,7 @@ def five(points: np.ndarray) -> np.ndarray:
 
 
 def eyes(points: np.ndarray) -> np.ndarray:
-    """(5 or 68, 2) -> (2, 2) centres of the eye on the left and of that on the right of the picture.
+    """(5 or 68, 2) -> (2, 2) centres of the left and of the right eye, as seen in the picture.
 
     Raises:
         ValueError: another number of points.
@@ -85,13 +85,13 @@ def eyes(points: np.ndarray) -> np.ndarray:
 
 
 def rotation(points: np.ndarray) -> np.ndarray:
-    """The turn about the middle between the eyes that makes them level, as pipelines before ArcFace aligned; nothing is scaled.
+    """The rotation about the midpoint of the eyes that makes them level, as in pipelines before ArcFace; no scaling.
 
     Shape:
         (5 or 68, 2) -> (2, 3)
 
     Raises:
-        ValueError: another number of points, numbers that are not finite, or eyes in one place.
+        ValueError: another number of points, numbers that are not finite, or eyes that coincide.
     """
     left, right = found = eyes(points)
     half = np.linalg.norm(right - left) / 2
@@ -100,7 +100,7 @@ def rotation(points: np.ndarray) -> np.ndarray:
 
 
 def upright(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The picture turned until the eyes are level, of the size it had; black where it ends.
+    """The picture rotated until the eyes are level, in its original size; black beyond its edges.
 
     Raises:
         ValueError: as `rotation`.

@@ -6,22 +6,22 @@ import paddle
 def level_anchors(levels: list[paddle.Tensor], size: paddle.Tensor, steps: list[int], min_sizes: list[list[float]]) -> paddle.Tensor:
     """Anchors of all levels by level, row, column, min_size: centre ((column + 0.5) * step, (row + 0.5) * step), sides min_size.
 
-    Sizes are tensors, so that a static graph computes the anchors of whatever size it is run at.
+    Sizes are tensors, so that a static graph computes the anchors for any input size.
 
     Args:
         levels: (2,) int height and width of every feature map.
-        size: (2,) int height and width of the input in pixels, which coordinates are divided by.
-        steps: pixels a cell, one number a level.
-        min_sizes: sides in pixels, one list a level.
+        size: (2,) int height and width of the input in pixels, by which coordinates are divided.
+        steps: stride in pixels, one number per level.
+        min_sizes: sides in pixels, one list per level.
 
     Shape:
-        -> (A, 4) float32, centre x, centre y, width, height, in parts of the input
+        -> (A, 4) float32, centre x, centre y, width, height, relative to the input size
     """
     scale = size.astype("float32").flip(0)
     anchors = []
     for i, level in enumerate(levels):
-        # columns side by side: broadcasting cells over sizes takes the exported graph several times longer;
-        # 0 * x, as paddle.full_like warns in a static graph
+        # stacked columns, since broadcasting cells over sizes makes the exported graph several times slower;
+        # 0 * x, since paddle.full_like warns in a static graph
         cell = paddle.arange(level[0] * level[1])
         x = ((cell % level[1]).astype("float32") + 0.5) * steps[i]
         y = ((cell // level[1]).astype("float32") + 0.5) * steps[i]

@@ -1,15 +1,15 @@
-"""Boxes as x1, y1, x2, y2 in NumPy: what data sets, transforms and evaluators share."""
+"""Operations on boxes x1, y1, x2, y2 in NumPy, for data sets, transforms and evaluators."""
 
 import numpy as np
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
-    """(..., 4) -> (...); a box whose corners are the wrong way round has no area."""
+    """(..., 4) -> (...); 0 for a box with swapped corners."""
     return np.clip(boxes[..., 2] - boxes[..., 0], 0, None) * np.clip(boxes[..., 3] - boxes[..., 1], 0, None)
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(A, 4), (B, 4) -> (A, B) common area of every pair."""
+    """(A, 4), (B, 4) -> (A, B) intersection area of every pair."""
     a, b = a[:, None], b[None]
     return area(np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1))
 
@@ -22,7 +22,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def covered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(A, 4), (B, 4) -> (A, B) the part of every box of `a` that lies in the box of `b`, 0..1; 0 for an empty box."""
+    """(A, 4), (B, 4) -> (A, B) the fraction of every box of `a` inside the box of `b`, 0..1; 0 for an empty box."""
     common, whole = intersection(a, b), area(a)[:, None]
     return np.divide(common, whole, out=np.zeros_like(common, dtype="float64"), where=whole > 0)
 

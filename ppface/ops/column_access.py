@@ -1,4 +1,4 @@
-"""Some columns of a wide matrix, read and written without touching the rest."""
+"""Reads and writes some columns of a wide matrix without accessing the rest."""
 
 import numpy as np
 import paddle
@@ -17,7 +17,7 @@ def take(matrix: paddle.Tensor, columns: paddle.Tensor) -> paddle.Tensor:
     part = paddle.empty([whole.shape[0], len(chosen)], matrix.dtype)
     view = _view(part)
     assert view is not None
-    for row, out in zip(whole, view, strict=True):  # row by row NumPy keeps to the cache: three times faster than index_select
+    for row, out in zip(whole, view, strict=True):  # row by row stays in the cache: three times faster than index_select
         row.take(chosen, out=out, mode="clip")
     return part
 
@@ -38,7 +38,7 @@ def put(matrix: paddle.Tensor, columns: paddle.Tensor, values: paddle.Tensor) ->
 
 
 def _view(tensor: paddle.Tensor) -> np.ndarray | None:
-    """The tensor's own memory as an array; None where it is not the CPU's, or this NumPy makes such arrays read-only."""
+    """The tensor's memory as an array; None if it is not on the CPU, or if this NumPy version makes such arrays read-only."""
     if not tensor.place.is_cpu_place():
         return None
     array = np.from_dlpack(tensor.detach())

@@ -1,4 +1,4 @@
-"""Softmax cross entropy, also over columns that are spread over processes."""
+"""Softmax cross entropy, also over columns that are distributed over processes."""
 
 import paddle
 import paddle.distributed as dist
@@ -7,44 +7,44 @@ from paddle.autograd import PyLayer
 
 class _CrossEntropy(PyLayer):
     @staticmethod
-    def forward(ctx, logits, label, smoothing, columns, spread):
+    def forward(ctx, logits, label, smoothing, columns, distributed):
         top = logits.max(axis=1)
-        if spread:
+        if distributed:
             dist.all_reduce(top, op=dist.ReduceOp.MAX)
         share = paddle.exp(logits - top.unsqueeze(1))
         rows = paddle.nonzero(label >= 0).flatten()
-        here = paddle.stack([rows, label[rows]], axis=1)
+        index = paddle.stack([rows, label[rows]], axis=1)
         target = paddle.zeros([logits.shape[0]])
         if rows.shape[0]:
-            target = paddle.scatter(target, rows, paddle.gather_nd(logits, here))
+            target = paddle.scatter(target, rows, paddle.gather_nd(logits, index))
         sums = paddle.stack([share.sum(axis=1), target, logits.sum(axis=1)])
-        if spread:
+        if distributed:
             dist.all_reduce(sums)
-        ctx.save_for_backward(share / sums[0].unsqueeze(1), here)
+        ctx.save_for_backward(share / sums[0].unsqueeze(1), index)
         ctx.columns, ctx.smoothing = columns, smoothing
         return (paddle.log(sums[0]) + top - (1 - smoothing) * sums[1] - smoothing / columns * sums[2]).mean()
 
     @staticmethod
     def backward(ctx, grad):
-        share, here = ctx.saved_tensor()
+        share, index = ctx.saved_tensor()
         out = share - ctx.smoothing / ctx.columns if ctx.smoothing else share
-        if here.shape[0]:
-            out = paddle.scatter_nd_add(out, here, paddle.full([here.shape[0]], ctx.smoothing - 1))
+        if index.shape[0]:
+            out = paddle.scatter_nd_add(out, index, paddle.full([index.shape[0]], ctx.smoothing - 1))
         return out * (grad / share.shape[0]), None
 
 
 def cross_entropy(logits: paddle.Tensor, label: paddle.Tensor, smoothing: float = 0.0, columns: int | None = None) -> paddle.Tensor:
     """mean_i sum_j -q_ij log softmax(logits_i)_j with q_ij = (1 - smoothing) [j = label_i] + smoothing / C.
 
-    Paddle's own cross entropy cuts what is 64 below the largest logit on CPUs: with scaled cosines its loss is wrong by as much as half.
-    Over several processes the largest logit, the sum of exponents and the target's logit are reduced and the logits stay where they are,
-    as in An et al. 2022, https://arxiv.org/abs/2203.15565, section 3.1.
+    On CPUs, Paddle's own cross entropy clips logits at 64 below the largest one: with scaled cosines its loss is wrong by up to a half.
+    Over several processes only the largest logit, the sum of exponentials and the target's logit are reduced, as in An et al. 2022,
+    https://arxiv.org/abs/2203.15565, section 3.1.
 
     Args:
-        logits: float32; this process' columns, if they are spread.
-        label: the target's column; -1 where another process holds it.
+        logits: float32; only the columns of this process, if they are distributed.
+        label: the target's column; -1 if another process holds it.
         smoothing: 0..1.
-        columns: C, if the columns are spread over all processes: how many they have together.
+        columns: C, the total number of columns, if they are distributed over processes; otherwise None.
 
     Shape:
         (N, n), (N,) int64 -> scalar, the same in every process

@@ -1,4 +1,4 @@
-"""Embeddings of aligned faces from whatever runs the model, and how alike two of them are."""
+"""Embeds aligned faces with a live or an exported model, and compares two embeddings."""
 
 from collections.abc import Callable
 
@@ -19,22 +19,22 @@ def embed(predict: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], ima
         (N, D) float32, before L2 normalisation
 
     Raises:
-        DataError: a model that gives no embedding.
+        DataError: a model without the output "embedding".
     """
     pixels = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
-    rows = _ask(predict, pixels)
-    return rows + _ask(predict, np.ascontiguousarray(pixels[..., ::-1])) if flip else rows
+    rows = _run(predict, pixels)
+    return rows + _run(predict, np.ascontiguousarray(pixels[..., ::-1])) if flip else rows
 
 
-def _ask(predict: Callable, pixels: np.ndarray) -> np.ndarray:
-    answer = predict({"image": pixels})
-    if "embedding" not in answer:
-        raise DataError(f"expected a model with the output 'embedding', received one with {', '.join(sorted(answer))}")
-    return np.asarray(answer["embedding"], np.float32)
+def _run(predict: Callable, pixels: np.ndarray) -> np.ndarray:
+    outputs = predict({"image": pixels})
+    if "embedding" not in outputs:
+        raise DataError(f"expected a model with the output 'embedding', received one with {', '.join(sorted(outputs))}")
+    return np.asarray(outputs["embedding"], np.float32)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:
-    """The cosine between two embeddings, -1..1; 0 where one of them is zero."""
+    """The cosine between two embeddings, -1..1; 0 if one of them is zero."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / lengths) if lengths > 0 else 0.0

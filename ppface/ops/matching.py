@@ -1,7 +1,7 @@
-"""Which anchor stands for which face: SSD's matching, in time that follows the number of good pairs, not of all pairs.
+"""SSD's matching of anchors to faces, in time proportional to the number of candidate pairs instead of all pairs.
 
 Anchors of one width and height lie on a grid, so the overlap of a face with all of them is an outer product of overlaps along x and y.
-That gives the best anchor of a face without looking at pairs, and bounds those that can reach a threshold to a few rows and columns.
+This gives the best anchor of a face directly, and limits the anchors that can reach the threshold to a few rows and columns.
 """
 
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ class Grid:
 def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts: np.ndarray, threshold: float) -> np.ndarray:
     """The face of every anchor, SSD, https://arxiv.org/abs/1512.02325, section 2.2.
 
-    An anchor takes the face of the highest IoU (the first of equals) if that reaches `threshold`. Then every face takes its best
-    anchor, whatever the IoU and whoever had it: of equal anchors the one nearest the face's centre; of faces with the same best
-    anchor the last one gets it. A face without area, or beyond all anchors, gets none.
+    An anchor is assigned the face of the highest IoU (the first of equals) if that reaches `threshold`. Then every face is assigned to
+    its best anchor, whatever the IoU, replacing an earlier assignment: of equal anchors the one nearest to the face's centre; of faces
+    with the same best anchor the last one wins. A face without area, or that overlaps no anchor, gets none.
 
     Args:
-        anchors: centre x, y, width, height over `size`, no two alike.
+        anchors: centre x, y, width, height relative to `size`, all different.
         size: (height, width) in pixels.
         boxes: x1, y1, x2, y2 in pixels; rows from `counts` on are padding.
-        counts: faces of each image.
+        counts: number of faces per image.
         threshold: IoU, > 0.
 
     Shape:
@@ -52,7 +52,7 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
         return matched
     x1, y1, x2, y2 = boxes[image, row].astype("float64").T
     best_iou, best = np.zeros(len(image)), np.zeros(len(image), dtype="int64")
-    best_apart = np.full((2, len(image)), np.inf)  # from the face's centre, along y and x
+    best_apart = np.full((2, len(image)), np.inf)  # distance from the face's centre, along y and x
     highest = np.zeros(matched.shape)
     for grid in _grids(anchors.tobytes(), *size):
         along_x = _overlap(x1[:, None], x2[:, None], grid.x, grid.width)
@@ -81,9 +81,9 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
 
 @lru_cache(maxsize=8)
 def _grids(anchors: bytes, height: int, width: int) -> list[Grid]:
-    """Sorts anchors by width and height, and those of each into rows and columns."""
+    """Groups anchors by width and height, and those of each group into rows and columns."""
     pixels = np.frombuffer(anchors, dtype="float32").reshape(-1, 4) * np.array([width, height, width, height], dtype="float64")
-    pixels = np.round(pixels * 1024) / 1024  # division by the size must not decide between equal anchors
+    pixels = np.round(pixels * 1024) / 1024  # so that rounding of the relative coordinates does not decide between equal anchors
     shapes, which = np.unique(pixels[:, 2:], axis=0, return_inverse=True)
     grids = []
     for i, (anchor_width, anchor_height) in enumerate(shapes):
@@ -92,7 +92,7 @@ def _grids(anchors: bytes, height: int, width: int) -> list[Grid]:
         y, line = np.unique(pixels[mine, 1], return_inverse=True)
         index = np.full((len(y), len(x)), -1, dtype="int64")
         index[line, column] = mine
-        assert (index >= 0).sum() == len(mine), "two anchors are alike"
+        assert (index >= 0).sum() == len(mine), "two anchors are equal"
         # anchors of this size on two feature maps interleave: rows with the same columns make a grid without holes
         patterns, kind = np.unique(index >= 0, axis=0, return_inverse=True)
         for j, columns in enumerate(patterns):
@@ -102,7 +102,7 @@ def _grids(anchors: bytes, height: int, width: int) -> list[Grid]:
 
 
 def _overlap(start: np.ndarray, end: np.ndarray, centre: np.ndarray, length: float) -> np.ndarray:
-    """Common length of every face and every column (or row) of anchors."""
+    """Length of the overlap of every face with every column (or row) of anchors."""
     return np.clip(np.minimum(end, centre + length / 2) - np.maximum(start, centre - length / 2), 0, None)
 
 
@@ -112,19 +112,19 @@ def _iou(along_x: np.ndarray, along_y: np.ndarray, areas: np.ndarray) -> np.ndar
 
 
 def _nearest(centres: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Index of the centre nearest to each point, the first of equals; it has the greatest overlap there is."""
+    """Index of the centre nearest to each point, the first of equals; its overlap is the largest."""
     return np.abs(points[:, None] - centres).argmin(axis=1)
 
 
 def _candidates(along_x: np.ndarray, along_y: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(face, row, column) of all pairs whose row and whose column could reach the `least` common area, face by face.
 
-    Overlap rises and falls once along an axis, so what could reach it is one run of columns and one of rows.
+    Along an axis the overlap has one maximum, so these are one contiguous range of columns and one of rows.
     """
     columns = along_x * along_y.max(axis=1, keepdims=True) >= least[:, None]
     lines = along_y * along_x.max(axis=1, keepdims=True) >= least[:, None]
     wide, tall = columns.sum(axis=1), lines.sum(axis=1)
     count = wide * tall
     face = np.repeat(np.arange(len(count)), count)
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return face, lines.argmax(axis=1)[face] + place // wide[face], columns.argmax(axis=1)[face] + place % wide[face]
+    position = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return face, lines.argmax(axis=1)[face] + position // wide[face], columns.argmax(axis=1)[face] + position % wide[face]

@@ -1,8 +1,8 @@
-"""Which of many overlapping boxes remain: greedy non-maximum suppression, and BlazeFace's blending. For dynamic and static graphs.
+"""Greedy non-maximum suppression, and BlazeFace's blending of overlapping boxes, for dynamic and static graphs.
 
-Candidates of an image come as rows sorted by falling score, `real` tells them from padding at the end:
+The candidates of an image are rows in descending order of score, with padding at the end, where `real` is False:
 `rows` (N, P, 4 + 2K) holds x1, y1, x2, y2 and K landmarks, `scores` (N, P), `real` (N, P) bool.
-Written without paddle.where and paddle.ones_like, which warn in a static graph.
+paddle.where and paddle.ones_like are avoided, as they warn in a static graph.
 """
 
 import paddle
@@ -10,24 +10,24 @@ from paddle.vision.ops import nms as _nms
 
 
 def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, keep_top: int) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Greedy suppression: a row remains if its IoU with every row that remained before it is at most `iou_threshold`.
+    """Greedy suppression: a row is kept if its IoU with every row kept before it is at most `iou_threshold`.
 
     Args:
-        rows: candidates as above, at least one row an image.
+        rows: candidates as above, at least one row per image.
         real: which of them are not padding.
         iou_threshold: 0..1.
-        keep_top: at most as many rows of an image remain.
+        keep_top: largest number of rows kept per image.
 
     Shape:
-        -> kept (N, Q) int64 positions in `rows` by falling score, present (N, Q) bool: the others are padding; Q >= 1
+        -> kept (N, Q) int64 positions in `rows` by descending score, present (N, Q) bool: False for padding; Q >= 1
     """
     batch, length = paddle.shape(rows)[0], paddle.shape(rows)[1]
-    # One call for the whole batch: images lie apart from each other. Doubles, so that the distance does not change the overlaps.
+    # One call for the whole batch: boxes of different images are shifted apart, in float64 so that the shift does not change the IoU.
     boxes = rows[:, :, :4].astype("float64")
     distance = boxes.max() - boxes.min() + 1
     boxes = boxes + (paddle.arange(batch).astype("float64") * distance).reshape([-1, 1, 1])
     first = paddle.arange(length).unsqueeze(0) == 0
-    where = paddle.nonzero(paddle.logical_or(real, first))  # never empty, which nms could not take in a static graph
+    where = paddle.nonzero(paddle.logical_or(real, first))  # never empty, which nms does not support in a static graph
     remain = paddle.gather_nd(where, _nms(paddle.gather_nd(boxes, where), iou_threshold).unsqueeze(1))
     ones = (remain[:, 0] >= 0).astype("int64")
     keep = paddle.scatter_nd(remain, ones, paddle.stack([batch, length])) > 0
@@ -37,7 +37,7 @@ def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, kee
     longest = paddle.clip(keep.astype("int64").sum(axis=1).max(), min=1)
     position = paddle.arange(length).unsqueeze(0) + length * paddle.logical_not(keep).astype("int64")
     kept = paddle.sort(position, axis=1)[:, :longest]
-    present = kept < length  # the others were moved behind the end
+    present = kept < length  # suppressed rows were moved beyond the end
     return kept * present.astype("int64"), present
 
 
@@ -51,8 +51,8 @@ def blend(
 ) -> paddle.Tensor:
     """Blending, BlazeFace, https://arxiv.org/abs/1907.05047, section 3.3.
 
-    Every kept row becomes the mean, weighted by score, of itself and of the rows that fall to it. A row falls to the first kept row,
-    by falling score, whose IoU with it is above `iou_threshold`.
+    Every kept row becomes the score-weighted mean of the rows assigned to it, itself included. A row is assigned to the first kept row,
+    by descending score, whose IoU with it is above `iou_threshold`.
 
     Args:
         rows, scores, real: candidates as above.
@@ -62,15 +62,15 @@ def blend(
     Shape:
         -> (N, Q, 4 + 2K)
     """
-    leaders = paddle.take_along_axis(rows, kept.unsqueeze(-1), axis=1, broadcast=True)
-    near = paddle.logical_and(_iou(leaders, rows) > iou_threshold, present.unsqueeze(-1))
-    leader = paddle.arange(paddle.shape(kept)[1]).reshape([1, -1, 1])
-    nobody = paddle.shape(kept)[1]
-    falls_to = (leader + nobody * paddle.logical_not(near).astype("int64")).min(axis=1, keepdim=True)  # (N, 1, P)
-    weight = paddle.logical_and(falls_to == leader, real.unsqueeze(1)).astype(rows.dtype) * scores.unsqueeze(1)
+    kept_rows = paddle.take_along_axis(rows, kept.unsqueeze(-1), axis=1, broadcast=True)
+    near = paddle.logical_and(_iou(kept_rows, rows) > iou_threshold, present.unsqueeze(-1))
+    number = paddle.arange(paddle.shape(kept)[1]).reshape([1, -1, 1])
+    unassigned = paddle.shape(kept)[1]
+    assigned = (number + unassigned * paddle.logical_not(near).astype("int64")).min(axis=1, keepdim=True)  # (N, 1, P)
+    weight = paddle.logical_and(assigned == number, real.unsqueeze(1)).astype(rows.dtype) * scores.unsqueeze(1)
     total = weight.sum(axis=-1, keepdim=True)
-    alone = (total <= 0).astype(rows.dtype)  # a box without area overlaps nothing, itself included: it stays as it is
-    return (paddle.matmul(weight, rows) + alone * leaders) / (total + alone)
+    no_area = (total <= 0).astype(rows.dtype)  # a box without area has no IoU even with itself: it stays unchanged
+    return (paddle.matmul(weight, rows) + no_area * kept_rows) / (total + no_area)
 
 
 def _iou(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 def pixel_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """IoU of every box with every other one, with one pixel added to every width and height.
 
-    Boxes whose end lies before their start overlap nothing.
+    Boxes with swapped corners overlap nothing.
 
     Shape:
         boxes (N, 4), others (G, 4), both x1, y1, x2, y2 in pixels -> (N, G) in 0..1

@@ -1,7 +1,7 @@
-"""What the processes of a run share, with right gradients.
+"""Collective operations among the processes of a run, with correct gradients.
 
-Gradients follow the habit of data parallelism, where every process has a loss that is the mean over its own rows and the gradients of
-shared weights are averaged afterwards: the gradient of a gathered row is that of its process' own loss.
+Gradients follow the convention of data parallelism: the loss of every process is the mean over its own rows, and the gradients of shared
+weights are averaged afterwards. So the gradient of a gathered row is that of its own process' loss.
 """
 
 import paddle
@@ -10,12 +10,12 @@ from paddle.autograd import PyLayer
 
 
 def size() -> int:
-    """How many processes run together; 1 where none were started."""
+    """Number of processes of the run; 1 without distributed training."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process among them."""
+    """Number of this process, 0..size-1."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -23,7 +23,7 @@ def gathered(x: paddle.Tensor) -> paddle.Tensor:
     """The rows of all processes, in their order; no gradient.
 
     Shape:
-        (N, ...) in each -> (N * size, ...)
+        (N, ...) per process -> (N * size, ...)
     """
     parts: list[paddle.Tensor] = []
     dist.all_gather(parts, x.detach().contiguous())
@@ -39,7 +39,7 @@ class _GatherRows(PyLayer):
     @staticmethod
     def backward(ctx, grad):
         total = grad.clone()
-        dist.all_reduce(total)  # every process holds what its own columns add
+        dist.all_reduce(total)  # the sum of the contributions of all processes' columns
         return total[rank() * ctx.rows : (rank() + 1) * ctx.rows] * size()
 
 
@@ -47,7 +47,7 @@ def gather_rows(x: paddle.Tensor) -> paddle.Tensor:
     """The rows of all processes, in their order, with gradient.
 
     Shape:
-        (N, ...) in each -> (N * size, ...)
+        (N, ...) per process -> (N * size, ...)
     """
     return _GatherRows.apply(x)
 
@@ -65,5 +65,5 @@ class _Replicated(PyLayer):
 
 
 def replicated(x: paddle.Tensor) -> paddle.Tensor:
-    """A weight that every process holds and applies to its own columns: its gradient is the sum over all of them."""
+    """A weight that every process applies to its own columns: its gradient is summed over the processes."""
     return _Replicated.apply(x)

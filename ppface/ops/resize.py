@@ -1,4 +1,4 @@
-"""At which size a picture of any size enters the network when it is tested, and how it gets that size."""
+"""The size at which a picture enters the network at test time, and resizing to it."""
 
 from typing import Literal
 
@@ -9,18 +9,18 @@ from ppface.core.errors import DataError
 
 
 class TestSize:
-    """The test policy: original size, a fixed size, or a fixed long or short side with the aspect ratio kept.
+    """Test policy: original size, a fixed size, or a fixed long or short side with the aspect ratio kept.
 
     Args:
         mode: "native" keeps the picture's size; "stretch" takes exactly `size`; "long_side" and "short_side" scale that side to `size[0]`.
         size: (height, width) in pixels; unused by "native".
-        max_side: no side becomes longer than this many pixels (0: no limit); the aspect ratio is kept.
+        max_side: upper limit of both sides in pixels (0: none); the aspect ratio is kept.
 
     Raises:
         ValueError: a mode other than "native" without a size.
     """
 
-    __test__ = False  # not a test class, whatever pytest makes of its name
+    __test__ = False  # not a test class, in spite of its name
 
     def __init__(
         self,
@@ -45,27 +45,27 @@ class TestSize:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (height, width, 3) uint8, the same image where it has that size."""
+    """(H, W, 3) uint8 -> (height, width, 3) uint8, the same image if it has that size."""
     height, width = size
     if image.shape[:2] == (height, width):
         return image
-    averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: linear interpolation looks at four pixels only
+    averaging = image.shape[0] * image.shape[1] > 4 * height * width  # as in training: bilinear interpolation reads only four pixels
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
 
 
 def aligned(image: np.ndarray, size: tuple[int, int], name: str, stretch: bool = False) -> np.ndarray:
-    """A face that is already cut out at `size`, as the networks want it that tell faces apart.
+    """An aligned face at the input size of a recognition network.
 
     Args:
         image: (H, W, 3) uint8.
-        size: (height, width) that the network takes.
-        name: of the picture, for the message; none: it names nothing.
-        stretch: resize a picture of another size instead of refusing it.
+        size: (height, width) of the network input.
+        name: of the picture, for the message; "": unknown.
+        stretch: resize a picture of another size instead of raising.
 
     Raises:
         DataError: another size.
     """
     if image.shape[:2] != size and not stretch:
         expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {image.shape[1]}x{image.shape[0]}"
-        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or ask for a resize")
+        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or enable `resize`")
     return resize(image, size)

@@ -1,16 +1,16 @@
-"""Which classes a training step sees, when it does not see all."""
+"""Sampling of the classes that a training step uses (partial FC)."""
 
 import numpy as np
 
 
 def sample_classes(positives: np.ndarray, class_num: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
-    """All classes of the batch and others, drawn evenly without repetition, up to ratio * class_num; the batch's alone if they are more.
+    """All classes of the batch, filled up to ratio * class_num with other classes, drawn uniformly without replacement.
 
     Args:
         positives: classes of the batch, repeated or not, 0..class_num-1.
-        class_num: how many there are.
+        class_num: number of all classes.
         ratio: above 0, at most 1.
-        rng: of the draw.
+        rng: random generator of the draw.
 
     Shape:
         (N,) int64 -> (n,) int64, increasing, n = max(different positives, floor(ratio * class_num), 1)
@@ -21,6 +21,6 @@ def sample_classes(positives: np.ndarray, class_num: int, ratio: float, rng: np.
         return positives
     others = class_num - len(positives)
     drawn = rng.choice(others, min(wanted, others), replace=False, shuffle=False)
-    # the k-th class that is no positive: skip as many positives as lie before it
+    # the k-th negative class: k plus the number of positives before it
     negatives = drawn + np.searchsorted(positives - np.arange(len(positives)), drawn, side="right")
     return np.sort(np.concatenate([positives, negatives]))

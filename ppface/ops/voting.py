@@ -1,4 +1,4 @@
-"""Box voting: boxes of one face from several views become their average, weighted by their scores."""
+"""Box voting: averages the boxes of one face from several views, weighted by their scores."""
 
 import numpy as np
 
@@ -11,14 +11,14 @@ def vote(
     """Groups boxes around the best-scored ones, as the public test code of S3FD and PyramidBox does, after Gidaris and Komodakis 2015,
     https://arxiv.org/abs/1505.01749, section 5.
 
-    The best box left and all that overlap it by `iou` or more (with the one-pixel convention) form a group, until none is left.
+    The best remaining box and all whose IoU with it is `iou` or more (inclusive pixels) form a group, until no box remains.
 
         box = sum_i s_i * box_i / sum_i s_i,    score = max_i s_i
 
     Args:
-        iou: overlap that makes a box part of a group, > 0.
+        iou: smallest IoU of a box with the best of its group, > 0.
         min_votes: smaller groups are dropped (the public code: 2).
-        max_faces: no more than this many groups, the best ones.
+        max_faces: largest number of groups, the best are kept.
 
     Shape:
         boxes (M, 4) x1, y1, x2, y2, scores (M,), both >= 0 -> boxes (V, 4), scores (V,), best first
@@ -30,7 +30,7 @@ def vote(
     best: list[float] = []
     while len(left) and len(voted) < max_faces:
         together = pixel_iou(boxes[left[:1]], boxes[left])[0] >= iou
-        together[0] = True  # a box whose end lies before its start does not even overlap itself
+        together[0] = True  # a box with swapped corners does not even overlap itself
         group, left = left[together], left[~together]
         if len(group) >= min_votes:
             weights = scores[group] if scores[group[0]] > 0 else np.ones(len(group))

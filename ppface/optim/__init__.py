@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules: annotated factories over paddle.optimizer, so that YAML can name them."""
+"""Optimizers and learning-rate schedules: annotated factories for paddle.optimizer, to be named in YAML."""
 
 from ppface.optim.optimizers import SGD, Adam, AdamW, Momentum, RMSProp
 from ppface.optim.schedules import Constant, Cosine, MultiStep, Polynomial

@@ -1,4 +1,4 @@
-"""Optimizers that can update some columns of a parameter and leave the others, their momentum and their weight decay untouched."""
+"""Optimizers that can update some columns of a parameter, and leave the others with their momentum and weight decay untouched."""
 
 import weakref
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from ppface.ops.column_access import put, take
 
 @dataclass
 class Part:
-    """Columns of a parameter that train by themselves until the next step.
+    """Columns of a parameter that are trained as a tensor of their own until the next step.
 
     Attributes:
-        whole: (D, C), the parameter; it gets no gradient.
+        whole: (D, C), the parameter; it receives no gradient.
         columns: (n,) int64, increasing.
         values: (D, n), a parameter of its own.
     """
@@ -26,12 +26,12 @@ class Part:
     values: EagerParamBase
 
 
-class ByParts:
-    """Mixed into an optimizer of Paddle: `part` gives out columns of a parameter, `step` updates them and puts them back.
+class ColumnUpdates:
+    """Mixin for an optimizer of Paddle: `part` copies columns of a parameter, `step` updates them and writes them back.
 
-    For the update the columns of the optimizer's own state (momentum, moments) are taken out with them, so that any rule of Paddle works
-    as it is, a step costs as much as its columns, and the whole state stands where checkpoints look for it. Parameters that say
-    `by_parts = True` are told who updates them in `updated_by`, a weak reference.
+    The same columns of the optimizer's state (momentum, moments) are copied for the update, so that every update rule of Paddle works
+    unchanged, a step costs in proportion to its columns, and checkpoints find the whole state in its usual place. A parameter
+    with `column_updates = True` gets a weak reference to its optimizer in `updated_by`.
     """
 
     _parameter_list: list
@@ -42,17 +42,17 @@ class ByParts:
         super().__init__(*args, **kwargs)
         self._parts: list[Part] = []
         for parameter in self._parameter_list:
-            if getattr(parameter, "by_parts", False):
+            if getattr(parameter, "column_updates", False):
                 parameter.updated_by = weakref.ref(self)
 
     def part(self, whole: paddle.Tensor, columns: paddle.Tensor) -> paddle.Tensor:
-        """whole[:, columns] as a tensor whose gradient moves those columns in the next step.
+        """whole[:, columns] as a tensor whose gradient updates those columns in the next step.
 
         Shape:
             (D, C), (n,) int64, increasing -> (D, n)
         """
-        given = {key: getattr(whole, key) for key in ("optimize_attr", "regularizer", "need_clip") if hasattr(whole, key)}
-        values = EagerParamBase.from_tensor(take(whole, columns), name=f"{whole.name}.part", trainable=True, **given)
+        options = {key: getattr(whole, key) for key in ("optimize_attr", "regularizer", "need_clip") if hasattr(whole, key)}
+        values = EagerParamBase.from_tensor(take(whole, columns), name=f"{whole.name}.part", trainable=True, **options)
         self._parts.append(Part(whole, columns, values))
         self._parameter_list.append(values)
         return values
@@ -66,26 +66,26 @@ class ByParts:
         super().step()  # type: ignore[misc]
         for part in parts:
             self._put_back(part)
-        self._forget()
+        self._discard_parts()
 
     def clear_grad(self, set_to_zero: bool = True) -> None:
-        """Forgets all gradients, and parts that were given out."""
-        self._forget()
+        """Clears all gradients and discards the parts."""
+        self._discard_parts()
         super().clear_grad(set_to_zero)  # type: ignore[misc]
 
-    def _forget(self) -> None:
-        lost = {id(part.values) for part in self._parts}
-        self._parameter_list[:] = [parameter for parameter in self._parameter_list if id(parameter) not in lost]
+    def _discard_parts(self) -> None:
+        discarded = {id(part.values) for part in self._parts}
+        self._parameter_list[:] = [parameter for parameter in self._parameter_list if id(parameter) not in discarded]
         self._parts = []
 
     def _merged(self) -> list[Part]:
-        """One part a parameter with the gradients of all that were given out since the last step."""
+        """One part for each parameter, with the gradients of all its parts since the last step."""
         used = [part for part in self._parts if part.values.grad is not None]
         merged = []
         for whole in {id(part.whole): part.whole for part in used}.values():
-            mine = [part for part in used if part.whole is whole]
-            merged.append(mine[0] if len(mine) == 1 else self._union(whole, mine))
-        self._forget()
+            parts = [part for part in used if part.whole is whole]
+            merged.append(parts[0] if len(parts) == 1 else self._union(whole, parts))
+        self._discard_parts()
         self._parts = merged
         self._parameter_list.extend(part.values for part in merged)
         return merged
@@ -97,9 +97,9 @@ class ByParts:
         self._parameter_list.pop()
         grad = paddle.zeros_like(union.values)
         for part in parts:
-            place = paddle.searchsorted(columns, part.columns)
+            position = paddle.searchsorted(columns, part.columns)
             assert part.values.grad is not None
-            put(grad, place, take(grad, place) + part.values.grad)
+            put(grad, position, take(grad, position) + part.values.grad)
         union.values.grad = grad
         return union
 
@@ -121,21 +121,21 @@ class ByParts:
         self._already_create_accumulator.discard(part.values.name)
 
 
-class SGD(ByParts, paddle.optimizer.SGD):
-    """paddle.optimizer.SGD, by parts."""
+class SGD(ColumnUpdates, paddle.optimizer.SGD):
+    """paddle.optimizer.SGD, with updates of single columns."""
 
 
-class Momentum(ByParts, paddle.optimizer.Momentum):
-    """paddle.optimizer.Momentum, by parts."""
+class Momentum(ColumnUpdates, paddle.optimizer.Momentum):
+    """paddle.optimizer.Momentum, with updates of single columns."""
 
 
-class RMSProp(ByParts, paddle.optimizer.RMSProp):
-    """paddle.optimizer.RMSProp, by parts."""
+class RMSProp(ColumnUpdates, paddle.optimizer.RMSProp):
+    """paddle.optimizer.RMSProp, with updates of single columns."""
 
 
-class Adam(ByParts, paddle.optimizer.Adam):
-    """paddle.optimizer.Adam, by parts."""
+class Adam(ColumnUpdates, paddle.optimizer.Adam):
+    """paddle.optimizer.Adam, with updates of single columns."""
 
 
-class AdamW(ByParts, paddle.optimizer.AdamW):
-    """paddle.optimizer.AdamW, by parts."""
+class AdamW(ColumnUpdates, paddle.optimizer.AdamW):
+    """paddle.optimizer.AdamW, with updates of single columns."""

@@ -1,7 +1,7 @@
-"""The optimizers of paddle.optimizer under their own names, with annotations that YAML is checked against.
+"""The optimizers of paddle.optimizer, with annotations for checking YAML.
 
 All take `learning_rate` as a number or a schedule, `weight_decay` as the factor of an L2 penalty on every parameter (AdamW: decoupled, as
-in Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and `clip_norm`, the largest global gradient norm (none: no clipping).
+in Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101) and `clip_norm`, the largest global gradient norm (null: no clipping).
 
 Source: the update rules are Paddle's, https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/optimizer/Overview_en.html
 Shape: every parameter keeps its shape.

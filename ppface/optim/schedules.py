@@ -1,4 +1,4 @@
-"""Learning-rate schedules, one value an optimizer step, each with an optional linear warm-up.
+"""Learning-rate schedules, one value per optimizer step, each with an optional linear warm-up.
 
 During the first `warmup_steps` steps the schedule's own value is multiplied by a factor that grows linearly from `warmup_factor` to 1; the
 schedule counts from the first step of training, warm-up included (Paddle's own LinearWarmup would shift the milestones by the warm-up).
@@ -26,7 +26,7 @@ def _positive(**values: float) -> None:
 
 
 def _schedule(base: float, share: Callable[[int], float], warmup_steps: int, warmup_factor: float) -> LRScheduler:
-    """base * share(step), warmed up. LambdaDecay saves the step alone, so that a resumed run follows the schedule of its config."""
+    """base * share(step) with warm-up. LambdaDecay saves only the step, so that a resumed run follows the schedule of its config."""
     if warmup_steps < 0 or not 0 <= warmup_factor <= 1:
         raise ValueError(f"expected warmup_steps >= 0 and warmup_factor in 0..1, received {warmup_steps} and {warmup_factor}")
 
@@ -45,7 +45,7 @@ def Constant(base: float, warmup_steps: int = 0, warmup_factor: float = 0.0) -> 
     Args:
         base: learning rate, > 0.
         warmup_steps: steps of the linear warm-up.
-        warmup_factor: where it starts, as a share of `base`, 0..1.
+        warmup_factor: factor at the first warm-up step, 0..1.
 
     Raises:
         ValueError: values outside these ranges.
@@ -72,14 +72,14 @@ def MultiStep(
         gamma: factor at each milestone, > 0.
         unit: what milestones count.
         warmup_steps: steps of the linear warm-up.
-        warmup_factor: where it starts, as a share of `base`, 0..1.
+        warmup_factor: factor at the first warm-up step, 0..1.
 
     Raises:
         ValueError: values outside these ranges.
     """
     _positive(base=base, gamma=gamma)
     if not milestones or sorted(set(milestones)) != list(milestones) or milestones[0] < 1:
-        raise ValueError(f"expected milestones that increase from 1 on, received {milestones}")
+        raise ValueError(f"expected increasing milestones, at least 1, received {milestones}")
     scale = steps_per_epoch if unit == "epoch" else 1
     return _schedule(base, lambda step: gamma ** sum(step >= m * scale for m in milestones), warmup_steps, warmup_factor)
 
@@ -92,7 +92,7 @@ def Cosine(base: float, total_steps: TotalSteps, end: float = 0.0, warmup_steps:
         base: learning rate, > 0.
         end: learning rate at the last step, >= 0.
         warmup_steps: steps of the linear warm-up.
-        warmup_factor: where it starts, as a share of `base`, 0..1.
+        warmup_factor: factor at the first warm-up step, 0..1.
 
     Raises:
         ValueError: values outside these ranges.
@@ -117,7 +117,7 @@ def Polynomial(
         power: exponent, > 0.
         end: learning rate at the last step, >= 0.
         warmup_steps: steps of the linear warm-up.
-        warmup_factor: where it starts, as a share of `base`, 0..1.
+        warmup_factor: factor at the first warm-up step, 0..1.
 
     Raises:
         ValueError: values outside these ranges.

@@ -1,4 +1,4 @@
-"""Post-processing: raw outputs to faces."""
+"""Post-processing: from raw outputs to faces."""
 
 from ppface.post.blend import Blend
 from ppface.post.face_post import FacePost

@@ -1,4 +1,4 @@
-"""Blend: of overlapping boxes the weighted mean remains."""
+"""Blend: replaces overlapping boxes by their weighted mean."""
 
 import paddle
 from paddle import nn
@@ -9,15 +9,15 @@ from ppface.ops.nms import blend, suppress
 
 @register("overlap")
 class Blend(nn.Layer):
-    """Blending, BlazeFace, Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047, section 3.3: steadier from frame to frame than NMS.
+    """Blending, BlazeFace, Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047, section 3.3: less jitter in videos than NMS.
 
-    A face keeps its best score; its box and landmarks become means, weighted by score, over the best box and the boxes it would suppress.
+    A face keeps its best score; box and landmarks are the score-weighted means of the best box and the boxes that it would suppress.
 
     Args:
         iou_threshold: boxes that overlap a better one by more than this are blended into it, 0..1.
 
     Shape:
-        rows (N, P, C) by falling score, scores (N, P), real (N, P) bool -> rows (N, Q, C), scores (N, Q), real (N, Q)
+        rows (N, P, C) by descending score, scores (N, P), real (N, P) bool -> rows (N, Q, C), scores (N, Q), real (N, Q)
 
     Raises:
         ValueError: `iou_threshold` outside 0..1.

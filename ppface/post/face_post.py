@@ -12,20 +12,20 @@ from ppface.ops.codec import decode_boxes, decode_landmarks
 
 @register("post")
 class FacePost(nn.Layer):
-    """Detection as in SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2, with a choice of what overlap means.
+    """Detection as in SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2, with a choice of how boxes are merged.
 
-    Softmax, score threshold, the best `pre_top` of an image, decoding, `overlap`, the best `keep_top`. Boxes may reach beyond the image.
+    Softmax, score threshold, the best `pre_top` per image, decoding, `overlap`, the best `keep_top`. Boxes may extend beyond the image.
 
     Args:
-        score_threshold: faces score more than this, 0..1.
-        pre_top: candidates of an image that are decoded, >= 1.
-        keep_top: faces of an image that remain, >= 1.
-        overlap: what happens to overlapping boxes.
+        score_threshold: faces with a score above this are kept, 0..1.
+        pre_top: candidates per image that are decoded, >= 1.
+        keep_top: faces per image that are kept, >= 1.
+        overlap: how overlapping boxes are merged.
 
     Shape:
         boxes (N, A, 4), logits (N, A, 2), anchors (A, 4), size (2,), landmarks (N, A, K, 2) if any
-        -> {"boxes": (M, 4) x1, y1, x2, y2 in pixels of the input, "scores": (M,), "count": (N,) int32 rows of every image,
-        "landmarks": (M, K, 2) pixels if any}, image by image, by falling score
+        -> {"boxes": (M, 4) x1, y1, x2, y2 in pixels of the input, "scores": (M,), "count": (N,) int32 number of rows per image,
+        "landmarks": (M, K, 2) pixels if any}, image by image, by descending score
 
     Raises:
         ValueError: an argument out of its range.

@@ -1,4 +1,4 @@
-"""NMS: of overlapping boxes the best one remains."""
+"""NMS: keeps the best of overlapping boxes."""
 
 import paddle
 from paddle import nn
@@ -15,7 +15,7 @@ class NMS(nn.Layer):
         iou_threshold: boxes that overlap a better one by more than this are dropped, 0..1.
 
     Shape:
-        rows (N, P, C) by falling score, scores (N, P), real (N, P) bool -> rows (N, Q, C), scores (N, Q), real (N, Q)
+        rows (N, P, C) by descending score, scores (N, P), real (N, P) bool -> rows (N, Q, C), scores (N, Q), real (N, Q)
 
     Raises:
         ValueError: `iou_threshold` outside 0..1.

@@ -1,4 +1,4 @@
-"""The library face of ppface: load a run, an export or a config, give it a picture, get its faces."""
+"""The public API for predictions: load a run, an export or a config, pass a picture, get its faces."""
 
 import os
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
-from ppface.predict.face_detector import FaceFinder
+from ppface.predict.face_detector import FaceDetector
 from ppface.predict.live_model import load_into, open_model
 
 __all__ = [
-    "Face", "FaceEmbedder", "FaceFinder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
+    "Face", "FaceDetector", "FaceEmbedder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
     "open_predictor",
 ]  # fmt: skip
 
@@ -23,30 +23,30 @@ def load(
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     names: str | os.PathLike | None = None,
-) -> FaceFinder | FaceEmbedder:
-    """A callable from pictures to faces: found ones with their boxes, or, of a model that tells people apart, the picture's own.
+) -> FaceDetector | FaceEmbedder:
+    """A callable from a picture to its faces: a detector finds them, a recognition model embeds the one aligned face of the picture.
 
     Args:
         source: the folder of an export, of a run or of a checkpoint, or a config file.
         weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
-        threads: CPU threads of an export; None: one a core. A live model takes what OMP_NUM_THREADS says.
+        threads: CPU threads of an export; None: one per core. A live model uses OMP_NUM_THREADS.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; an export takes none.
 
     Raises:
-        UserError: none of these, or weights that do not fit.
+        UserError: none of these, or weights that do not match.
     """
     return of_predictor(load_predictor(source, weights, threads, names=names))
 
 
-def of_predictor(predict: Any) -> FaceFinder | FaceEmbedder:
-    """The callable that fits what `predict` answers.
+def of_predictor(predict: Any) -> FaceDetector | FaceEmbedder:
+    """The detector or embedder, by the outputs of `predict`.
 
     Raises:
-        WeightsError: neither boxes nor embeddings.
+        WeightsError: the model outputs neither boxes nor embeddings.
     """
     outputs = predict.outputs()
     if "boxes" in outputs:
-        return FaceFinder(predict)
+        return FaceDetector(predict)
     if "embedding" in outputs:
         return FaceEmbedder(predict)
     raise WeightsError(f"expected a model with the output 'boxes' or 'embedding', received one with {', '.join(outputs)}")
@@ -70,15 +70,15 @@ def open_predictor(
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
 ) -> tuple[Any, Any]:
-    """As `load_predictor`, and what the predictor comes from, whose `identity()` is the same for the same answers."""
+    """(predictor as of `load_predictor`, its origin): equal `identity()` of two origins means equal outputs."""
     source = Path(source)
     if (source / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
         exported = Exported(source, threads)
         return exported, exported
-    opened = open_model(source, weights, overrides, names)
-    return opened.model.predictor(), opened
+    live = open_model(source, weights, overrides, names)
+    return live.model.predictor(), live
 
 
 def load_model(

@@ -1,4 +1,4 @@
-"""From a picture of one aligned face to its embedding, whatever runs the model."""
+"""Embeds pictures of one aligned face, with a live or an exported model."""
 
 import os
 import time
@@ -16,12 +16,12 @@ class FaceEmbedder:
     """Embeds pictures that show one aligned face each.
 
     Args:
-        predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}; its `test_size` tells the size it takes.
+        predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}; its `test_size` is the model's input size.
         flip: add the embedding of the mirrored picture.
         resize: stretch pictures of another size than the model's; otherwise they are an error.
 
     Attributes:
-        seconds: of the last picture, by part: "pre" (resizing), "run" (the model) and "post"; decoding a file is not in it.
+        seconds: latency of the last picture by stage: "pre" (resizing), "run" (the model) and "post"; without decoding the file.
     """
 
     def __init__(self, predict: Any, flip: bool = False, resize: bool = False):
@@ -40,15 +40,15 @@ class FaceEmbedder:
         picture = Picture.of(image) if isinstance(image, np.ndarray) else Picture.open(image)
         pixels = picture.decode()
         start = time.perf_counter()
-        fitting = self.fitted(pixels, "" if isinstance(image, np.ndarray) else picture.name)
+        resized = self.to_input_size(pixels, "" if isinstance(image, np.ndarray) else picture.name)
         prepared = time.perf_counter()
-        embedding = embed(self.predict, [fitting], self.flip)[0]
+        embedding = embed(self.predict, [resized], self.flip)[0]
         ran = time.perf_counter()
         height, width = picture.size
         faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, embedding)]
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 
-    def fitted(self, pixels: np.ndarray, name: str) -> np.ndarray:
-        """(H, W, 3) at the size that the model takes; see `__call__`."""
+    def to_input_size(self, pixels: np.ndarray, name: str) -> np.ndarray:
+        """(H, W, 3), checked or resized to the model's input size; see `__call__`."""
         return aligned(pixels, self.predict.test_size.of(*pixels.shape[:2]), name, self.resize)

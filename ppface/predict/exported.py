@@ -14,34 +14,34 @@ from ppface.core.run.cpu import cores
 from ppface.ops.resize import TestSize
 
 MODEL = "model"
-CACHED_SHAPES = 32  # oneDNN keeps the kernels prepared for as many shapes of the input
+CACHED_SHAPES = 32  # number of input shapes whose prepared kernels oneDNN keeps
 
 
-def _typed(mapping: Any, key: str, *types: type) -> Any:
+def _of_type(mapping: Any, key: str, *types: type) -> Any:
     value = mapping[key]
     if not isinstance(value, types):
         raise TypeError(f"{key}: expected a {types[0].__name__}, received {value!r}")
     return value
 
 
-def _described(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
-    """What the first file tells of the others, and the test policy in it; Paddle crashes on files that were cut."""
+def _read_description(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
+    """inference.yml and the test policy in it, after comparing the other files with its digests: Paddle crashes on truncated files."""
     try:
         about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
-        policy = _typed(about, "input", dict)["test"]
-        shape = _typed(policy, "size", list, type(None))
+        policy = _of_type(about, "input", dict)["test"]
+        shape = _of_type(policy, "size", list, type(None))
         sides = [*(shape or [1, 1]), policy["max_side"]]
         if len(sides) != 3 or any(type(side) is not int for side in sides):
             raise TypeError(f"input.test: expected height, width and max_side, whole numbers of pixels, received {sides!r}")
         size = TestSize(policy["mode"], tuple(shape) if shape else None, policy["max_side"])
-        digests, outputs = _typed(about, "sha256", dict), _typed(about, "outputs", list)
+        digests, outputs = _of_type(about, "sha256", dict), _of_type(about, "outputs", list)
         if not all(isinstance(name, str) for name in outputs):
             raise TypeError(f"outputs: expected names, received {outputs!r}")
     except (yaml.YAMLError, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{files[0]}: not as tools/export_model.py wrote it ({error}); export or copy it again") from error
+        raise WeightsError(f"{files[0]}: not a valid export description ({error}); export or copy it again") from error
     for file in files[1:]:
         if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
-            raise WeightsError(f"{file}: not the file that {EXPORT} describes: cut or exchanged; export or copy both again")
+            raise WeightsError(f"{file}: not the file that {EXPORT} describes: truncated or replaced; export or copy both again")
     return about, size
 
 
@@ -50,19 +50,19 @@ class Exported:
 
     Args:
         folder: holds inference.yml, model.json and model.pdiparams.
-        threads: CPU threads; None: one a core.
+        threads: CPU threads; None: one per core.
         onednn: use oneDNN on a CPU (about five times faster than without).
         gpu: run on the first GPU.
 
     Attributes:
         about: inference.yml as plain values.
-        test_size: the model's own test policy.
+        test_size: the model's test policy.
 
     Shape:
         {"image": (N, 3, H, W) uint8} -> arrays by the names that inference.yml lists
 
     Raises:
-        WeightsError: a folder without these files, or with others than were exported.
+        WeightsError: a folder without these files, or with other files than were exported.
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None, onednn: bool = True, gpu: bool = False):
@@ -72,7 +72,7 @@ class Exported:
         files = [folder / EXPORT, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
         if missing := [file.name for file in files if not file.is_file()]:
             raise WeightsError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
-        self.about, self.test_size = _described(files)
+        self.about, self.test_size = _read_description(files)
         config = inference.Config(str(files[1]), str(files[2]))
         config.disable_glog_info()
         config.enable_new_executor()
@@ -92,11 +92,11 @@ class Exported:
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
 
     def identity(self) -> str:
-        """A digest of the files that decide what it answers."""
+        """A digest of the exported files: equal digests mean equal outputs."""
         return hashlib.sha256(json.dumps(self.about["sha256"], sort_keys=True).encode()).hexdigest()
 
     def outputs(self) -> list[str]:
-        """The names of what it answers."""
+        """The names of the outputs."""
         return list(self.about["outputs"])
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Embeddings of many pictures into one file, part by part, so that a run that was ended at any moment goes on where it was."""
+"""Writes the embeddings of many pictures to one file, in parts, so that an interrupted run can be resumed."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from ppface.ops.embedding import embed
 from ppface.predict.embedder import FaceEmbedder
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-BATCHES = 16  # a part; as many are done again at most
-INDEX, PARTS = ".txt", ".parts"  # beside the .npy: the index, and the folder of what is done
+BATCHES_PER_PART = 16  # at most as many are computed again after an interruption
+INDEX, PARTS = ".txt", ".parts"  # beside the .npy: the index, and the folder of finished parts
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Entry:
 
 
 def entries(source: Path, root: Path | None = None) -> list[Entry]:
-    """The pictures of a folder (and of those below it, by their names), or of a list.
+    """The pictures of a folder (and its subfolders, sorted by path), or of a list.
 
     Args:
-        source: a folder, or a text file with one `path` or `path label` a line.
+        source: a folder, or a text file with one `path` or `path label` per line.
         root: what the list's paths are relative to; None: the list's folder.
 
     Raises:
-        DataError: no such folder or list, or none in it.
+        DataError: no such folder or list, or no pictures in it.
     """
     if source.is_dir():
         files = sorted(file for file in source.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
@@ -61,10 +61,10 @@ def _path(line: str) -> str:
 
 
 def check_out(out: Path, source: Path) -> None:
-    """Raises DataError where the files that `extract` writes for `out` are the `source` of its pictures."""
-    for ours in (out, out.with_suffix(INDEX), out.with_suffix(PARTS)):
-        if ours.exists() and source.exists() and ours.samefile(source):
-            raise DataError(f"{source}: {out.name} would be written with {ours.name} beside it, over the input; choose another --out")
+    """Raises DataError if a file that `extract` would write for `out` is the `source` itself."""
+    for written in (out, out.with_suffix(INDEX), out.with_suffix(PARTS)):
+        if written.exists() and source.exists() and written.samefile(source):
+            raise DataError(f"{source}: --out {out.name} also writes {written.name}, which would overwrite the input; choose another --out")
 
 
 def extract(
@@ -75,72 +75,74 @@ def extract(
     batch_size: int = 64,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[str]:
-    """Writes `out` (.npy, (N, D) float32 before L2 normalisation) and beside it the index (.txt): line i tells of what row i is.
+    """Writes `out` (.npy, (N, D) float32 before L2 normalisation) and beside it the index (.txt): line i names the picture of row i.
 
-    Broken pictures are in neither. Until both are whole, what is done lies in a folder beside them, from which the same call goes on.
+    Broken pictures are in neither. Until both are complete, finished parts are kept in a folder beside them; the same call resumes there.
 
     Args:
         embedder: of the model; without its `resize`, pictures of another size count as broken.
-        pictures: what to embed.
+        pictures: the pictures to embed.
         out: ends in .npy.
-        model: its identity, see `ppface.predict.open_predictor`; unfinished work with another is refused.
+        model: its identity, see `ppface.predict.open_predictor`; unfinished work with another is rejected.
         batch_size: pictures in one call of the model, > 0.
         progress: called with the numbers of pictures done and of all.
 
     Returns:
-        why each broken picture is broken
+        The reason for each broken picture.
 
     Raises:
-        DataError: `out` cannot be written, unfinished work of another run lies there, or no picture is whole.
+        DataError: `out` cannot be written, the folder holds unfinished work of another run, or all pictures are broken.
     """
     work = "\n".join([model, str((batch_size, embedder.resize, embedder.flip)), *(f"{entry.line}\t{entry.file}" for entry in pictures)])
-    folder, step = out.with_suffix(PARTS), BATCHES * batch_size
+    folder, step = out.with_suffix(PARTS), BATCHES_PER_PART * batch_size
     _open(folder, hashlib.sha256(work.encode()).hexdigest())
     parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
     done = 0
     for part, some in parts.items():
-        if not _is_whole(part, len(some)):
+        if not _is_complete(part, len(some)):
             embeddings, reasons = _embedded(embedder, some, batch_size)
-            _whole(part, partial(np.savez, embeddings=embeddings, reasons=reasons))
+            _write_atomically(part, partial(np.savez, embeddings=embeddings, reasons=reasons))
         done += len(some)
         progress(done, len(pictures))
     reasons = np.concatenate([_read(part, "reasons") for part in parts])
     broken = reasons[reasons != ""].tolist()
     if len(broken) == len(pictures):
-        shutil.rmtree(folder)  # what is to be put right may be an option, with which this folder would be refused
+        shutil.rmtree(folder)  # the user may have to change an option, with which this folder would be rejected
         raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
     index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
-    _whole(out.with_suffix(INDEX), lambda file: file.write(index.encode()))
-    _whole(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
+    _write_atomically(out.with_suffix(INDEX), lambda file: file.write(index.encode()))
+    _write_atomically(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
     shutil.rmtree(folder)
     return broken
 
 
 def _open(folder: Path, digest: str) -> None:
-    """Makes the folder of unfinished work, or finds it as an earlier run with the same inputs left it."""
-    note = folder / "inputs.sha256"
+    """Creates the folder of finished parts, or checks that an earlier run with the same inputs left it."""
+    record = folder / "inputs.sha256"
     try:
-        if note.is_file() and note.read_text() != digest:
+        if record.is_file() and record.read_text() != digest:
             raise DataError(
                 f"{folder}: holds the unfinished work of a run with other pictures, another model (config, weights, names) or other "
-                "options: give those again, or delete it to begin anew"
+                "options: give the same again, or delete the folder to start over"
             )
-        if folder.is_dir() and not note.is_file() and any(folder.iterdir()):
-            raise DataError(f"{folder}: expected no folder, or that of an earlier run, which is removed at the end; choose another --out")
+        if folder.is_dir() and not record.is_file() and any(folder.iterdir()):
+            raise DataError(
+                f"{folder}: expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(digest)
+        record.write_text(digest)
     except OSError as error:
         raise DataError(f"{folder}: cannot write there: {error.strerror}") from None
 
 
 def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the whole ones, and for each of all why it is broken, or nothing."""
+    """(embeddings of the readable pictures, for every picture the reason why it is broken or "")."""
     found, reasons = [np.zeros((0, 0), np.float32)], []
     for start in range(0, len(pictures), batch_size):
         images = []
         for entry in pictures[start : start + batch_size]:
             try:
-                images.append(embedder.fitted(Picture.open(entry.file).decode(), str(entry.file)))
+                images.append(embedder.to_input_size(Picture.open(entry.file).decode(), str(entry.file)))
                 reasons.append("")
             except DataError as error:
                 reasons.append(str(error))
@@ -149,15 +151,15 @@ def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) ->
     return np.concatenate(found[1:] or found), np.array(reasons)
 
 
-def _is_whole(part: Path, count: int) -> bool:
-    """Whether the part of so many pictures is there and can be read; a damaged one is made again."""
+def _is_complete(part: Path, count: int) -> bool:
+    """Whether the part with this number of pictures exists and can be read; a damaged one is computed again."""
     try:
         reasons = _read(part, "reasons")
         return reasons.shape == (count,) and len(_read(part, "embeddings")) == np.count_nonzero(reasons == "")
     except FileNotFoundError:
         return False
     except Exception as error:  # a damaged archive can fail in any way
-        log.warning("%s: damaged (%s): it is made again", part, error)
+        log.warning("%s: damaged (%s); computing it again", part, error)
         return False
 
 
@@ -167,7 +169,7 @@ def _read(part: Path, name: str) -> np.ndarray:
 
 
 def _join(file: IO[bytes], parts: Iterable[Path], count: int) -> None:
-    """One .npy file of all parts, one of them in memory at a time."""
+    """Joins all parts to one .npy file, with one of them in memory at a time."""
     written = False
     for part in parts:
         rows = _read(part, "embeddings")
@@ -178,14 +180,14 @@ def _join(file: IO[bytes], parts: Iterable[Path], count: int) -> None:
         file.write(np.ascontiguousarray(rows, "<f4").tobytes())
 
 
-def _whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file aside and puts it in place at once: what has its name is whole."""
-    aside = path.with_name(f".{path.name}.new")
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file atomically: to a temporary file that is then renamed."""
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot write it: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""What a prediction gives back: one face of a picture."""
+"""The result of a prediction: one face of a picture."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Face:
     Attributes:
         box: (x1, y1, x2, y2) in pixels of the original picture.
         score: 0..1.
-        landmarks: (K, 2) x, y in pixels of the original picture, or None where the model finds none.
-        embedding: (D,) before L2 normalisation, or None where the model makes none; `ppface.ops.embedding.similarity` compares two.
+        landmarks: (K, 2) x, y in pixels of the original picture, or None if the model predicts none.
+        embedding: (D,) before L2 normalisation, or None for a detector; `ppface.ops.embedding.similarity` compares two.
     """
 
     box: tuple[float, float, float, float]

@@ -1,4 +1,4 @@
-"""From a picture of any size to its faces, whatever runs the model."""
+"""Finds faces in pictures of any size, with a live or an exported model."""
 
 import os
 import time
@@ -13,14 +13,14 @@ from ppface.ops.resize import resize
 from ppface.predict.face import Face
 
 
-class FaceFinder:
+class FaceDetector:
     """Finds the faces of pictures.
 
     Args:
-        predict: {"image": (N, 3, H, W) uint8} -> arrays by name; its `test_size` is the model's own policy.
+        predict: {"image": (N, 3, H, W) uint8} -> arrays by name; its `test_size` is the model's test policy.
 
     Attributes:
-        seconds: of the last picture, by part: "pre" (resizing), "run" (the model) and "post"; decoding a file is not in it.
+        seconds: latency of the last picture by stage: "pre" (resizing), "run" (the model) and "post"; without decoding the file.
     """
 
     def __init__(self, predict: Any):
@@ -33,7 +33,7 @@ class FaceFinder:
         Args:
             image: (H, W, 3) uint8 RGB, or the path of a picture.
             size: None follows the model's test policy, "native" runs the picture unresized, (height, width) resizes it:
-                linearly, by means over areas to less than a quarter of its pixels.
+                bilinear, or by area averaging below a quarter of its pixels.
 
         Raises:
             DataError: not such an array, or a picture that cannot be read.
@@ -63,6 +63,6 @@ class FaceFinder:
         scale = np.array([width / size[1], height / size[0]])
         boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
         landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
-        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # a box wholly outside the picture is no face of it
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
         order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]
         return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]

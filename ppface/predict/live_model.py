@@ -1,4 +1,4 @@
-"""A live model with all that it was made of, each part of it found once and read once."""
+"""A live model with its config and weights, each found and read once."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A live model and what it was made of.
+class LiveModel:
+    """A live model and its sources.
 
     Attributes:
         model: in evaluation mode, with its weights.
@@ -32,7 +32,7 @@ class Opened:
     names: Path | None
 
     def identity(self) -> str:
-        """A digest of what decides the model's answers: its config, its weights, and the rules by which they were loaded."""
+        """A digest of the model's config, its weights and the rules for their names: equal digests mean equal outputs."""
         rules = self.names.read_text(encoding="utf-8") if self.names else None
         return hashlib.sha256(json.dumps([self.config["model"].plain(), self.weights.sha256(), rules]).encode()).hexdigest()
 
@@ -42,7 +42,7 @@ def open_model(
     weights: str | os.PathLike | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
-) -> Opened:
+) -> LiveModel:
     """The live model of a run, a checkpoint or a config; arguments and errors as `ppface.predict.load`."""
     from ppface.core.config.spec import build_model, load_config
 
@@ -51,20 +51,20 @@ def open_model(
         config = load_config(file, list(overrides))
     found = weights or (source if source.is_dir() else config["weights"])
     if weights is None and not source.is_dir():
-        names = names or config["weight_names"]  # a run's own checkpoints have the model's names
+        names = names or config["weight_names"]  # not for the checkpoints of a run, which already have the model's names
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
     model = build_model(config)
     rules = Path(names) if names else None
     loaded = load_into(model, found, rules)
     model.eval()
-    return Opened(model, config, loaded, rules)
+    return LiveModel(model, config, loaded, rules)
 
 
 def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None) -> WeightFile:
-    """Loads the weights meant by a file, a checkpoint or a run into a model; returns which file that was.
+    """Loads the weights of a file, a checkpoint or a run into a model; returns the file that was loaded.
 
-    A checkpoint may be removed, or damaged, as soon as it was read: what is loaded are the bytes that were compared with its digest.
+    A checkpoint is read once, and the loaded bytes are those that were compared with its digest, as it may be removed at any time.
 
     Args:
         model: receives the values.
@@ -79,10 +79,10 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:
-    """The weight file meant by a file, a checkpoint's folder or a run's folder (its best checkpoint); the running average before the rest.
+    """The weight file of a path: a file, a checkpoint or a run (its best checkpoint); preferably the running average (EMA).
 
-    What comes from a checkpoint is compared with its digest, and comes with its bytes; of a run, where its best checkpoint is broken, the
-    newest sound one is taken, with a warning.
+    A file of a checkpoint is compared with its digest, and returned with its bytes. If the best checkpoint of a run is broken, the newest
+    intact one is used, with a warning.
 
     Raises:
         WeightsError: a folder that is neither, or a checkpoint that is broken.
@@ -91,7 +91,7 @@ def find_weights(path: str | os.PathLike) -> WeightFile:
     if not given.is_dir():
         return checkpoint_files.read_weight_file(given)
     if (given / CHECKPOINTS).is_dir():
-        return CheckpointFolder(given / CHECKPOINTS).sound("best", checkpoint_files.read_weights)
+        return CheckpointFolder(given / CHECKPOINTS).read_intact("best", checkpoint_files.read_weights)
     if (given / checkpoint_files.STATE).is_file():
         return checkpoint_files.read_weights(given)
     state = checkpoint_files.STATE

@@ -72,7 +72,7 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     assert done.returncode == 3, done.stderr
     skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
     assert skipped == [
-        f"skipped: {source / 'cut.jpg'}: broken picture: it ends before its data does",
+        f"skipped: {source / 'cut.jpg'}: broken picture: it is truncated",
         f"skipped: {source / 'words.jpg'}: not a picture that OpenCV can read",
     ]
     assert "Traceback" not in done.stderr
@@ -84,7 +84,7 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     counts = [len(record["faces"]) for record in records]
     lines = done.stdout.splitlines()
     assert lines[2] == f"2 read, {sum(counts)} faces, 2 broken"
-    assert [line.split()[0] for line in lines[3:]] == ["ms", "pre", "run", "post", "whole"]
+    assert [line.split()[0] for line in lines[3:]] == ["ms", "pre", "run", "post", "total"]
 
 
 def test_a_video(trial, alone, run_tool, tmp_path):
@@ -159,7 +159,8 @@ def test_a_file_that_was_cut_or_changed_is_never_run(toy_export, tmp_path, name)
         with pytest.raises(ModelError) as error:
             ExportedModel(folder)
         assert (
-            str(error.value) == f"{folder / name}: not the file that inference.yml describes: cut or exchanged; export or copy both again"
+            str(error.value)
+            == f"{folder / name}: not the file that inference.yml describes: truncated or replaced; export or copy both again"
         )
 
 
@@ -183,5 +184,5 @@ def test_the_table_of_latencies():
         ["pre", "50.50", "50.50", "99.01"],
         ["run", "101.00", "101.00", "198.02"],
         ["post", "0.00", "0.00", "0.00"],
-        ["whole", "151.50", "151.50", "297.03"],
+        ["total", "151.50", "151.50", "297.03"],
     ]

@@ -60,7 +60,7 @@ class StopsAt(paddle.nn.Layer):
 
     def forward(self, outputs, batch):
         if self.trainer is not None and self.trainer.step + 1 == self.step:
-            signals._State.heard = 15
+            signals._State.received = 15
         return self.loss(outputs, batch)
 
 
@@ -98,7 +98,7 @@ def go_on(made: Trainer) -> None:
     except signals.Stopped:
         assert made.step == loss.step
     finally:
-        signals._State.heard = None
+        signals._State.received = None
 
 
 def outcome(folder: Path) -> dict:

@@ -186,7 +186,7 @@ def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkp
     config = tmp_path / "kept" / "config.yml"
     before = config.read_text()
     config.unlink()
-    told = f"{config}: there is none: the config is the one that {last(tmp_path / 'kept')} records"
+    told = f"{config} is missing; using the config stored in {last(tmp_path / 'kept')}"
     done = run_tool("tools/train.py", "--reproduce", tmp_path / "kept", "--folder", tmp_path / "again")
     assert done.returncode == 0 and told in done.stderr and "environment changed since this run" not in done.stderr, done.stderr
     done = run_tool("tools/train.py", "--resume", tmp_path / "kept", "-o", "trainer.iterations=3")
@@ -251,6 +251,6 @@ def test_a_checkpoint_that_was_changed_is_not_followed(trained, tmp_path):
     shutil.copytree(last(trained), tmp_path / "changed")
     state = tmp_path / "changed" / "state.json"
     state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
-    message = f"{state}: expected a text that fits the SHA-256 at its end: it was cut or changed"
+    message = f"{state}: expected a text that matches the SHA-256 at its end: it was truncated or changed"
     with pytest.raises(WeightsError, match=re.escape(message)), provenance.source(None, None, str(state.parent)):
         pass

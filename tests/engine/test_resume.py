@@ -123,7 +123,7 @@ def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_i
 
     def fails(self, start, end):
         yield from plain(self, start, 7)
-        signals._State.heard = asked or None
+        signals._State.received = asked or None
         raise error("the disk is gone")
 
     monkeypatch.setattr(Loader, "stream", fails)
@@ -134,7 +134,7 @@ def test_a_run_whose_data_fails_in_the_middle_of_a_step_saves_the_steps_before_i
         with pytest.raises(signals.Stopped if stopped else error, match="SIGTERM" if stopped else "the disk is gone"):
             made.train()
     finally:
-        signals._State.heard = None
+        signals._State.received = None
     monkeypatch.undo()
     assert outcome(tmp_path)["step"] == 3
     train(tmp_path, "sampled", accumulate=2)

@@ -102,7 +102,7 @@ def test_numbers_of_a_run_out_of_range_are_named_together():
         ({}, "step_00000001: expected a whole checkpoint, missing best, ema_updates, optimizer.safetensors"),
         (
             {"step_00000001/state.json": "{}"},
-            "step_00000001/state.json: expected a text that fits the SHA-256 at its end: it was cut or changed",
+            "step_00000001/state.json: expected a text that matches the SHA-256 at its end: it was truncated or changed",
         ),
     ],
 )

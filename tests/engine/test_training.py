@@ -164,7 +164,7 @@ def test_a_run_goes_on_from_the_newest_sound_checkpoint_and_says_so(tmp_path, ca
         checkpoint.restore(broken.parent, first.train_step, first.optimizer, None)
     one = trainer(tmp_path, save_every=3)
     assert checkpoint.restore(CheckpointFolder(saved), one.train_step, one.optimizer, None)["step"] == 6
-    assert f"falling back to the newest sound one, {saved}/step_00000006, because:\n  {broken}: expected content" in caplog.text
+    assert f"falling back to the newest intact one, {saved}/step_00000006, because:\n  {broken}: expected content" in caplog.text
     whole, parts = checkpoint.read(saved / "step_00000006")[0], checkpoint.remember(one.train_step, one.optimizer, None)
     for file, arrays in whole.items():
         for key, array in arrays.items():

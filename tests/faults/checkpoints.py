@@ -108,16 +108,16 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         done[harm.__name__] += 1
         named = CheckpointFolder(here)
         if harm is rename:
-            detected += named.sound("last", verify) not in broken  # whole, but not what its name says: the folder notices
+            detected += named.read_intact("last", verify) not in broken  # whole, but not what its name says: the folder notices
         else:
             detected += all(refuses(verify, path) and refuses(read, path) for path in broken)
         words.texts.clear()
-        path, arrays = named.sound("last", lambda path: (path, read(path)[0]))
+        path, arrays = named.read_intact("last", lambda path: (path, read(path)[0]))
         told = words.texts and all(str(path) in words.texts[0] for path in [sound, *broken])
         fell_back += path == sound and bool(told) and same(arrays, read(made / sound.name)[0])
         if file == "ema.safetensors" or harm in (add, rename):
             used += 1
-            evaluated += named.sound("best", read_weights).file == sound / "ema.safetensors"
+            evaluated += named.read_intact("best", read_weights).file == sound / "ema.safetensors"
     log.removeHandler(words)
     kinds_told = ", ".join(f"{count} {name}" for name, count in done.most_common())
     return [

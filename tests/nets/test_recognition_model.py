@@ -43,7 +43,7 @@ def test_training_sees_logits_and_inference_an_embedding(more, columns):
 
 
 def test_class_num_comes_from_the_data_or_the_file():
-    with pytest.raises(ConfigError, match=r"model.head.class_num: ArcMargin needs 'class_num', and nothing supplies it: write it here"):
+    with pytest.raises(ConfigError, match=r"model.head.class_num: ArcMargin needs 'class_num', and nothing supplies it: set it here"):
         build_model(config())
     with pytest.raises(ConfigError, match=r"model.head.class_num: expected 20 \(supplied by the data\), received 7"):
         config(", class_num: 7").supply({"class_num": 20})

@@ -215,7 +215,7 @@ def test_two_names_that_become_one_are_an_error(tmp_path, model, arrays):
     with pytest.raises(WeightsError) as error:
         load_weights(model, path, names=names)
     assert str(error.value) in [
-        f"{names}: 'first.{last}' and 'second.{last}' of {path} both become 'both.{last}'; make its rules tell them apart"
+        f"{names}: 'first.{last}' and 'second.{last}' of {path} both become 'both.{last}'; change the rules so that they differ"
         for last in ("weight", "bias")
     ]
 
@@ -225,7 +225,7 @@ def test_a_rule_that_does_nothing_is_told(tmp_path, model, arrays, caplog):
     with caplog.at_level(logging.WARNING, "ppface"):
         path = saved(tmp_path, arrays)
         load_weights(model, path, names=names)
-    assert caplog.messages == [f"{names}:2: 'third' is in no name of {path}: this rule does nothing"]
+    assert caplog.messages == [f"{names}:2: 'third' matches no name of {path}: this rule has no effect"]
 
 
 @pytest.mark.parametrize(
@@ -235,12 +235,12 @@ def test_a_rule_that_does_nothing_is_told(tmp_path, model, arrays, caplog):
         ("layout: torch", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
         ("names: [[a, b]]\nrules: []", ":2: expected layout, part, names, received 'rules'"),
         ("names: [[a, b]]\nlayout: tf", ":2: layout: expected paddle or torch, received 'tf'"),
-        ("names: [[a, b]]\npart: [a]", ":2: part: expected a word, received ['a']"),
+        ("names: [[a, b]]\npart: [a]", ":2: part: expected a string, received ['a']"),
         ("names: {a: b}", ":1: names: expected a list of [pattern, replacement], received {'a': 'b'}"),
-        ("names:\n  - [a, b]\n  - [a]", ":3: expected [pattern, replacement], two quoted texts, received ['a']"),
-        ("names:\n  - [a, 1]", ":2: expected [pattern, replacement], two quoted texts, received ['a', 1]"),
-        ("names:\n  - ['(', b]", ":2: '(' is no regular expression: missing ), unterminated subpattern at position 0"),
-        ("names:\n  - [first, '\\2']", ":2: the replacement '\\\\2' does not fit 'first': invalid group reference 2 at position 1"),
+        ("names:\n  - [a, b]\n  - [a]", ":3: expected [pattern, replacement], two quoted strings, received ['a']"),
+        ("names:\n  - [a, 1]", ":2: expected [pattern, replacement], two quoted strings, received ['a', 1]"),
+        ("names:\n  - ['(', b]", ":2: '(' is not a regular expression: missing ), unterminated subpattern at position 0"),
+        ("names:\n  - [first, '\\2']", ":2: the replacement '\\\\2' does not match 'first': invalid group reference 2 at position 1"),
         (
             "names: [",
             ": expected a file of names in YAML; NAMES:1: this is not valid YAML: expected the node content, but found '<stream end>'",

@@ -83,7 +83,7 @@ def test_yaml_nests_a_schedule_in_an_optimizer():
         ("{name: SGD, learning_rate: 1, clip_norm: 0}", "o.yml:1: optimizer: expected clip_norm > 0 or null, received 0.0"),
         (
             "{name: SGD, learning_rate: {name: MultiStep, base: 1, milestones: [3, 2]}}",
-            "o.yml:1: optimizer.learning_rate: expected milestones that increase from 1 on, received [3, 2]",
+            "o.yml:1: optimizer.learning_rate: expected increasing milestones, at least 1, received [3, 2]",
         ),
         (
             "{name: SGD, learning_rate: {name: Cosine, base: 1, warmup_steps: -1}}",

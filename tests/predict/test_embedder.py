@@ -9,7 +9,7 @@ from ppface.data.pictures.picture import Picture
 from ppface.engine.export import verify
 from ppface.ops.embedding import similarity
 from ppface.ops.resize import resize
-from ppface.predict import Face, FaceEmbedder, FaceFinder
+from ppface.predict import Face, FaceDetector, FaceEmbedder
 
 
 def pictures(folder) -> list[np.ndarray]:
@@ -47,7 +47,7 @@ def test_another_size_is_an_error_or_resized(toy_embedder, tmp_path, rng):
     image = rng.integers(0, 256, (40, 30, 3)).astype("uint8")
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     embed = FaceEmbedder(toy_embedder.predictor())
-    told = "expected an aligned face of 16x16 pixels, received 30x40: align it with tools/align_faces.py, or ask for a resize"
+    told = "expected an aligned face of 16x16 pixels, received 30x40: align it with tools/align_faces.py, or enable `resize`"
     for given, message in ((image, told), (tmp_path / "a.png", f"{tmp_path / 'a.png'}: {told}")):
         with pytest.raises(DataError) as error:
             embed(given)
@@ -74,7 +74,7 @@ class Answers:
 
 
 def test_the_outputs_tell_what_a_model_is_for():
-    assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceFinder)
+    assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceDetector)
     assert isinstance(predict.of_predictor(Answers("embedding", "norm")), FaceEmbedder)
     with pytest.raises(WeightsError) as error:
         predict.of_predictor(Answers("logits", "pose"))

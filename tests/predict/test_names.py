@@ -46,7 +46,7 @@ def test_every_tool_with_weights_takes_names(run_tool, trial, foreign, tool, tmp
     (tmp_path / "list.txt").write_text("a.png\n")
     if tool == "export_model.py":
         done = run_tool(f"tools/{tool}", "-c", trial.config, "-w", weights, "--names", names, *rest)
-        assert done.returncode == 0 and "answers as the live one" in done.stdout, done.stderr
+        assert done.returncode == 0 and "match the live model" in done.stdout, done.stderr
         return
     done = run_tool(f"tools/{tool}", "-c", trial.config, "-w", weights, "--names", tmp_path / "gone.yaml", *rest)
     assert done.returncode == WeightsError.exit_code

@@ -16,7 +16,7 @@ import ppface
 from ppface.core.errors import DataError, WeightsError
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.ops.resize import TestSize
-from ppface.predict import Face, FaceFinder, live_model
+from ppface.predict import Face, FaceDetector, live_model
 from ppface.predict.live_model import find_weights
 
 WEIGHTS = "weights.safetensors"
@@ -45,7 +45,7 @@ class Fixed:
 
 def test_faces_come_back_best_first_in_pixels_of_the_original():
     detector = Fixed(landmarks=True)
-    faces = FaceFinder(detector)(np.zeros((128, 96, 3), "uint8"))
+    faces = FaceDetector(detector)(np.zeros((128, 96, 3), "uint8"))
     assert detector.seen[0].shape == (1, 3, 64, 32)
     assert detector.seen[0].dtype == np.uint8
     assert [face.score for face in faces] == pytest.approx([0.9, 0.5])
@@ -60,13 +60,13 @@ def test_faces_come_back_best_first_in_pixels_of_the_original():
 def test_a_box_wholly_outside_the_picture_is_no_face():
     detector = Fixed()
     detector.boxes = np.array([[-20, -20, -5, -5], [8, 16, 16, 32]], "float32")
-    faces = FaceFinder(detector)(np.zeros((64, 32, 3), "uint8"))
+    faces = FaceDetector(detector)(np.zeros((64, 32, 3), "uint8"))
     assert [face.box for face in faces] == [(8.0, 16.0, 16.0, 32.0)]
 
 
 def test_size_follows_the_policy_or_is_native_or_is_given():
     detector = Fixed("long_side", (50, 50))
-    find, image = FaceFinder(detector), np.zeros((100, 60, 3), "uint8")
+    find, image = FaceDetector(detector), np.zeros((100, 60, 3), "uint8")
     find(image)
     find(image, size="native")
     find(image, size=(20, 30))
@@ -78,8 +78,8 @@ def test_colours_stay_rgb_from_array_and_file(tmp_path):
     image[..., 0] = 250
     cv2.imwrite(str(tmp_path / "red.png"), image[:, :, ::-1])
     detector = Fixed()
-    FaceFinder(detector)(image)
-    FaceFinder(detector)(tmp_path / "red.png")
+    FaceDetector(detector)(image)
+    FaceDetector(detector)(tmp_path / "red.png")
     np.testing.assert_array_equal(detector.seen[0], detector.seen[1])
     assert detector.seen[0][0, :, 0, 0].tolist() == [250, 0, 0]
 
@@ -96,7 +96,7 @@ def test_colours_stay_rgb_from_array_and_file(tmp_path):
 )
 def test_what_is_no_picture_is_named(image, size, message):
     with pytest.raises(DataError) as caught:
-        FaceFinder(Fixed())(image, size)
+        FaceDetector(Fixed())(image, size)
     assert str(caught.value) == message
 
 
@@ -147,14 +147,14 @@ def test_broken_weights_are_never_used(tmp_path, caplog):
     for path, left in ((best, last), (last, None)):
         file = path / "weights.safetensors"
         file.write_bytes(file.read_bytes()[:-1] + b"x")
-        message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was cut, changed or exchanged"
+        message = rf"{file}: expected content with the SHA-256 \w+\.\.\., received \w+\.\.\.: it was truncated, changed or replaced"
         for named in (file, path):
             with pytest.raises(WeightsError, match=message):
                 find_weights(named)
         if left:
             assert find_weights(tmp_path).file == left / "weights.safetensors"
-            assert f"falling back to the newest sound one, {left}, because:\n  {file}: expected content" in caplog.messages[-1]
-    with pytest.raises(WeightsError, match="expected a sound checkpoint, but all are broken:\n"):
+            assert f"falling back to the newest intact one, {left}, because:\n  {file}: expected content" in caplog.messages[-1]
+    with pytest.raises(WeightsError, match="expected an intact checkpoint, but all are broken:\n"):
         find_weights(tmp_path)
 
 
@@ -218,7 +218,7 @@ def test_a_run_without_its_config_and_a_checkpoint_load_by_what_is_recorded(tmp_
     assert same_weights(ppface.predict.load_model(step), weights)
     assert not caplog.messages
     assert same_weights(ppface.predict.load_model(run), weights)
-    assert caplog.messages == [f"{run}/config.yml: there is none: the config is the one that {step} records"]
+    assert caplog.messages == [f"{run}/config.yml is missing; using the config stored in {step}"]
 
 
 def test_the_identity_is_that_of_config_weights_and_names(tmp_path, weights, trial):
@@ -259,16 +259,16 @@ def test_an_export_described_by_other_types_is_named(tmp_path, trial, key, value
     file.write_text(yaml.safe_dump(about))
     with pytest.raises(WeightsError) as caught:
         ppface.predict.load(file.parent)
-    assert str(caught.value) == f"{file}: not as tools/export_model.py wrote it ({message}); export or copy it again"
+    assert str(caught.value) == f"{file}: not a valid export description ({message}); export or copy it again"
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: cut or exchanged"),
-        ("model.json", None, "model.json: not the file that inference.yml describes: cut or exchanged"),
-        ("inference.yml", "a: [", "inference.yml: not as tools/export_model.py wrote it"),
-        ("inference.yml", "a: 1", "inference.yml: not as tools/export_model.py wrote it"),
+        ("model.pdiparams", None, "model.pdiparams: not the file that inference.yml describes: truncated or replaced"),
+        ("model.json", None, "model.json: not the file that inference.yml describes: truncated or replaced"),
+        ("inference.yml", "a: [", "inference.yml: not a valid export description"),
+        ("inference.yml", "a: 1", "inference.yml: not a valid export description"),
     ],
 )
 def test_a_damaged_export_is_named(tmp_path, trial, file, content, message):

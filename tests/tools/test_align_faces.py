@@ -35,7 +35,7 @@ def test_a_folder_is_aligned_and_a_second_run_does_only_what_is_missing(photos, 
     command = (TOOL, "--images", photos, "--landmarks", tmp_path / "points.csv", "--out", out, "--format", "png")
     first = run_tool(*command)
     assert first.returncode == 3
-    assert first.stdout == f"{out}: 1 aligned, 0 there already, 2 broken\n"
+    assert first.stdout == f"{out}: 1 aligned, 0 already there, 2 broken\n"
     assert f"broken: {photos}/2.png: similarity: expected points that differ, received 5 times [7.0, 7.0]\n" in first.stderr
     assert f"broken: {photos}/3.jpg: broken picture: Premature end of JPEG file\n" in first.stderr
     written = out / "a b" / "1.png"
@@ -44,7 +44,7 @@ def test_a_folder_is_aligned_and_a_second_run_does_only_what_is_missing(photos, 
     (photos / "3.jpg").unlink()
     Image.new("RGB", (224, 224)).save(photos / "3.jpg")
     second = run_tool(*command)
-    assert second.stdout == f"{out}: 1 aligned, 1 there already, 1 broken\n"
+    assert second.stdout == f"{out}: 1 aligned, 1 already there, 1 broken\n"
     assert second.stderr == f"broken: {photos}/2.png: similarity: expected points that differ, received 5 times [7.0, 7.0]\n"
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["1.png", "3.png"]
 
@@ -60,7 +60,7 @@ def test_real_pictures_with_a_score_and_a_count_before_their_points(shared_data,
     lines = [line for line in (cfp / "aligned112_detections.csv").read_text().splitlines() if line.startswith("009/")]
     (tmp_path / "points.csv").write_text("\n".join(["path,score,faces,points", *lines]))
     done = run_tool(TOOL, "--images", photos, "--landmarks", tmp_path / "points.csv", "--out", tmp_path / "out", "--skip", 2)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/out: 14 aligned, 0 there already, 0 broken\n")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/out: 14 aligned, 0 already there, 0 broken\n")
     for path in (tmp_path / "out").rglob("*.jpg"):
         want = np.asarray(Image.open(cfp / "aligned112" / path.relative_to(tmp_path / "out"))).astype(float)
         assert np.abs(np.asarray(Image.open(path)) - want).mean() < 3

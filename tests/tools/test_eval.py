@@ -65,7 +65,7 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
     run, config = tmp_path / "run", load_config(CONFIG, FEW).plain()
     state = {"step": 1, "config": config}
     step = CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, state, best=False)
-    told = f"{run}/config.yml: there is none: the config is the one that {step} records"
+    told = f"{run}/config.yml is missing; using the config stored in {step}"
     found = []
     for source in (run, step):
         done = tool("eval", source, "--json", tmp_path / "e.json")
@@ -86,9 +86,7 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
-    assert (
-        gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt or .tar), but there is none"
-    )
+    assert gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt or .tar), found none"
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": np.zeros((2, 2), "float32")}, other)
     line = refused(tool("eval", "-c", CONFIG, "-w", other), 4)
@@ -98,7 +96,7 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     hostile = tmp_path / "hostile.pdparams"
     hostile.write_bytes(pickle.dumps({"a": os.getcwd}))
     line = refused(tool("eval", "-c", CONFIG, "-w", hostile), 4)
-    assert "expected arrays alone, but the file wants posix.getcwd; it was not loaded" in line
+    assert "expected only arrays, but the file refers to posix.getcwd; it was not loaded" in line
 
 
 def test_a_missing_data_set_is_one_line_with_what_to_do(weights):

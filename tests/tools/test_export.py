@@ -1,4 +1,4 @@
-"""tools/export_model.py: what it writes, that it answers as the live model at any size, and when it refuses."""
+"""tools/export_model.py: what it writes, that its outputs match the live model at any size, and when it refuses."""
 
 import hashlib
 import importlib.util
@@ -37,7 +37,9 @@ def check_sizes(live, exported) -> None:
 
 
 def test_what_is_written(trial):
-    assert re.fullmatch(rf"{trial.export}: the exported model answers as the live one \(largest difference \d\.\d\de-\d\d\)\n", trial.told)
+    assert re.fullmatch(
+        rf"{trial.export}: the outputs of the exported model match the live model \(largest difference \d\.\d\de-\d\d\)\n", trial.told
+    )
     names = sorted(file.name for file in trial.export.iterdir())
     assert names == ["config.yml", "environment.json", "inference.yml", "model.json", "model.pdiparams"]
     about = yaml.safe_load((trial.export / "inference.yml").read_text())
@@ -74,7 +76,7 @@ def test_a_folder_that_exists_is_refused(trial, run_tool):
     before = {file: file.stat().st_mtime_ns for file in trial.export.iterdir()}
     done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", trial.export)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"error: {trial.export}: exists already; expected a folder that is yet to be made"
+    assert done.stderr.splitlines()[-1] == f"error: {trial.export}: already exists; expected the name of a new folder"
     assert {file: file.stat().st_mtime_ns for file in trial.export.iterdir()} == before
 
 

@@ -27,7 +27,7 @@ model:
 """
 REFUSED = (
     "holds the unfinished work of a run with other pictures, another model (config, weights, names) or other options: "
-    "give those again, or delete it to begin anew"
+    "give the same again, or delete the folder to start over"
 )
 
 
@@ -94,7 +94,7 @@ def failing(embedder: FaceEmbedder, after: int) -> FaceEmbedder:
 
 
 def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "BATCHES", 1)
+    monkeypatch.setattr(extraction, "BATCHES_PER_PART", 1)
     embedder = predict.load(toy_export, threads=1)
     pictures = entries(aligned_faces)
     (aligned_faces / "person 0" / "2.png").write_text("words")
@@ -113,7 +113,7 @@ def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeyp
 
 
 def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "BATCHES", 1)
+    monkeypatch.setattr(extraction, "BATCHES_PER_PART", 1)
     embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     pictures = entries(aligned_faces)
     with pytest.raises(StopsError):
@@ -156,7 +156,7 @@ def test_the_input_is_never_written_over(toy_export, aligned_faces, run_tool, tm
     folder = aligned_faces.rename(tmp_path / "faces.parts")
     for source, out, ours in ((listed, "list.npy", "list.txt"), (listed, "link.npy", "link.txt"), (folder, "faces.npy", "faces.parts")):
         done = run_tool(TOOL, toy_export, "-i", source, "--root", folder, "--out", tmp_path / out)
-        told = f"{source}: {out} would be written with {ours} beside it, over the input; choose another --out"
+        told = f"{source}: --out {out} also writes {ours}, which would overwrite the input; choose another --out"
         assert (done.returncode, done.stderr) == (3, f"error: {told}\n")
     assert listed.read_text() == "person 0/0.png 0\n" and len(list(folder.rglob("*.png"))) == 10
     assert sorted(file.name for file in tmp_path.iterdir()) == ["faces.parts", "link.txt", "list.txt"]
@@ -167,7 +167,7 @@ def test_a_folder_of_other_files_is_not_taken_for_unfinished_work(toy_export, al
     (tmp_path / "e.parts" / "mine").touch()
     with pytest.raises(DataError) as error:
         extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", "model")
-    told = "expected no folder, or that of an earlier run, which is removed at the end; choose another --out"
+    told = "expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
     assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}" and (tmp_path / "e.parts" / "mine").exists()
 
 
@@ -177,7 +177,7 @@ def test_a_corrected_command_is_not_held_up_by_the_one_that_failed(toy_export, a
     for file in aligned_faces.rglob("*.png"):
         Image.new("RGB", (20, 20)).save(file)
     embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
-    with pytest.raises(DataError, match=r"^none of the 10 pictures can be embedded; the first: .* or ask for a resize$"):
+    with pytest.raises(DataError, match=r"^none of the 10 pictures can be embedded; the first: .* or enable `resize`$"):
         extract(embedder, entries(aligned_faces), out, "model")
     assert not (tmp_path / "e.parts").exists()
     assert extract(FaceEmbedder(embedder.predict, resize=True), entries(aligned_faces), out, "model") == []
@@ -185,7 +185,7 @@ def test_a_corrected_command_is_not_held_up_by_the_one_that_failed(toy_export, a
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:80] + b"damage" + data[86:], lambda data: b""])
 def test_a_damaged_part_is_made_again(toy_export, aligned_faces, tmp_path, monkeypatch, caplog, damage):
-    monkeypatch.setattr(extraction, "BATCHES", 1)
+    monkeypatch.setattr(extraction, "BATCHES_PER_PART", 1)
     embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     pictures = entries(aligned_faces)
     extract(embedder, pictures, tmp_path / "whole.npy", "model", 4)
@@ -195,7 +195,7 @@ def test_a_damaged_part_is_made_again(toy_export, aligned_faces, tmp_path, monke
     part.write_bytes(damage(part.read_bytes()))
     with caplog.at_level("WARNING", "ppface"):
         extract(embedder, pictures, out, "model", 4)
-    assert len(caplog.messages) == 1 and re.fullmatch(rf"{part}: damaged \(.+\): it is made again", caplog.messages[0])
+    assert len(caplog.messages) == 1 and re.fullmatch(rf"{part}: damaged \(.+\); computing it again", caplog.messages[0])
     assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
@@ -232,7 +232,7 @@ def test_a_cut_part_is_never_left_under_its_name(tmp_path):
         raise StopsError
 
     with pytest.raises(StopsError):
-        extraction._whole(tmp_path / "part.npz", cut)
+        extraction._write_atomically(tmp_path / "part.npz", cut)
     assert not (tmp_path / "part.npz").exists()
 
 

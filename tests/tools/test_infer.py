@@ -43,7 +43,7 @@ def test_it_answers_as_the_library(trial, pictures, run_tool, tmp_path, source):
         assert len(want) > 0
         np.testing.assert_allclose([[*face["box"], face["score"]] for face in record["faces"]], want, atol=0.02)
     assert sorted(file.name for file in out.iterdir()) == ["a.png", "b.png"]
-    assert [line.split()[0] for line in done.stdout.splitlines()[-5:]] == ["ms", "pre", "run", "post", "whole"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[-5:]] == ["ms", "pre", "run", "post", "total"]
 
 
 def test_broken_pictures_are_named_and_skipped(trial, pictures, run_tool, tmp_path):

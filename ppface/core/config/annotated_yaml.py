@@ -1,4 +1,4 @@
-"""A checked config as a person reads it: YAML in which every line tells where its value was written."""
+"""A checked config as YAML for people: a comment on every line says where its value was written."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ppface.core.config.spec import Spec
 
 
 def with_origins(spec: Spec) -> str:
-    """The resolved config as YAML with a comment a line: `lr: 0.001    # runtime.yml:4`, or `# default`."""
+    """The resolved config as YAML with a comment on each line: `lr: 0.001    # runtime.yml:4`, or `# default`."""
     lines = list(_lines(spec, 0))
     width = min(100, max((len(text) for text, _ in lines), default=0))
     return "\n".join(f"{text:<{width}}  # {origin}" if origin else text for text, origin in lines)

@@ -14,7 +14,7 @@ _SCALARS = {int: "integer", float: "number", bool: "boolean", type(None): "null"
 
 
 def json_schema() -> dict[str, Any]:
-    """A draft-07 schema of a whole config file. It asks for no key, since a file may leave any of them to its `_BASE_`."""
+    """A draft-07 schema of a whole config file. No key is required, since any of them may come from `_BASE_`."""
     definitions: dict[str, Any] = {}
     for kind in registry.PACKAGES:
         for name in registry.names(kind):

@@ -1,4 +1,4 @@
-"""The config of a run as a file: its config.yml, or what its checkpoints record where that was deleted or never copied."""
+"""The config of a run as a file: its config.yml, or, where that is missing, the copy stored in its checkpoints."""
 
 import contextlib
 import tempfile
@@ -17,10 +17,10 @@ CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
 
 @contextlib.contextmanager
 def config_file(folder: Path) -> Iterator[Path]:
-    """A file with the config of a run, a checkpoint or an export, which may be gone after the block; what is no folder is such a file.
+    """The config file of a run, a checkpoint or an export, valid within the block only. A path that is not a folder is returned as it is.
 
     Raises:
-        WeightsError: a folder that is none of these, or in which no config is left.
+        WeightsError: a folder that is none of these, or has no config.
     """
     if not folder.is_dir() or (folder / CONFIG).is_file():
         yield folder / CONFIG if folder.is_dir() else folder
@@ -29,9 +29,9 @@ def config_file(folder: Path) -> Iterator[Path]:
     if (folder / STATE).is_file():
         state = read_state(folder)
     elif (folder / CHECKPOINTS).is_dir():
-        source, state = CheckpointFolder(folder / CHECKPOINTS).sound("last", lambda path: (path, read_state(path)))
+        source, state = CheckpointFolder(folder / CHECKPOINTS).read_intact("last", lambda path: (path, read_state(path)))
         if "config" in state:
-            log.warning("%s: there is none: the config is the one that %s records", folder / CONFIG, source)
+            log.warning("%s is missing; using the config stored in %s", folder / CONFIG, source)
     elif (folder / EXPORT).is_file():
         raise WeightsError(f"{folder}: expected {CONFIG} in this export, found none: export or copy it again, or give a config with -c")
     else:

@@ -1,4 +1,4 @@
-"""From a tree of values to a tree of checked calls: `resolve` reports every mistake, a `Spec` is called to build."""
+"""Checks a tree of values against constructors: `resolve` reports every mistake, the `Spec` that it returns builds the component."""
 
 import inspect
 import typing
@@ -67,9 +67,9 @@ class Spec:
     Attributes:
         target: the class or factory.
         arguments: name -> Argument, defaults included; supplied parameters only where YAML writes them.
-        path: where it stands in the config, `model.head`.
+        path: its position in the config, `model.head`.
         origin: where it was written.
-        deferred: the parent wants this Spec itself, as a factory.
+        deferred: the parent receives this Spec itself, as a factory.
         named: whether the component has a name in the registry (a plain nested class has none).
     """
 
@@ -82,39 +82,39 @@ class Spec:
 
     def __call__(self, **supplied: Any) -> Any:
         known = parameters(self.target)
-        values_ = {name: _built(argument.value) for name, argument in self.arguments.items()}
+        values = {name: _built(argument.value) for name, argument in self.arguments.items()}
         for name, value in supplied.items():
             mark = known[name].supplied if name in known else None
             if mark is None:
                 continue
-            self._agree(name, value, mark)
-            values_[name] = value
+            self._check_agrees(name, value, mark)
+            values[name] = value
         for name, parameter in known.items():
-            if name not in values_ and parameter.default is inspect.Parameter.empty:
-                what = f"{self.target.__name__} needs '{name}', and nothing supplies it: write it here"
+            if name not in values and parameter.default is inspect.Parameter.empty:
+                what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here"
                 raise ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
         try:
-            return self.target(**values_)
+            return self.target(**values)
         except ValueError as error:
             raise ConfigError([f"{self.origin}: {self.path}: {error}"]) from error
 
     def supply(self, facts: dict[str, Any]) -> None:
-        """Writes facts into the parameters, here and below, that are supplied but may be written: then `plain()` holds them too.
+        """Sets the supplied parameters that are writable, in this call and in all nested ones, so that `plain()` includes them.
 
         Raises:
-            ConfigError: the config says otherwise.
+            ConfigError: the config sets another value.
         """
         known = parameters(self.target)
         for name, parameter in known.items():
             if name in facts and parameter.supplied and parameter.writable:
-                self._agree(name, facts[name], parameter.supplied)
+                self._check_agrees(name, facts[name], parameter.supplied)
                 self.arguments[name] = Argument(facts[name], Origin(f"supplied {parameter.supplied.by}"))
         self.arguments = {name: self.arguments[name] for name in known if name in self.arguments}
         for argument in self.arguments.values():
             for spec in _nested(argument.value):
                 spec.supply(facts)
 
-    def _agree(self, name: str, value: Any, mark: Supplied) -> None:
+    def _check_agrees(self, name: str, value: Any, mark: Supplied) -> None:
         argument = self.arguments.get(name)
         if argument is not None and argument.value != value:
             written = f"{argument.origin}: {self._at(name)}"
@@ -144,7 +144,7 @@ def _built(value: Any) -> Any:
 
 
 def _nested(value: Any) -> list[Spec]:
-    """The calls in a value, not those below them."""
+    """The Specs directly in a value, without those nested in them."""
     if isinstance(value, Spec):
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
@@ -177,30 +177,30 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 
 
 def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Spec | None:
-    """The mapping of one component as a Spec, or None after noting its mistakes."""
+    """The mapping of one component as a Spec, or None after recording its mistakes."""
     if not isinstance(node.value, dict):
-        check.wrong(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
+        check.report(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
         return None
     name_node = node.value.get("name", Node(kind.default, node.origin))
     name = name_node.value
     if not isinstance(name, str):
         expected = f"expected 'name: ...', one of {', '.join(registry.names(kind.kind))}"
-        check.wrong(name_node, path, f"{expected}, received {value_check.shown(name_node)}")
+        check.report(name_node, path, f"{expected}, received {value_check.shown(name_node)}")
         return None
     target = registry.find(kind.kind, name)
     if target is None:
         choices = registry.names(kind.kind)
         meant = registry.nearest(name, choices)
         advice = f"Did you mean '{meant}'?" if meant else f"Expected one of {', '.join(choices)}."
-        check.wrong(name_node, value_check.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
+        check.report(name_node, value_check.join(path, "name"), f"there is no {kind.kind} '{name}'. {advice}")
         target = registry.find(kind.kind, meant) if meant else None
         if target is None:
-            return None  # else its arguments are checked too, as those of the component that was meant
+            return None  # otherwise the arguments are checked too, against the component with the similar name
     return call(target, node, path, check, named=True)
 
 
 def call(target: Callable, node: Node, path: str, check: value_check.Check, named: bool = False) -> Spec | None:
-    """The mapping of one constructor's arguments as a Spec, every mistake noted in `check`."""
+    """The mapping of one constructor's arguments as a Spec, with every mistake recorded in `check`."""
     known = parameters(target)
     before = len(check.mistakes)
     written = {key: child for key, child in node.value.items() if not (named and key == "name")}
@@ -211,11 +211,11 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
         if key not in known:
             meant = registry.nearest(key, takes)
             advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(takes) or 'no arguments'}."
-            check.wrong(child, value_check.join(path, key), f"{who} has no argument '{key}'. {advice}")
+            check.report(child, value_check.join(path, key), f"{who} has no argument '{key}'. {advice}")
             continue
         supplied = known[key].supplied
         if supplied and not supplied.writable:
-            check.wrong(child, value_check.join(path, key), f"'{key}' is supplied {supplied.by}: leave it out")
+            check.report(child, value_check.join(path, key), f"'{key}' is supplied {supplied.by}: leave it out")
             continue
         value = check.value(known[key].annotation, child, value_check.join(path, key))
         arguments[key] = Argument(value, child.origin)
@@ -223,7 +223,7 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
         if name in arguments or name in written:
             continue
         if parameter.required:
-            check.wrong(node, path or name, f"{who} needs '{name}': {value_check.describe(parameter.annotation)}")
+            check.report(node, path or name, f"{who} needs '{name}': {value_check.describe(parameter.annotation)}")
         elif parameter.supplied is None:
             arguments[name] = Argument(parameter.default, DEFAULT)
     ordered = {name: arguments[name] for name in known if name in arguments}
@@ -238,7 +238,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         overrides: `a.b.0.c=value` each, checked exactly like a file.
 
     Returns:
-        The checked config: `config["model"]["backbone"]` looks into it, `config.plain()` gives it as plain values.
+        The checked config: `config["model"]["backbone"]` returns a part, `config.plain()` all of it as plain values.
 
     Raises:
         ConfigError: with every mistake at once, each with file:line.
@@ -250,7 +250,7 @@ def build_model(config: Spec) -> Any:
     """The `nn.Layer` that a checked config describes, with fresh weights.
 
     Raises:
-        ConfigError: no model in the config, an argument that its constructor refuses, or channels that do not fit.
+        ConfigError: no model in the config, an argument that its constructor rejects, or channels that do not match.
     """
     if config["model"] is None:
         raise ConfigError([f"{config.origin}: model: expected a model in this config, found none"])

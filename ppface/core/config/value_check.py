@@ -11,7 +11,7 @@ from ppface.core.config.yaml_tree import Node
 from ppface.core.registry import Kind
 
 _NO, _YES = ("no", "off", "n"), ("yes", "on", "y")
-_SCALARS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", type(None): "null"}
+_SCALARS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
 FAILED = object()
 
 
@@ -20,7 +20,7 @@ def join(path: str, key: str | int) -> str:
 
 
 def shown(node: Node) -> str:
-    """A value as an error shows it: short, with its type where that is not plain to see."""
+    """A value for an error message, shortened to 60 characters."""
     if isinstance(node.value, dict):
         return "a mapping" if node.value else "an empty mapping"
     if node.value is None:
@@ -34,7 +34,7 @@ def article(kind: str) -> str:
 
 
 def describe(annotation: Any) -> str:
-    """An annotation in the words of a user: "a number", "one of relu, hard_swish", "a backbone"."""
+    """An annotation for an error message: "a number", "one of relu, hard_swish", "a mapping that names a backbone"."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         kind = next((mark for mark in args[1:] if isinstance(mark, Kind)), None)
@@ -64,11 +64,11 @@ class Check:
         self.mistakes: list[str] = []
         self._component, self._call = component, call
 
-    def wrong(self, node: Node, path: str, what: str) -> None:
+    def report(self, node: Node, path: str, what: str) -> None:
         self.mistakes.append(f"{node.origin}: {path}: {what}" if path else f"{node.origin}: {what}")
 
     def value(self, annotation: Any, node: Node, path: str) -> Any:
-        """The value as the parameter takes it, or FAILED after noting the mistakes."""
+        """The value converted to the parameter's type, or FAILED after recording the mistakes."""
         origin, args = get_origin(annotation), get_args(annotation)
         if origin is Annotated:
             return self._annotated(args, node, path)
@@ -87,7 +87,7 @@ class Check:
         return self._expected(annotation, node, path)
 
     def _expected(self, annotation: Any, node: Node, path: str) -> Any:
-        self.wrong(node, path, f"expected {describe(annotation)}, received {shown(node)}")
+        self.report(node, path, f"expected {describe(annotation)}, received {shown(node)}")
         return FAILED
 
     def _annotated(self, args: tuple, node: Node, path: str) -> Any:
@@ -106,8 +106,8 @@ class Check:
         return self._call(cls, node, path, self) or FAILED
 
     def _union(self, args: tuple, node: Node, path: str, annotation: Any) -> Any:
-        """The first member that takes the value; else the mistakes of the only member of the value's shape."""
-        candidates = [arg for arg in args if _same_shape(arg, node)]
+        """The first member that accepts the value; else the mistakes of the only member of the value's category (see `_same_category`)."""
+        candidates = [arg for arg in args if _same_category(arg, node)]
         trials = []
         for arg in candidates:
             trial = Check(self._component, self._call)
@@ -128,7 +128,7 @@ class Check:
         if origin is list or args[-1] is ...:
             items = (args[0],) * len(node.value)
         elif len(args) != len(node.value):
-            self.wrong(node, path, f"expected {describe(annotation)}, received {len(node.value)} entries: {shown(node)}")
+            self.report(node, path, f"expected {describe(annotation)}, received {len(node.value)} entries: {shown(node)}")
             return FAILED
         return origin(self.value(item, child, join(path, i)) for i, (item, child) in enumerate(zip(items, node.value, strict=True)))
 
@@ -138,15 +138,15 @@ class Check:
                 return choice
         meant = registry.nearest(str(node.plain()), [str(choice) for choice in choices])
         advice = f". Did you mean '{meant}'?" if meant else ""
-        self.wrong(node, path, f"expected one of {', '.join(str(c) for c in choices)}, received {shown(node)}{advice}")
+        self.report(node, path, f"expected one of {', '.join(str(c) for c in choices)}, received {shown(node)}{advice}")
         return FAILED
 
     def _scalar(self, wanted: type, node: Node, path: str) -> Any:
         value = node.value
         if wanted is float and type(value) in (int, float):
-            if abs(value) <= sys.float_info.max:  # neither infinite, nor no number, nor a whole number beyond them
+            if abs(value) <= sys.float_info.max:  # neither infinite, NaN nor an integer beyond the range of floats
                 return float(value)
-            self.wrong(node, path, f"expected a finite number, received {shown(node)}")
+            self.report(node, path, f"expected a finite number, received {shown(node)}")
             return FAILED
         if type(value) is wanted:
             return value
@@ -155,13 +155,13 @@ class Check:
         return self._expected(wanted, node, path)
 
 
-def _same_shape(annotation: Any, node: Node) -> bool:
-    """Whether the annotation takes a mapping, list, null or scalar as the value is."""
+def _same_category(annotation: Any, node: Node) -> bool:
+    """Whether the annotation and the value are of one category: mapping, list, null or scalar."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated and any(isinstance(mark, Kind) for mark in args[1:]):
         return isinstance(node.value, dict)
     if origin is Annotated:
-        return _same_shape(args[0], node)
+        return _same_category(args[0], node)
     if origin in (list, tuple):
         return isinstance(node.value, list)
     if origin is dict or (inspect.isclass(annotation) and annotation not in _SCALARS):

@@ -1,4 +1,4 @@
-"""YAML files, `_BASE_` files and `-o` overrides as one tree in which every value knows where it was written."""
+"""YAML files, `_BASE_` files and `-o` overrides as one tree that records where every value was written."""
 
 import os
 import re
@@ -41,7 +41,7 @@ class Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2: `1e-3` is a float; yes, no, on, off and dates are words."""
+    """SafeLoader with the scalars of YAML 1.2: `1e-3` is a float; yes, no, on, off and dates are strings."""
 
     yaml_implicit_resolvers: dict = {}
 
@@ -108,10 +108,10 @@ def _convert(node: yaml.Node, loader: _Loader, source: str, one_line: bool) -> N
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
-                raise yaml.constructor.ConstructorError(None, None, "expected a word as key", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "expected a string as key", key_node.start_mark)
             if key in children:
                 first = children[key].origin.line
-                problem = f"the key '{key}' stands twice in one mapping" + ("" if one_line else f" (first in line {first})")
+                problem = f"the key '{key}' occurs twice in one mapping" + ("" if one_line else f" (first in line {first})")
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             child = _convert(value_node, loader, source, one_line)
             child.origin = Origin(source, None if one_line else key_node.start_mark.line + 1)
@@ -121,7 +121,7 @@ def _convert(node: yaml.Node, loader: _Loader, source: str, one_line: bool) -> N
 
 
 def merge(base: Node, over: Node) -> Node:
-    """`over` laid on `base`: mappings merge, lists and scalars replace, and another `name` replaces the whole component."""
+    """`base` overridden by `over`: mappings merge, lists and scalars replace, and a different `name` replaces the whole component."""
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     if "name" in over.value and "name" in base.value and over.value["name"].value != base.value["name"].value:
@@ -140,7 +140,7 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Node:
         overrides: `a.b.0.c=value` each, the value in YAML.
 
     Raises:
-        ConfigError: a file that is missing or broken, a `_BASE_` cycle, all overrides that are not of that form.
+        ConfigError: a file that is missing or broken, a `_BASE_` cycle, or overrides of another form (all of them are listed).
     """
     tree = _read_file(Path(path), ())
     mistakes: list[str] = []
@@ -157,13 +157,13 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Node:
 def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
     if path.resolve() in [p.resolve() for p in above]:
         raise ConfigError([f"{path}: _BASE_ files form a cycle: {' -> '.join(str(p) for p in (*above, path))}"])
-    asked = f" (a _BASE_ of {above[-1]})" if above else ""
+    included = f" (a _BASE_ of {above[-1]})" if above else ""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError([f"{path}: cannot read this config{asked}: {error.strerror}"]) from error
+        raise ConfigError([f"{path}: cannot read this config{included}: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: expected a YAML file in UTF-8{asked}, received other bytes"]) from error
+        raise ConfigError([f"{path}: expected a YAML file in UTF-8{included}, received other bytes"]) from error
     tree = parse(text, str(path))
     if not isinstance(tree.value, dict):
         raise ConfigError([f"{path}: expected a mapping of keys to values, received {tree.plain()!r}"])
@@ -200,7 +200,7 @@ def _put(node: Node, steps: list[str], leaf: Node, source: str, done: tuple[str,
         items[int(step)] = _put(items[int(step)], rest, leaf, source, (*done, step))
         return Node(items, node.origin)
     if node.value is None:
-        node = Node({}, node.origin)  # a resolved config writes `neck: null`: what an override puts in is the first key
+        node = Node({}, node.origin)  # such as `neck: null` of a resolved config: the override adds the first key
     if isinstance(node.value, dict):
         child = node.value.get(step, Node(None, Origin(source)))
         return merge(node, Node({step: _put(child, rest, leaf, source, (*done, step))}, node.origin))

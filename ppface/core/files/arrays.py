@@ -1,4 +1,4 @@
-"""Reads weight files, and pictures in pickles, without running anything that a file might hold."""
+"""Reads weight files, and pictures in pickles, without running any code that a file may contain."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from ppface.core.files.numpy_pickle import NUMPY, Array
 from ppface.core.files.pickle_machine import Call, Machine, RefusedError, shown
 from ppface.core.files.safe_unpickle import unpickle
 
-PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # Paddle's, PyTorch's; which one it is, the first bytes tell
+PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # of Paddle or of PyTorch, told apart by their first bytes
 ENDINGS = (".safetensors", *PICKLES)
 
 
@@ -20,20 +20,20 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
     """Every array of a weight file by name.
 
     `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.bin`; no torch is needed). A
-    pickle may name OrderedDict and what arrays are made of, for which plain records stand in here; nothing else. Of a whole
-    checkpoint, the arrays of its network; bfloat16 becomes float32.
+    pickle may refer to OrderedDict and the types that arrays consist of, which become plain records here, and to nothing else. Of a
+    full checkpoint, only the arrays of the network are read; bfloat16 becomes float32.
 
     Args:
         path: the file.
         part: which arrays of a checkpoint that holds several networks, as "model.backbone".
-        content: of a safetensors file that was read, and compared with its digest, before.
+        content: of a safetensors file that was already read and compared with its digest.
 
     Raises:
-        WeightsError: a file that is missing, cut, of another kind, or that wants anything but arrays.
+        WeightsError: a file that is missing, truncated, of another kind, or that refers to anything but arrays.
     """
     path = Path(path)
     if content is None and not path.is_file():
-        raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), but there is none")
+        raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), found none")
     if path.suffix not in ENDINGS:
         raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
     if path.suffix == ".safetensors":
@@ -43,10 +43,10 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
     torch, length = is_torch(path), path.stat().st_size
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
-        content = _checked(path, f"not a whole {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
+        content = _checked(path, f"not a valid {kind} weight file", "arrays", torch_file.read_torch if torch else _read_paddle, file)
         optimizer = path.suffix == ".pdopt" and part is None
-        arrays = state_dict.of_optimizer(path, content) if optimizer else state_dict.of_network(path, content, part)
-        return state_dict.made(path, arrays, length)
+        arrays = state_dict.optimizer_arrays(path, content) if optimizer else state_dict.network_arrays(path, content, part)
+        return state_dict.to_numpy(path, arrays, length)
 
 
 def is_torch(path: str | Path) -> bool:
@@ -60,69 +60,69 @@ def _either(endings: tuple[str, ...]) -> str:
 
 
 def _read_paddle(file: IO[bytes]) -> Any:
-    """Paddle writes a tensor as an array, or, below the top of what is saved, as tuple((its name, the array))."""
+    """Paddle writes a tensor as an array, or, in nested containers, as tuple((its name, the array))."""
     return unpickle(file, NUMPY | {(package, "tuple"): Call(_tensor) for package in ("builtins", "__builtin__")})
 
 
 def _tensor(machine: Machine, pair: Any) -> Array:
     if type(pair) is not tuple or [type(value) for value in pair] != [str, Array]:
-        raise RefusedError("wants builtins.tuple, which no tensor needs so")
+        raise RefusedError("refers to builtins.tuple, called in a way that no tensor needs")
     return pair[1]
 
 
 def _checked(path: Path, broken: str, expected: str, read: Callable[[IO[bytes]], Any], file: IO[bytes]) -> Any:
-    """What `read` makes of the file; all that can go wrong is one line."""
+    """What `read` returns for the file; any error becomes a WeightsError of one line."""
     try:
         return read(file)
     except RefusedError as error:
-        raise WeightsError(f"{path}: expected {expected} alone, but the file {error}; it was not loaded") from None
+        raise WeightsError(f"{path}: expected only {expected}, but the file {error}; it was not loaded") from None
     except Exception as error:  # a damaged pickle can fail in any way
         raise WeightsError(f"{path}: {broken} ({shown(str(error), 200)}); copy or download it again") from error
 
 
 def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
-    """The content of a `.bin` set of pairs: encoded pictures, two a pair, and for each pair whether they show one person.
+    """The content of a `.bin` set of pairs: encoded pictures, two for each pair, and whether they show the same person.
 
     The file is a pickle, of Python 2 or 3, of (list of bytes, list or NumPy array of bool); old files hold arrays (n,) of uint8 instead
-    of bytes, and 0 and 1 instead of bools. It may name what NumPy's arrays need, for which plain records stand in; nothing else.
+    of bytes, and 0 and 1 instead of bools. It may refer to the types of NumPy's arrays, which become plain records, and to nothing else.
 
     Raises:
-        DataError: a file that is missing, cut, of another kind, or that wants anything but bytes and bools.
+        DataError: a file that is missing, truncated, of another kind, or that refers to anything but bytes and bools.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            content = _checked(path, "not a whole .bin set of pairs", "bytes and bools", _read_pairs, file)
+            content = _checked(path, "not a valid .bin set of pairs", "bytes and bools", _read_pairs, file)
         if not isinstance(content, tuple | list) or len(content) != 2 or not isinstance(content[0], tuple | list):
             raise DataError(f"{path}: expected a pair of lists, encoded pictures and bools, received {type(content).__name__}")
         pictures, flags = _without_arrays(path, content[0]), content[1]
         if isinstance(flags, Array):
-            flags = state_dict.made(path, {"the second list": flags}, path.stat().st_size)["the second list"].tolist()
+            flags = state_dict.to_numpy(path, {"the second list": flags}, path.stat().st_size)["the second list"].tolist()
         if isinstance(flags, tuple | list):
             single = {str(i): flag for i, flag in enumerate(flags) if isinstance(flag, Array)}  # bools of NumPy
-            made = state_dict.made(path, single, path.stat().st_size)
-            flags = [made[str(i)].tolist() if str(i) in made else flag for i, flag in enumerate(flags)]
+            converted = state_dict.to_numpy(path, single, path.stat().st_size)
+            flags = [converted[str(i)].tolist() if str(i) in converted else flag for i, flag in enumerate(flags)]
             flags = [bool(flag) if type(flag) is int and flag in (0, 1) else flag for flag in flags]
     except WeightsError as error:
         raise DataError(str(error)) from None
     except OSError as error:
         raise DataError(f"{path}: cannot read it ({error.strerror}); expected a .bin set of pairs") from None
     for values, kind, name in ((pictures, bytes, "first"), (flags, bool, "second")):
-        strange = [value for value in values if type(value) is not kind] if isinstance(values, tuple | list) else [values]
-        if strange:
-            raise DataError(f"{path}: expected {kind.__name__} alone in the {name} list, received {type(strange[0]).__name__}")
+        unexpected = [value for value in values if type(value) is not kind] if isinstance(values, tuple | list) else [values]
+        if unexpected:
+            raise DataError(f"{path}: expected only {kind.__name__} in the {name} list, received {type(unexpected[0]).__name__}")
     return list(pictures), np.array(flags, dtype=bool)
 
 
 def _without_arrays(path: Path, pictures: tuple | list) -> list:
-    """Bytes for every array (n,) of uint8; everything else as it is. An array that stands at many places is made once."""
-    places = {id(value): place for place, value in reversed(list(enumerate(pictures))) if isinstance(value, Array)}
-    waiting = {f"picture {place}": pictures[place] for place in sorted(places.values())}
-    made = {
+    """Bytes for every array (n,) of uint8; everything else unchanged. An array that occurs several times is converted once."""
+    first = {id(value): i for i, value in reversed(list(enumerate(pictures))) if isinstance(value, Array)}
+    records = {f"picture {i}": pictures[i] for i in sorted(first.values())}
+    converted = {
         name: array.tobytes() if array.dtype == np.uint8 and array.ndim == 1 else array
-        for name, array in state_dict.made(path, waiting, path.stat().st_size).items()
+        for name, array in state_dict.to_numpy(path, records, path.stat().st_size).items()
     }
-    return [made[f"picture {places[id(value)]}"] if id(value) in places else value for value in pictures]
+    return [converted[f"picture {first[id(value)]}"] if id(value) in first else value for value in pictures]
 
 
 def _read_pairs(file: IO[bytes]) -> Any:

@@ -1,17 +1,17 @@
-"""Writes small files whole or not at all: a kill or a full disk leaves what was there before."""
+"""Writes small files atomically: a kill or a full disk leaves the previous content."""
 
 import os
 from pathlib import Path
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Puts a text in the place of a file's content, or raises OSError and leaves the file as it was."""
-    aside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    """Replaces the content of a file by a text, or raises OSError and leaves the file unchanged."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        with aside.open("w", encoding="utf-8") as handle:
+        with temporary.open("w", encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
-        aside.replace(file)
+        temporary.replace(file)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

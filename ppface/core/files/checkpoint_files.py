@@ -1,6 +1,6 @@
-"""One checkpoint on disk: a directory of safetensors files and a state.json that holds the digest of each and, at its end, of itself.
+"""One checkpoint on disk: a directory of safetensors files and a state.json with the digest of each and, at its end, of itself.
 
-Whatever byte of whatever file is changed, cut off or added, reading notices: nothing is believed that does not fit its digest.
+Reading detects any byte that was changed, cut off or added: content that does not match its digest is rejected.
 """
 
 import errno
@@ -20,7 +20,7 @@ from ppface.core.files.safetensors_file import unpack
 
 WEIGHTS, OPTIMIZER, EMA, STATE = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 LOSS = "loss.safetensors"  # parameters and buffers of losses; no reader of weights opens it
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes hashed at a time
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class WeightFile:
     """The file of a model's weights.
 
     Attributes:
-        file: where it is, or was: a run that trains on removes old checkpoints.
-        content: of a checkpoint's file, the very bytes that were compared with its digest; None of any other, which is read where it is.
+        file: its path; it may be gone, as a training removes its old checkpoints.
+        content: the bytes that were compared with the digest, if it belongs to a checkpoint; otherwise None, and `file` is read.
         state: of the checkpoint; {} without one.
     """
 
@@ -42,7 +42,7 @@ class WeightFile:
 
 
 def check_finite(arrays: dict[str, dict[str, np.ndarray]], name: str) -> None:
-    """Raises NumericError where a checkpoint would hold a number that is not finite: no run can go on from such a one."""
+    """Raises NumericError if an array has a value that is not finite: no run could be resumed from such a checkpoint."""
     bad = []
     for file, content in arrays.items():
         for key, array in content.items():
@@ -54,17 +54,17 @@ def check_finite(arrays: dict[str, dict[str, np.ndarray]], name: str) -> None:
 
 
 def write(folder: Path, files: dict[str, list[memoryview]], state: dict[str, Any]) -> None:
-    """Makes the directory with these files and state, all of it on the disk when this returns.
+    """Creates the directory with these files and state, all flushed to the disk when this returns.
 
     Args:
         folder: must not exist.
-        files: name -> content in pieces; the digest is of these bytes, not of what a disk made of them.
+        files: name -> content in pieces, of which the digest is computed before they reach the disk.
         state: plain values.
     """
     folder.mkdir()
     digests = {name: _write_file(folder / name, content) for name, content in files.items()}
     _write_file(folder / STATE, [memoryview(_sealed(state | {DIGESTS: digests}))])
-    settle(folder)
+    sync_folder(folder)
 
 
 def _write_file(file: Path, content: Sequence[memoryview]) -> str:
@@ -78,8 +78,8 @@ def _write_file(file: Path, content: Sequence[memoryview]) -> str:
     return digest.hexdigest()
 
 
-def settle(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk. File systems that cannot be asked for that say "invalid"; they get no more."""
+def sync_folder(folder: Path) -> None:
+    """fsync of a folder, so that its entries are on the disk; ignored by file systems that do not support it (EINVAL, EOPNOTSUPP)."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -91,7 +91,7 @@ def settle(folder: Path) -> None:
 
 
 def _sealed(state: dict[str, Any]) -> bytes:
-    """The state as JSON, whose last value is the digest of all the text before it."""
+    """The state as JSON whose last value is the digest of all preceding text."""
     text = json.dumps(state, indent=1).encode()
     assert text.endswith(b"\n}")
     return text[:-2] + _seal(text[:-2])
@@ -102,34 +102,34 @@ def _seal(text: bytes) -> bytes:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The state of a checkpoint whose set of files is whole; their content is not looked at.
+    """The state of a checkpoint, after checking that its files exist; their content is not read.
 
     Raises:
-        WeightsError: a state.json that is missing, not as it was written or of other types, or tensor files that are missing or too many.
+        WeightsError: a state.json that is missing, changed or of other types, or tensor files that are missing or extra.
     """
     file = folder / STATE
     try:
         data = file.read_bytes()
         text = data[: -len(_seal(b""))]
         if text + _seal(text) != data:
-            raise WeightsError(f"{file}: expected a text that fits the SHA-256 at its end: it was cut or changed")
+            raise WeightsError(f"{file}: expected a text that matches the SHA-256 at its end: it was truncated or changed")
         state = json.loads(data)
         check(state, file)
         expected, found = set(state[DIGESTS]), {path.name for path in folder.glob("*.safetensors")}
     except OSError as error:
         raise WeightsError(f"{file}: cannot read it: {error.strerror}") from error
     except (ValueError, KeyError, RecursionError) as error:
-        raise WeightsError(f"{file}: expected the state of a checkpoint as it was saved: {error}") from error
+        raise WeightsError(f"{file}: expected the unchanged state of a checkpoint: {error}") from error
     if expected != found:
         raise WeightsError(f"{folder}: expected the files {', '.join(sorted(expected))}, found {', '.join(sorted(found)) or 'none'}")
     return state
 
 
 def verify(folder: Path) -> Path:
-    """The checkpoint, after every byte of it was compared with its digest.
+    """The checkpoint, after comparing all its files with their digests.
 
     Raises:
-        WeightsError: names the file that is broken, and how.
+        WeightsError: names the broken file and its fault.
     """
     for name, digest in read_state(folder)[DIGESTS].items():
         _compare(folder / name, digest)
@@ -137,7 +137,7 @@ def verify(folder: Path) -> Path:
 
 
 def read_weights(folder: Path) -> WeightFile:
-    """The weights of a checkpoint to use, the running average before the rest; errors as `verify`."""
+    """The weights of a checkpoint, preferably their running average (EMA); errors as `verify`."""
     state = read_state(folder)
     name = EMA if EMA in state[DIGESTS] else WEIGHTS
     if name not in state[DIGESTS]:
@@ -146,7 +146,7 @@ def read_weights(folder: Path) -> WeightFile:
 
 
 def read_weight_file(file: Path) -> WeightFile:
-    """A weight file that somebody named; of one of a checkpoint errors as `verify`."""
+    """The weight file at this path; if it belongs to a checkpoint, errors as `verify`."""
     if (file.parent / STATE).is_file() and file.is_file():
         state = read_state(file.parent)
         if file.name in state[DIGESTS]:
@@ -155,17 +155,17 @@ def read_weight_file(file: Path) -> WeightFile:
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
-    """(arrays by file name, state) of one checkpoint, from the very bytes that were compared with their digests.
+    """(arrays by file name, state) of one checkpoint, from the same bytes that were compared with their digests.
 
     Raises:
-        WeightsError: names the file that is broken, and how.
+        WeightsError: names the broken file and its fault.
     """
     state = read_state(folder)
     return {name: unpack(folder / name, _content(folder / name, digest)) for name, digest in sorted(state[DIGESTS].items())}, state
 
 
 def _content(file: Path, expected: str) -> bytes:
-    """The bytes of a file, which have this digest."""
+    """The bytes of a file, after comparing them with this digest."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -188,5 +188,5 @@ def _compare(file: Path, expected: str) -> Path:
 
 def _expect(file: Path, expected: str, received: str) -> None:
     if received != expected:
-        told = f"expected content with the SHA-256 {expected[:12]}..., received {received[:12]}..."
-        raise WeightsError(f"{file}: {told}: it was cut, changed or exchanged")
+        digests = f"expected content with the SHA-256 {expected[:12]}..., received {received[:12]}..."
+        raise WeightsError(f"{file}: {digests}: it was truncated, changed or replaced")

@@ -1,11 +1,11 @@
-"""The checkpoints of one run on disk: saved so that no kill and no full disk harms what is there, read so that no broken one is used.
+"""The checkpoints of one run on disk: a kill or a full disk during a save harms no existing one, and a broken one is never used.
 
-    step_00000040            a checkpoint (see checkpoint_files); its name tells the step
-    step_00000040_2          a later save of the same step: what is there is never replaced, only followed
-    .step_00000060.saving    a save that is under way, or was killed
-    .step_00000020.removing  a removal likewise
-Visible names are of whole checkpoints alone: a save appears by one rename, a removal begins with one. There is no list of them that could
-disagree with what is there: the last one is the newest that is sound, and each state names the best one of its time.
+    step_00000040            a checkpoint (see checkpoint_files); its name holds the step
+    step_00000040_2          a later save of the same step: an existing checkpoint is never replaced
+    .step_00000060.saving    a save in progress, or one that was killed
+    .step_00000020.removing  a removal in progress, or one that was killed
+Visible names belong to complete checkpoints only: a save ends with one rename, a removal begins with one. There is no index file that
+could disagree with the folder: the last checkpoint is the newest intact one, and each state records the best step so far.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from ppface.core.run.log import log
 T = TypeVar("T")
 NAME = re.compile(r"step_(\d+)(?:_(\d+))?")
 SAVING, REMOVING = ".saving", ".removing"
-BLOCK, MARGIN = 4096, 1_000_000  # bytes: what a file is rounded up to on most disks, and what a save leaves free for the log
+BLOCK, MARGIN = 4096, 1_000_000  # bytes: block size of most file systems, and space that a save leaves free for the log
 UNTOUCHED = "earlier checkpoints are untouched"
 
 
@@ -36,26 +36,26 @@ class CheckpointFolder:
     """The newest `keep` checkpoints of a run and its best.
 
     Args:
-        folder: made when the first checkpoint is saved.
-        keep: how many of the newest stay, >= 1; broken ones do not count.
-        patience: seconds to wait for another process that is saving here.
+        folder: created when the first checkpoint is saved.
+        keep: how many of the newest are kept, >= 1; broken ones do not count.
+        lock_timeout: seconds to wait for another process that is saving here.
     """
 
-    def __init__(self, folder: Path, keep: int = 2, patience: float = 60.0):
-        self.folder, self.keep, self.patience = folder, keep, patience
-        self._sound: set[str] = set()  # names of those that were saved or verified by this object
+    def __init__(self, folder: Path, keep: int = 2, lock_timeout: float = 60.0):
+        self.folder, self.keep, self.lock_timeout = folder, keep, lock_timeout
+        self._intact: set[str] = set()  # names of the checkpoints that this object saved or verified
 
     def save(self, arrays: dict[str, dict[str, np.ndarray]], state: dict[str, Any], best: bool) -> Path:
-        """Writes one checkpoint and forgets the oldest; a save that fails or is killed harms none that is there.
+        """Writes one checkpoint and removes the oldest; a save that fails or is killed leaves the existing ones untouched.
 
         Args:
             arrays: file name -> name -> array.
-            state: plain values; `step` names the checkpoint. `best_step` and the digests are added to it.
-            best: whether it becomes the best one.
+            state: plain values; `step` names the checkpoint. `best_step` and the digests are added.
+            best: whether this is the best checkpoint so far.
 
         Raises:
             NumericError: a value that is not finite; nothing was written.
-            SaveError: the disk is full or cannot be written.
+            SaveError: the disk is full or not writable.
         """
         step, wanted = state["step"], self.folder / f"step_{state['step']:08d}"
         checkpoint_files.check_finite(arrays, str(wanted))
@@ -64,155 +64,155 @@ class CheckpointFolder:
         try:
             if not self.folder.is_dir():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                checkpoint_files.settle(self.folder.parent)
-            with _alone(self.folder, self.patience):
-                self._sweep()
+                checkpoint_files.sync_folder(self.folder.parent)
+            with _locked(self.folder, self.lock_timeout):
+                self._remove_leftovers()
                 self._check_room(sizes, wanted)
-                before = [path for path in self._newest_first() if _place(path)[0] <= step]
-                best_step = step if best else next((_state(path)["best_step"] for path in before if self._is_sound(path)), None)
+                before = [path for path in self._newest_first() if _step_and_count(path)[0] <= step]
+                best_step = step if best else next((_state(path)["best_step"] for path in before if self._is_intact(path)), None)
                 saved = self._write(wanted, files, state | {"best_step": best_step})
-                self._sound.add(saved.name)
-                self._forget([saved, *before], best_step)
+                self._intact.add(saved.name)
+                self._remove_old([saved, *before], best_step)
         except OSError as error:
             raise SaveError(f"{wanted}: cannot save this checkpoint: {error.strerror or error}; {UNTOUCHED}") from error
         return saved
 
     def find(self, which: Literal["last", "best"]) -> Path:
-        """The directory of the last or best checkpoint that is sound, after all of it was verified; errors as `sound`."""
-        return self.sound(which, checkpoint_files.verify)
+        """The directory of the last or best intact checkpoint, after verifying all of it; errors as `read_intact`."""
+        return self.read_intact(which, checkpoint_files.verify)
 
-    def sound(self, which: Literal["last", "best"], look: Callable[[Path], T]) -> T:
-        """What `look` makes of the last or best checkpoint, or, with a warning, of the newest one that it finds no fault with.
+    def read_intact(self, which: Literal["last", "best"], read: Callable[[Path], T]) -> T:
+        """What `read` returns for the last or best checkpoint, or, with a warning, for the newest one that it can read.
 
         Args:
-            which: without a best one, the last.
-            look: raises WeightsError for a checkpoint that is broken: `verify`, `weights` or `read` of checkpoint_files.
+            which: "best" means "last" where no best one is recorded.
+            read: raises WeightsError for a broken checkpoint: `verify`, `read_weights` or `read` of checkpoint_files.
 
         Raises:
-            WeightsError: there is none, or all are broken: names each with its fault.
+            WeightsError: no checkpoint, or all are broken: the message lists each with its fault.
         """
         faults: dict[str, str] = {}
-        gone: set[str] = set()
+        retried: set[str] = set()
         while left := [path for path in self._candidates(which) if path.name not in faults]:
             path = left[0]
             try:
                 _state(path)
-                found = look(path)
+                found = read(path)
             except WeightsError as error:
-                if path.exists() or path.name in gone:
+                if path.exists() or path.name in retried:
                     faults[path.name] = str(error)
-                gone.add(path.name)  # a run that saves here may have removed it: what is there now is asked for again
-                self._sound.discard(path.name)
+                retried.add(path.name)  # a run that saves here may have removed it: list the folder again
+                self._intact.discard(path.name)
                 continue
             if faults:
-                told = "\n".join(f"  {fault}" for fault in faults.values())
-                log.warning("BROKEN CHECKPOINT: falling back to the newest sound one, %s, because:\n%s", path, told)
+                reasons = "\n".join(f"  {fault}" for fault in faults.values())
+                log.warning("BROKEN CHECKPOINT: falling back to the newest intact one, %s, because:\n%s", path, reasons)
             return found
         if faults:
-            told = "\n".join(f"  {fault}" for fault in faults.values())
-            raise WeightsError(f"{self.folder}: expected a sound checkpoint, but all are broken:\n{told}")
+            reasons = "\n".join(f"  {fault}" for fault in faults.values())
+            raise WeightsError(f"{self.folder}: expected an intact checkpoint, but all are broken:\n{reasons}")
         raise WeightsError(f"{self.folder}: expected a run with at least one checkpoint, found none")
 
     def _candidates(self, which: Literal["last", "best"]) -> list[Path]:
-        """The checkpoint that is meant, then all from the newest on."""
+        """The requested checkpoint, then all, newest first."""
         newest_first = self._newest_first()
         if which == "last":
             return newest_first
         for path in newest_first:
             with contextlib.suppress(WeightsError):
                 if (step := _state(path)["best_step"]) is not None:
-                    best = [path for path in newest_first if _place(path)[0] == step]
+                    best = [path for path in newest_first if _step_and_count(path)[0] == step]
                     return [*(best or [self.folder / f"step_{step:08d}"]), *newest_first]
                 break
         return newest_first
 
     def _newest_first(self) -> list[Path]:
-        """Listed at one go, so that a run that saves here meanwhile shows either its old or its new checkpoints, and never none."""
+        """One directory listing, so that while a run saves here, either its old or its new checkpoints are seen, never none."""
         entries = list(os.scandir(self.folder)) if self.folder.is_dir() else []
         found = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
-        return sorted(found, key=_place, reverse=True)
+        return sorted(found, key=_step_and_count, reverse=True)
 
-    def _is_sound(self, path: Path) -> bool:
-        if path.name not in self._sound:
+    def _is_intact(self, path: Path) -> bool:
+        if path.name not in self._intact:
             try:
                 _state(path)
                 checkpoint_files.verify(path)
             except WeightsError:
                 return False
-            self._sound.add(path.name)
+            self._intact.add(path.name)
         return True
 
     def _check_room(self, sizes: list[int], wanted: Path) -> None:
-        """Refuses to begin a save that the disk has no room for; one that fills up meanwhile fails later, as harmlessly."""
+        """Raises SaveError before writing if the disk has too little space; if it fills up during the save, `save` raises it."""
         needed = sum(-(-size // BLOCK) * BLOCK for size in [*sizes, BLOCK]) + MARGIN
         free = shutil.disk_usage(self.folder).free
         if free < needed:
-            told = f"needs {needed / 1e6:.1f} MB, but {free / 1e6:.1f} MB are free on its disk"
-            raise SaveError(f"{wanted}: cannot save this checkpoint: {told}; {UNTOUCHED}")
+            space = f"needs {needed / 1e6:.1f} MB, but {free / 1e6:.1f} MB are free on its disk"
+            raise SaveError(f"{wanted}: cannot save this checkpoint: {space}; {UNTOUCHED}")
 
     def _write(self, wanted: Path, files: dict[str, list[memoryview]], state: dict[str, Any]) -> Path:
-        aside = self.folder / f".{wanted.name}{SAVING}"
+        temporary = self.folder / f".{wanted.name}{SAVING}"
         try:
-            checkpoint_files.write(aside, files, state)
+            checkpoint_files.write(temporary, files, state)
             saved, count = wanted, 1
             while os.path.lexists(saved):
                 count += 1
                 saved = wanted.with_name(f"{wanted.name}_{count}")
-            aside.rename(saved)
+            temporary.rename(saved)
         finally:
-            _delete(aside)
-        checkpoint_files.settle(self.folder)
+            _delete(temporary)
+        checkpoint_files.sync_folder(self.folder)
         return saved
 
-    def _forget(self, newest_first: list[Path], best_step: int | None) -> None:
-        """Removes what is older than the newest `keep` sound ones and not the best, and earlier saves of the steps that stay."""
-        stay: set[int] = set()
+    def _remove_old(self, newest_first: list[Path], best_step: int | None) -> None:
+        """Keeps the newest `keep` intact checkpoints and the best one; removes the others and earlier saves of the kept steps."""
+        kept: set[int] = set()
         count = 0
         for path in newest_first:
-            step = _place(path)[0]
-            if step in stay:
+            step = _step_and_count(path)[0]
+            if step in kept:
                 self._remove(path)
             elif count < self.keep:
-                if self._is_sound(path):
-                    stay.add(step)
+                if self._is_intact(path):
+                    kept.add(step)
                     count += 1
             elif step == best_step:
-                stay.add(step)
+                kept.add(step)
             else:
                 self._remove(path)
 
     def _remove(self, path: Path) -> None:
-        """Takes the name away first: a kill in the middle leaves nothing that looks like a checkpoint."""
-        aside = self.folder / f".{path.name}{REMOVING}"
+        """Renames first: a kill during the removal leaves nothing that looks like a checkpoint."""
+        temporary = self.folder / f".{path.name}{REMOVING}"
         try:
-            path.rename(aside)
-            checkpoint_files.settle(self.folder)
+            path.rename(temporary)
+            checkpoint_files.sync_folder(self.folder)
         except OSError as error:
             log.warning("%s: cannot remove this old checkpoint: %s", path, error.strerror)
-        _delete(aside)
+        _delete(temporary)
 
-    def _sweep(self) -> None:
-        """Deletes what killed saves and removals left."""
+    def _remove_leftovers(self) -> None:
+        """Deletes what killed saves and removals have left behind."""
         for path in self.folder.glob(".step_*"):
             if path.name.endswith((SAVING, REMOVING)):
                 _delete(path)
 
 
-def _place(path: Path) -> tuple[int, int]:
-    """(step, number of the save of this step) that a checkpoint's name tells."""
+def _step_and_count(path: Path) -> tuple[int, int]:
+    """(step, number of the save of this step), from a checkpoint's name."""
     match = NAME.fullmatch(path.name)
     assert match
     return int(match[1]), int(match[2] or 1)
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint, if it is of the step in the directory's name.
+    """The state of a checkpoint, after checking its step against the directory's name.
 
     Raises:
-        WeightsError: it is not, or as checkpoint_files.read_state.
+        WeightsError: they differ, or as checkpoint_files.read_state.
     """
     state = checkpoint_files.read_state(path)
-    if state.get("step") != _place(path)[0] or "best_step" not in state:
+    if state.get("step") != _step_and_count(path)[0] or "best_step" not in state:
         raise WeightsError(f"{path}: expected the checkpoint of the step in its name, received that of step {state.get('step')}")
     return state
 
@@ -225,12 +225,12 @@ def _delete(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, patience: float) -> Iterator[None]:
+def _locked(folder: Path, timeout: float) -> Iterator[None]:
     """One save at a time in a folder, whatever the number of runs."""
-    handle = folder_lock.take(folder, patience)
+    handle = folder_lock.take(folder, timeout)
     if handle is None:
-        told = f"another process has been saving here for {patience:.0f} seconds; does this run run twice?"
-        raise SaveError(f"{folder}: cannot save a checkpoint: {told}")
+        reason = f"another process has been saving here for {timeout:.0f} s; is this run started twice?"
+        raise SaveError(f"{folder}: cannot save a checkpoint: {reason}")
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the state of a checkpoint may hold: a digest tells that nobody changed it since, not that this program wrote it."""
+"""The types in the state of a checkpoint: a digest proves that it was not changed since, not that this program wrote it."""
 
 import reprlib
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def _networks(value: Any) -> bool:
     return isinstance(value, dict) and all(map(fits, value.values()))
 
 
-EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are a record, for people
+EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are information for people
     DIGESTS: ("a mapping of file names to texts", lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values())),
     "step": ("a whole number of at least 0", _whole),
     "best_step": ("a whole number of at least 0 or null", lambda value: value is None or _whole(value)),
@@ -48,10 +48,10 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the 
 
 
 def check(state: Any, file: Path) -> None:
-    """Raises WeightsError for a value of another type than the program writes. `environment` decides nothing: who reads it looks at it."""
+    """Raises WeightsError for a value of another type than the program writes. `environment` is checked where it is read."""
     if not isinstance(state, dict):
         raise WeightsError(f"{file}: expected the state of a checkpoint, a mapping, received {reprlib.repr(state)}")
-    for key, (expected, fits) in EXPECTED.items():
-        if key in state and not fits(state[key]):
-            told = f"{file}: {key}: expected {expected}, received {reprlib.repr(state[key])}"
-            raise WeightsError(f"{told}; no training wrote this state: use another checkpoint")
+    for key, (expected, is_valid) in EXPECTED.items():
+        if key in state and not is_valid(state[key]):
+            types = f"expected {expected}, received {reprlib.repr(state[key])}"
+            raise WeightsError(f"{file}: {key}: {types}; ppface did not write this state: use another checkpoint")

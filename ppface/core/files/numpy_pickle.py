@@ -1,4 +1,4 @@
-"""What stands for NumPy's arrays and types while a pickle is read: plain records, of which real arrays are made only when all is checked.
+"""Records of NumPy's arrays and types while a pickle is read; they are converted to real arrays only after all checks.
 
 Source of the state of an array: https://github.com/numpy/numpy/blob/main/numpy/_core/src/multiarray/methods.c, array_setstate.
 """
@@ -15,7 +15,7 @@ PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]")
 
 
 class Type(StandIn):
-    """Stands for numpy.dtype: remembers the code and the byte order."""
+    """Replaces numpy.dtype: type code and byte order."""
 
     def __init__(self, code: str | bytes):
         self.code, self.order = _text(code), "|"
@@ -25,7 +25,7 @@ class Type(StandIn):
 
 
 class Array(StandIn):
-    """Stands for numpy.ndarray: remembers shape, type and bytes."""
+    """Replaces numpy.ndarray: shape, type and bytes."""
 
     def __init__(self, state: tuple = ()):
         self.state = state
@@ -34,19 +34,19 @@ class Array(StandIn):
         self.state = state
 
     def array(self, budget: Budget) -> np.ndarray:
-        """The array itself.
+        """As a NumPy array.
 
         Args:
             budget: in bytes.
 
         Raises:
-            ValueError, TypeError, AttributeError, DamagedError: it is not whole, or wants more than the budget.
+            ValueError, TypeError, AttributeError, DamagedError: incomplete, or larger than the budget.
         """
         _, shape, kind, columns_first, data = self.state
         if not PLAIN_TYPE.fullmatch(kind.code) or kind.order not in ("<", ">", "|", "="):
             raise DamagedError(f"expected numbers, received the type {shown(kind.code)!r}")
         if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape):
-            raise DamagedError("a shape that is none")
+            raise DamagedError("an invalid shape")
         budget.spend(len(data))
         data = data.encode("latin1") if isinstance(data, str) else data  # a string of Python 2
         flat = np.frombuffer(data, dtype=np.dtype(kind.order + kind.code))

@@ -1,4 +1,4 @@
-"""The state of a pickle that is being read: a stack, a memo, and limits on what the file can make of them."""
+"""The state of a pickle while it is read: stack, memo, and limits on the work and memory that a file can cause."""
 
 import os
 import struct
@@ -6,25 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-INSTRUCTIONS = 500_000  # of one pickle, each worth about 100 bytes; networks need 50 an array, sets of pairs 4 a pair
-LARGEST_KEY, LONGEST_KEY = 2**32, 256  # of a mapping; larger numbers could be made to collide, longer names to fill the memory
-Known = Mapping[tuple[str, str], Any]
+MAX_OPCODES = 500_000  # of one pickle, at about 100 bytes of memory each; networks need 50 per array, sets of pairs 4 per pair
+LARGEST_KEY, LONGEST_KEY = (
+    2**32,
+    256,
+)  # of a mapping: larger numbers could be chosen to collide as hashes, longer names could fill the memory
+Globals = Mapping[tuple[str, str], Any]
 
 
 class RefusedError(Exception):
-    """What a file asks for and does not get; completes "the file ..."."""
+    """Something that is not allowed in a pickle; the message completes "the file ..."."""
 
 
 class DamagedError(Exception):
-    """What is wrong with a file."""
+    """A fault of a file."""
 
 
 class StandIn:
-    """What a pickle builds instead of an object of the class that it names."""
+    """The object that is built instead of one of the class that a pickle names."""
 
     def build(self, state: Any) -> None:
-        """Takes what the pickle says of the object's inside."""
-        raise RefusedError(f"sets the inside of {type(self).__name__}")
+        """Sets the object's state, as __setstate__."""
+        raise RefusedError(f"sets the state of {type(self).__name__}")
 
 
 @dataclass(frozen=True)
@@ -35,42 +38,42 @@ class Call:
 
 
 class Budget:
-    """An amount that can be spent once."""
+    """A limit on a total amount."""
 
     def __init__(self, amount: int, what: str):
         self.left, self.what = amount, what
 
     def spend(self, amount: int) -> None:
-        """Raises DamagedError where there is less."""
+        """Raises DamagedError if less is left."""
         self.left -= amount
         if self.left < 0:
             raise DamagedError(self.what)
 
 
 class Machine:
-    """Does what single instructions ask for; see ppface/core/files/safe_unpickle.py for the instructions.
+    """Carries out single opcodes; ppface/core/files/safe_unpickle.py lists them.
 
     Args:
         file: at the pickle's first byte.
-        known: (module, name) -> what stands for this global; a `Call` can be called.
-        outside: what stands for a persistent id; none: such ids are refused.
+        allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
+        persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
     """
 
-    def __init__(self, file: IO[bytes], known: Known, outside: Callable[[Any], Any] | None, encoding: str):
-        self.file, self.known, self.outside, self.encoding = file, known, outside, encoding
-        here = file.tell()
-        self.left = file.seek(0, os.SEEK_END) - here
-        file.seek(here)
-        self.steps = Budget(INSTRUCTIONS, f"more than {INSTRUCTIONS:,} instructions")
-        self.copies = Budget(self.left, "it unfolds to more bytes than it has")
+    def __init__(self, file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any], Any] | None, encoding: str):
+        self.file, self.allowed, self.persistent_load, self.encoding = file, allowed, persistent_load, encoding
+        start = file.tell()
+        self.left = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+        self.opcodes = Budget(MAX_OPCODES, f"more than {MAX_OPCODES:,} opcodes")
+        self.copies = Budget(self.left, "it expands to more bytes than it has")
         self.stack: list[Any] = []
-        self.below: list[list[Any]] = []  # the stacks under the marks
+        self.below: list[list[Any]] = []  # the stacks below the marks
         self.memo: dict[int, Any] = {}
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= self.left:
-            raise DamagedError(f"{count} bytes are announced where {self.left} are left")
+            raise DamagedError(f"{count} bytes are announced, {self.left} are left")
         self.left -= count
         return self.file.read(count)
 
@@ -89,7 +92,7 @@ class Machine:
 
     def peek(self) -> Any:
         if not self.stack:
-            raise DamagedError("it takes more values than it has")
+            raise DamagedError("it takes a value from an empty stack")
         return self.stack[-1]
 
     def pop(self) -> Any:
@@ -98,13 +101,13 @@ class Machine:
         return value
 
     def last(self, count: int) -> list[Any]:
-        """Takes the last values, in their order."""
+        """Pops the last values, in their order."""
         return [self.pop() for _ in range(count)][::-1]
 
     def top(self, kind: type) -> Any:
-        """The last value, which must be of this very type."""
+        """The last value, which must be of exactly this type."""
         if type(self.peek()) is not kind:
-            raise DamagedError(f"a {kind.__name__} is missing")
+            raise DamagedError(f"expected a {kind.__name__} on the stack")
         return self.stack[-1]
 
     def mark(self) -> None:
@@ -112,7 +115,7 @@ class Machine:
         self.stack = []
 
     def marked(self) -> list[Any]:
-        """Takes everything above the last mark."""
+        """Pops everything above the last mark."""
         if not self.below:
             raise DamagedError("a mark is missing")
         values, self.stack = self.stack, self.below.pop()
@@ -130,19 +133,19 @@ class Machine:
 
     def recall(self, number: int) -> None:
         if number not in self.memo:
-            raise DamagedError(f"value {number} is missing")
+            raise DamagedError(f"memo entry {number} is missing")
         self.push(self.memo[number])
 
     def remember(self, number: int) -> None:
         self.memo[number] = self.peek()
 
-    def named(self, module: Any, name: Any) -> None:
-        """Pushes what stands for a global."""
+    def push_global(self, module: Any, name: Any) -> None:
+        """Pushes the replacement of a global."""
         if type(module) is not str or type(name) is not str:
             raise DamagedError("a global without a name")
-        if (module, name) not in self.known:
-            raise RefusedError(f"wants {shown(module)}.{shown(name)}")
-        self.push(self.known[module, name])
+        if (module, name) not in self.allowed:
+            raise RefusedError(f"refers to {shown(module)}.{shown(name)}")
+        self.push(self.allowed[module, name])
 
     def call(self) -> None:
         function, arguments = self.last(2)
@@ -155,13 +158,13 @@ class Machine:
         if isinstance(target, StandIn):
             target.build(state)
         elif type(target) is not dict:  # the attributes of an OrderedDict are left out: they hold no arrays
-            raise RefusedError(f"sets the inside of a {type(target).__name__}")
+            raise RefusedError(f"sets the state of a {type(target).__name__}")
 
-    def refer(self, reference: Any) -> None:
-        """Pushes what stands for a persistent id."""
-        if self.outside is None:
-            raise RefusedError("refers to something outside itself")
-        self.push(self.outside(reference))
+    def push_persistent(self, reference: Any) -> None:
+        """Pushes the value of a persistent id."""
+        if self.persistent_load is None:
+            raise RefusedError("refers to an external object")
+        self.push(self.persistent_load(reference))
 
     def text(self, raw: bytes) -> str | bytes:
         """A string of Python 2."""
@@ -169,16 +172,16 @@ class Machine:
 
 
 def fill(target: dict, flat: list[Any]) -> dict:
-    """Key, value, key, value, ... into a mapping whose keys are text or small numbers: tuples could nest, and take forever to hash."""
+    """Key, value, key, value, ... into a mapping whose keys are text or small numbers: nested tuples could take too long to hash."""
     if len(flat) % 2:
         raise DamagedError("a key without a value")
     for key, value in zip(flat[0::2], flat[1::2], strict=True):
         if not ((type(key) is str and len(key) <= LONGEST_KEY) or (type(key) is int and 0 <= key < LARGEST_KEY)):
-            raise DamagedError(f"a strange key of a mapping, of type {type(key).__name__}")
+            raise DamagedError(f"a mapping key that is not allowed, of type {type(key).__name__}")
         target[key] = value
     return target
 
 
 def shown(text: str, length: int = 80) -> str:
-    """A text of a file for one line of a message."""
+    """Text from a file, shortened and printable on one line of a message."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:length])

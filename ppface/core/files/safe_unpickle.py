@@ -1,46 +1,46 @@
-"""Reads pickles into plain values without running anything: a machine of its own that knows a few instructions and names.
+"""Reads pickles into plain values without running their code: a pickle machine that implements a subset of the opcodes.
 
-Python's unpickler imports and calls what a file names, reserves what a file claims, and hashes what a file nests. This one calls nothing
-but what its caller lists, and neither its time nor its memory exceed what the length of the file and `INSTRUCTIONS` allow.
+Python's unpickler imports and calls what a file names, allocates what a file announces, and hashes what a file nests. This one calls only
+the functions that its caller lists, and the length of the file and `MAX_OPCODES` limit its time and memory.
 
-Source of the instructions: https://github.com/python/cpython/blob/3.12/Lib/pickletools.py.
+Source of the opcodes: https://github.com/python/cpython/blob/3.12/Lib/pickletools.py.
 """
 
 import codecs
 from collections.abc import Callable
 from typing import IO, Any
 
-from ppface.core.files.pickle_machine import Call, DamagedError, Known, Machine, RefusedError, fill
+from ppface.core.files.pickle_machine import Call, DamagedError, Globals, Machine, RefusedError, fill
 
 
-def unpickle(file: IO[bytes], known: Known, outside: Callable[[Any], Any] | None = None, encoding: str = "latin1") -> Any:
-    """The value of one pickle, whose last byte is the last that is read.
+def unpickle(file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any], Any] | None = None, encoding: str = "latin1") -> Any:
+    """The value of one pickle; nothing after its last byte is read.
 
     Args:
         file: at the pickle's first byte.
-        known: (module, name) -> what stands for this global; a `Call` can be called.
-        outside: what stands for a persistent id; none: such ids are refused.
+        allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
+        persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
 
     Raises:
-        RefusedError: an instruction, a global or a reference that is not known.
+        RefusedError: an opcode, a global or a persistent id that is not allowed.
         Exception: a damaged pickle can fail in any way.
     """
-    machine = Machine(file, known, outside, encoding)
+    machine = Machine(file, allowed, persistent_load, encoding)
     while (code := machine.take(1)) != b".":
-        machine.steps.spend(1)
-        step = STEPS.get(code)
-        if step is None:
-            if code in NEVER:
-                raise RefusedError(f"uses the pickle instruction {NEVER[code]}")
-            raise DamagedError(f"0x{code.hex()} is no instruction of a pickle")
-        step(machine)
+        machine.opcodes.spend(1)
+        execute = OPCODES.get(code)
+        if execute is None:
+            if code in REFUSED:
+                raise RefusedError(f"uses the pickle opcode {REFUSED[code]}")
+            raise DamagedError(f"0x{code.hex()} is not a pickle opcode")
+        execute(machine)
     return machine.pop()
 
 
 def _ordered(machine: Machine, items: Any = ()) -> dict:
-    """OrderedDict, which Python 2 calls with all of its items."""
-    machine.steps.spend(len(items))
+    """OrderedDict, which Python 2 calls with all items."""
+    machine.opcodes.spend(len(items))
     return fill({}, [value for key, item in items for value in (key, item)])
 
 
@@ -55,7 +55,7 @@ def _encode(machine: Machine, text: str, encoding: str) -> bytes:
 PLAIN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Call(_ordered),
     ("_codecs", "encode"): Call(_encode),
-    ("__builtin__", "bytes"): Call(lambda machine: b""),  # how protocols below 3 write no bytes
+    ("__builtin__", "bytes"): Call(lambda machine: b""),  # how protocols below 3 write empty bytes
 }
 
 
@@ -76,19 +76,19 @@ def _quoted(text: bytes) -> bytes:
 
 
 def _instance(machine: Machine) -> None:
-    """Would call what it names; no list of names has such a thing."""
-    machine.named(machine.line().decode(), machine.line().decode())
-    raise RefusedError("uses the pickle instruction INST")
+    """INST would call a global: it is always refused."""
+    machine.push_global(machine.line().decode(), machine.line().decode())
+    raise RefusedError("uses the pickle opcode INST")
 
 
 def _frame(machine: Machine) -> None:
-    """Says how many bytes belong together, which need not be known; it may not say more than there are."""
+    """Skips the length of a frame, after checking that the file has as many bytes."""
     if (announced := machine.number("<Q")) > machine.left:
-        raise DamagedError(f"{announced} bytes are announced where {machine.left} are left")
+        raise DamagedError(f"{announced} bytes are announced, {machine.left} are left")
 
 
 def _sized(form: str, make: Callable[[Machine, bytes], Any]) -> Callable[[Machine], object]:
-    """A length, then so many bytes."""
+    """An opcode followed by a length and as many bytes."""
     return lambda m: m.push(make(m, m.take(m.number(form))))
 
 
@@ -104,11 +104,11 @@ def _long(_: Machine, raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
 
-NEVER = {  # no array needs these
+REFUSED = {  # no array needs these
     b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX", b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"\x8b": "LONG4",
     b"\x8f": "EMPTY_SET", b"\x90": "ADDITEMS", b"\x91": "FROZENSET", b"\x97": "NEXT_BUFFER", b"\x98": "READONLY_BUFFER",
 }  # fmt: skip
-STEPS: dict[bytes, Callable[[Machine], object]] = {
+OPCODES: dict[bytes, Callable[[Machine], object]] = {
     b"\x80": lambda m: m.take(1),  # the protocol
     b"\x95": _frame,
     # single values
@@ -162,12 +162,12 @@ STEPS: dict[bytes, Callable[[Machine], object]] = {
     b"g": lambda m: m.recall(_integer(m.line())),
     b"h": lambda m: m.recall(m.number("<B")),
     b"j": lambda m: m.recall(m.number("<I")),
-    # what the caller lists
-    b"c": lambda m: m.named(m.line().decode(), m.line().decode()),
-    b"\x93": lambda m: m.named(*m.last(2)),
+    # globals, calls and persistent ids
+    b"c": lambda m: m.push_global(m.line().decode(), m.line().decode()),
+    b"\x93": lambda m: m.push_global(*m.last(2)),
     b"i": _instance,
     b"R": Machine.call,
     b"b": Machine.build,
-    b"Q": lambda m: m.refer(m.pop()),
-    b"P": lambda m: m.refer(m.line().decode()),
+    b"Q": lambda m: m.push_persistent(m.pop()),
+    b"P": lambda m: m.push_persistent(m.line().decode()),
 }

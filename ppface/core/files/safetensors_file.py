@@ -1,7 +1,7 @@
-"""Lays arrays out as a safetensors file, so that it can be measured, hashed and written in one pass without a second copy; reads them.
+"""Writes arrays in the safetensors format in pieces, which can be hashed and written in one pass without a copy; reads such files.
 
-Source: https://github.com/huggingface/safetensors#format: the length of the header (8 bytes, little end first), the header as JSON,
-filled up with spaces, and the arrays without gaps.
+Source: https://github.com/huggingface/safetensors#format: the length of the header (8 bytes, little-endian), the header as JSON,
+padded with spaces, and the arrays without gaps.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from ppface.core.errors import WeightsError
 from ppface.core.files.pickle_machine import shown
 
-HEADER = 4 << 20  # bytes, of 30,000 arrays or so: what a longer one describes is no network, and takes 40 times its size to parse
+HEADER = 4 << 20  # bytes, about 30,000 arrays: a longer header is no network's, and takes 40 times its size in memory to parse
 
 TYPES = {
     "bool": "BOOL",
@@ -35,12 +35,12 @@ TYPES = {
 def pieces(arrays: dict[str, np.ndarray]) -> list[memoryview]:
     """The bytes of the file, one piece after the other: the header, then each array's own memory.
 
-    The widest types come first, so that every array lies where its type wants it.
+    The widest types come first, so that every array is aligned to its type.
     """
     header: dict[str, dict] = {}
     content, end = [], 0
     for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):
-        array = np.asarray(arrays[name], order="C")  # not ascontiguousarray, which makes a vector of a single number
+        array = np.asarray(arrays[name], order="C")  # not ascontiguousarray, which turns a scalar into a vector
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         assert array.dtype.name in TYPES, f"{name}: safetensors has no type for {array.dtype}"
         start, end = end, end + array.nbytes
@@ -55,7 +55,7 @@ def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
     """The arrays of a file's content by name; bfloat16, which NumPy does not have, as float32.
 
     Raises:
-        WeightsError: it is not whole, or has arrays of a type that NumPy does not have.
+        WeightsError: it is damaged, or has arrays of an unsupported type.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -64,17 +64,17 @@ def unpack(file: Path, content: bytes) -> dict[str, np.ndarray]:
         raise WeightsError(f"{file}: expected a safetensors file with a header of at most {HEADER:,} bytes, received {length:,}")
     try:
         found = dict(sorted(deserialize(content)))
-        strange = next((name for name, about in found.items() if about["dtype"] not in TYPES.values()), None)
-        if strange is not None:
-            told = f"{shown(strange)}: expected {', '.join(TYPES.values())}, received {shown(found[strange]['dtype'])}"
-            raise WeightsError(f"{file}: {told}; save it as float32 where it comes from")
+        unsupported = next((name for name, about in found.items() if about["dtype"] not in TYPES.values()), None)
+        if unsupported is not None:
+            types = f"{shown(unsupported)}: expected {', '.join(TYPES.values())}, received {shown(found[unsupported]['dtype'])}"
+            raise WeightsError(f"{file}: {types}; convert it to float32")
         return {name: _array(**about) for name, about in found.items()}
-    except (SafetensorError, ValueError) as error:  # Value: shapes that are beyond NumPy
-        raise WeightsError(f"{file}: not a whole safetensors file ({shown(str(error), 200)}); copy or download it again") from error
+    except (SafetensorError, ValueError) as error:  # ValueError: shapes that NumPy does not support
+        raise WeightsError(f"{file}: not a valid safetensors file ({shown(str(error), 200)}); copy or download it again") from error
 
 
 def widened(halves: np.ndarray) -> np.ndarray:
-    """The float32 of bfloat16, whose bits are the upper half of it and are given as uint16; of any shape."""
+    """bfloat16, given by its bits as uint16 -> float32, whose upper half it is; of any shape."""
     return np.asarray(halves.astype(np.uint32) << 16).view(np.float32)
 
 

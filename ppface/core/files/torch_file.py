@@ -1,7 +1,7 @@
-"""Reads what `torch.save` writes, without torch: the layout of a zip file, and the one before PyTorch 1.6.
+"""Reads files of `torch.save` without torch: the zip format, and the legacy format before PyTorch 1.6.
 
 Sources: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py (`_load`, `_legacy_load`), and torch/_utils.py for how a tensor
-is rebuilt of a storage, an offset, sizes and strides. Only storages that a file really holds are read, and each once.
+is rebuilt from a storage, an offset, sizes and strides. Only storages that a tensor uses are read, each once.
 """
 
 import math
@@ -19,10 +19,10 @@ from ppface.core.files.pickle_machine import Budget, Call, DamagedError, Machine
 from ppface.core.files.safe_unpickle import PLAIN, unpickle
 from ppface.core.files.safetensors_file import widened
 
-ZIP, NUMBER = b"PK\x03\x04", bytes.fromhex("6cfc9c46f9206aa85019")  # the legacy layout begins with the pickle of this number
+ZIP, NUMBER = b"PK\x03\x04", bytes.fromhex("6cfc9c46f9206aa85019")  # the legacy format begins with the pickle of this number
 PROTOCOL = 1001
-ENTRIES = 50_000  # of a zip file; each costs half a kilobyte
-AXES = 16
+MAX_ENTRIES = 50_000  # of a zip file, at half a kilobyte of memory each
+MAX_AXES = 16
 TYPES = {  # name of a storage -> of a tensor's type, NumPy's code
     "Float": ("float32", "f4"), "Double": ("float64", "f8"), "Half": ("float16", "f2"), "BFloat16": ("bfloat16", "bf16"),
     "Long": ("int64", "i8"), "Int": ("int32", "i4"), "Short": ("int16", "i2"), "Char": ("int8", "i1"), "Byte": ("uint8", "u1"),
@@ -31,7 +31,7 @@ TYPES = {  # name of a storage -> of a tensor's type, NumPy's code
 
 
 class Kind(StandIn):
-    """Stands for the type of a storage or of a tensor: NumPy's code of it, "bf16", or nothing for bytes without a type."""
+    """Replaces the type of a storage or tensor: NumPy's type code, "bf16", or "" for untyped bytes."""
 
     def __init__(self, code: str):
         self.code = code
@@ -39,12 +39,12 @@ class Kind(StandIn):
 
 
 class Storage(StandIn):
-    """So many numbers in a row.
+    """A one-dimensional array of numbers.
 
     Args:
         kind: of the numbers.
         count: how many.
-        read: gives their bytes.
+        read: () -> their bytes.
         order: of the bytes of a number, "<" or ">".
     """
 
@@ -63,13 +63,13 @@ class Storage(StandIn):
 
     def part(self, start: Any, count: Any) -> "Storage":
         if type(start) is not int or type(count) is not int or not 0 <= start <= start + count <= self.count:
-            raise DamagedError("a view of a storage goes beyond it")
+            raise DamagedError("a view that reaches beyond its storage")
         size = self.kind.itemsize
         return Storage(self.kind, count, lambda: memoryview(self.content())[start * size : (start + count) * size], self.order)
 
 
 class Tensor(StandIn):
-    """Stands for torch.Tensor: remembers where its numbers lie."""
+    """Replaces torch.Tensor: storage, offset, sizes and strides."""
 
     def __init__(self, storage: Any, offset: Any, sizes: Any, strides: Any, kind: Any = None):
         if not isinstance(storage, Storage):
@@ -78,21 +78,21 @@ class Tensor(StandIn):
         self.offset, self.sizes, self.strides = offset, sizes, strides
 
     def array(self, budget: Budget) -> np.ndarray:
-        """The array itself, bfloat16 as float32.
+        """As a NumPy array, bfloat16 as float32.
 
         Args:
             budget: in bytes.
 
         Raises:
-            DamagedError: it is not whole, reaches beyond its storage, or wants more than the budget.
+            DamagedError: it is incomplete, reaches beyond its storage, or is larger than the budget.
         """
         for numbers in (self.sizes, self.strides):
-            if type(numbers) is not tuple or len(numbers) > AXES or any(type(number) is not int or number < 0 for number in numbers):
-                raise DamagedError("sizes or strides that are none")
+            if type(numbers) is not tuple or len(numbers) > MAX_AXES or any(type(number) is not int or number < 0 for number in numbers):
+                raise DamagedError("invalid sizes or strides")
         if len(self.sizes) != len(self.strides) or type(self.offset) is not int or self.offset < 0:
-            raise DamagedError("sizes, strides and offset that do not fit")
+            raise DamagedError("inconsistent sizes, strides and offset")
         if not isinstance(self.kind, Kind) or not self.kind.code:
-            raise DamagedError("numbers without a type")
+            raise DamagedError("a tensor without a type")
         wide = self.kind.code == "bf16"
         kind = np.dtype(self.storage.order + ("u2" if wide else self.kind.code))
         count = math.prod(self.sizes)
@@ -120,9 +120,9 @@ def _tensor(
 def _typed_tensor(
     machine: Machine, storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any, hooks: Any, kind: Any, about: Any = None
 ) -> Tensor:
-    made = _tensor(machine, storage, offset, sizes, strides, grad, hooks, about)
-    made.kind = kind
-    return made
+    tensor = _tensor(machine, storage, offset, sizes, strides, grad, hooks, about)
+    tensor.kind = kind
+    return tensor
 
 
 def _parameter(machine: Machine, data: Any, *_: Any) -> Any:
@@ -149,19 +149,19 @@ def is_torch(start: bytes) -> bool:
 
 
 def read_torch(file: IO[bytes]) -> Any:
-    """What was saved: plain containers, with a `Tensor` for every tensor; the file must stay open while arrays are made of them.
+    """The saved value: plain containers with a `Tensor` for every tensor; the file must stay open until they are converted to arrays.
 
     Raises:
-        RefusedError: it wants what no weight file needs.
+        RefusedError: it uses something that no weight file needs.
         Exception: a damaged file can fail in any way.
     """
     return _read_zip(file) if file.read(len(ZIP)) == ZIP else _read_legacy(file)
 
 
 def _storage_of(reference: Any, lengths: tuple[int, ...]) -> tuple:
-    """(kind, key, where it was, count, ...) of a persistent id."""
+    """(kind, key, device, count, ...) of a persistent id."""
     if type(reference) is not tuple or len(reference) not in lengths or reference[0] != "storage":
-        raise RefusedError("refers to something that is no storage")
+        raise RefusedError("refers to an external object other than a storage")
     if not isinstance(reference[1], Kind) or type(reference[2]) is not str:
         raise DamagedError("a storage without a type or a key")
     return reference[1:]
@@ -181,39 +181,39 @@ def _read_zip(file: IO[bytes]) -> Any:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
             raise DamagedError(f"its entry {shown(name)} is compressed or encrypted, which PyTorch never does")
         if name.startswith("/") or ".." in name.split("/"):
-            raise DamagedError(f"its entry {shown(name)} leads out of it")
+            raise DamagedError(f"its entry {shown(name)} has a path outside the archive")
 
     def content(name: str) -> bytes:
         if name not in entries:
             raise DamagedError(f"its entry {shown(name)} is missing")
         budget.spend(entries[name].file_size)
-        return archive.read(name)  # compares the checksum
+        return archive.read(name)  # verifies the checksum
 
     order = content(f"{tops[0]}/byteorder") if f"{tops[0]}/byteorder" in entries else b"little"
     if order not in (b"little", b"big"):
         raise DamagedError(f"expected the byte order little or big, received {shown(repr(order[:20]))}")
     storages: dict[tuple[str, Kind], Storage] = {}
 
-    def outside(reference: Any) -> Storage:
+    def persistent_load(reference: Any) -> Storage:
         kind, key, _, count = _storage_of(reference, (5,))
         if (key, kind) not in storages:
             read = partial(content, f"{tops[0]}/data/{key}")
             storages[key, kind] = Storage(kind, count, read, "<" if order == b"little" else ">")
         return storages[key, kind]
 
-    return unpickle(BytesIO(content(f"{tops[0]}/data.pkl")), TORCH, outside)
+    return unpickle(BytesIO(content(f"{tops[0]}/data.pkl")), TORCH, persistent_load)
 
 
 def _count_entries(file: IO[bytes]) -> None:
-    """Raises DamagedError for so many entries that their list alone would fill the memory."""
+    """Raises DamagedError for more than MAX_ENTRIES entries, before zipfile reads all of them into memory."""
     count, tail = 0, b""
     file.seek(0)
     while chunk := file.read(1 << 20):
         text = tail + chunk
         count += text.count(b"PK\x01\x02")
         tail = text[-3:]
-    if count > ENTRIES:
-        raise DamagedError(f"more than {ENTRIES:,} entries")
+    if count > MAX_ENTRIES:
+        raise DamagedError(f"more than {MAX_ENTRIES:,} entries")
 
 
 def _read_legacy(file: IO[bytes]) -> Any:
@@ -222,32 +222,32 @@ def _read_legacy(file: IO[bytes]) -> Any:
     if magic != int.from_bytes(NUMBER, "little") or protocol != PROTOCOL or type(about) is not dict:
         raise DamagedError(f"expected protocol {PROTOCOL} of torch.save")
     storages: dict[str, Storage] = {}
-    places: dict[str, tuple[int, int]] = {}  # key -> (first byte, length)
+    positions: dict[str, tuple[int, int]] = {}  # key -> (first byte, length)
 
     def read(key: str) -> bytes:
-        if key not in places:
+        if key not in positions:
             raise DamagedError("a storage is missing")
-        file.seek(places[key][0])
-        return file.read(places[key][1])
+        file.seek(positions[key][0])
+        return file.read(positions[key][1])
 
-    def outside(reference: Any) -> Storage:
+    def persistent_load(reference: Any) -> Storage:
         kind, key, _, count, *view = _storage_of(reference, (5, 6))
         storage = storages.setdefault(key, Storage(kind, count, partial(read, key)))
         if not view or view[0] is None:
             return storage
         if type(view[0]) is not tuple or len(view[0]) != 3:
-            raise DamagedError("a view of a storage without its place")
+            raise DamagedError("a view of a storage without its offset")
         return storage.part(*view[0][1:])
 
-    found, keys = unpickle(file, TORCH, outside), unpickle(file, PLAIN)
+    found, keys = unpickle(file, TORCH, persistent_load), unpickle(file, PLAIN)
     if type(keys) is not list or any(type(key) is not str or key not in storages for key in keys) or len(set(keys)) != len(keys):
-        raise DamagedError("the list of its storages does not fit its tensors")
+        raise DamagedError("the list of its storages does not match its tensors")
     end = os.fstat(file.fileno()).st_size
     for key in keys:
         count, start = int.from_bytes(file.read(8), "little"), file.tell()
         length = count * storages[key].kind.itemsize
         if length > end - start:
-            raise DamagedError(f"{length} bytes are announced where {end - start} are left")
-        places[key] = (start, length)
+            raise DamagedError(f"{length} bytes are announced, {end - start} are left")
+        positions[key] = (start, length)
         file.seek(start + length)
     return found

@@ -1,8 +1,8 @@
-"""Files of names: what the weights of other projects are called here.
+"""Files of names: rules that rename the weights of other projects to the names of ppface.
 
-layout: torch                    # only where the file does not tell: .safetensors that were exported from PyTorch
+layout: torch                    # only for .safetensors exported from PyTorch, which do not record their layout
 part: model                      # only where the file holds several networks
-names:                           # applied in turn to every name, as re.sub does
+names:                           # applied in order to every name, as by re.sub
   - ['^arcface\\.', 'backbone.']
   - ['\\.bn\\.', '.norm.']
 """
@@ -22,19 +22,19 @@ LAYOUTS = ("paddle", "torch")
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern and what replaces it; where it was written."""
+    """A pattern, its replacement, and where the rule was written."""
 
     pattern: re.Pattern
     replacement: str
     where: str
 
     def apply(self, name: str) -> str:
-        """Raises WeightsError for a replacement that the pattern does not allow."""
+        """Raises WeightsError for a replacement that does not match the pattern."""
         try:
             return self.pattern.sub(self.replacement, name)
         except (re.error, IndexError) as error:
             raise WeightsError(
-                f"{self.where}: the replacement {self.replacement!r} does not fit {self.pattern.pattern!r}: {error}"
+                f"{self.where}: the replacement {self.replacement!r} does not match {self.pattern.pattern!r}: {error}"
             ) from None
 
 
@@ -45,8 +45,8 @@ class Names:
     Args:
         path: of the file.
         rules: in their order.
-        layout: how the weight file lays arrays out; none: as its own kind does.
-        part: which arrays of a checkpoint; none: it holds those of one network.
+        layout: axis order of the weight file's arrays, one of LAYOUTS; None: that of its file format.
+        part: key path of the network in a checkpoint with several; None: there is only one.
     """
 
     path: Path
@@ -55,22 +55,22 @@ class Names:
     part: str | None
 
     def translate(self, weights: str | Path, names: list[str]) -> dict[str, str]:
-        """Each of the weight file's names -> ours; rules that change no name are told.
+        """Each of the weight file's names -> ours; warns of rules that match no name.
 
         Raises:
-            WeightsError: two names become one, or a replacement does not fit its pattern.
+            WeightsError: two names become the same, or a replacement does not match its pattern.
         """
         ours = {name: name for name in names}
         for rule in self.rules:
             if not any(rule.pattern.search(name) for name in ours.values()):
-                log.warning(f"{rule.where}: {rule.pattern.pattern!r} is in no name of {weights}: this rule does nothing")
+                log.warning(f"{rule.where}: {rule.pattern.pattern!r} matches no name of {weights}: this rule has no effect")
             ours = {name: rule.apply(translated) for name, translated in ours.items()}
         theirs: dict[str, str] = {}
         for name, translated in ours.items():
             if translated in theirs:
                 raise WeightsError(
                     f"{self.path}: {theirs[translated]!r} and {name!r} of {weights} both become {translated!r}; "
-                    "make its rules tell them apart"
+                    "change the rules so that they differ"
                 )
             theirs[translated] = name
         return ours
@@ -80,7 +80,7 @@ def read_names(path: str | Path) -> Names:
     """A file of names, checked.
 
     Raises:
-        WeightsError: it is missing, no YAML, or of another form; every message has the line.
+        WeightsError: a file that is missing, not YAML or of another form; the message names the line.
     """
     path = Path(path)
     try:
@@ -98,7 +98,7 @@ def read_names(path: str | Path) -> Names:
     if layout is not None and layout not in LAYOUTS:
         raise WeightsError(f"{tree.value['layout'].origin}: layout: expected {' or '.join(LAYOUTS)}, received {layout!r}")
     if part is not None and not isinstance(part, str):
-        raise WeightsError(f"{tree.value['part'].origin}: part: expected a word, received {tree.value['part'].plain()!r}")
+        raise WeightsError(f"{tree.value['part'].origin}: part: expected a string, received {tree.value['part'].plain()!r}")
     return Names(path, _rules(tree.value["names"]), layout, part)
 
 
@@ -110,9 +110,9 @@ def _rules(node: yaml_tree.Node) -> tuple[Rule, ...]:
 
 def _rule(node: yaml_tree.Node) -> Rule:
     pair: Any = node.plain()
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(word, str) for word in pair):
-        raise WeightsError(f"{node.origin}: expected [pattern, replacement], two quoted texts, received {pair!r}")
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        raise WeightsError(f"{node.origin}: expected [pattern, replacement], two quoted strings, received {pair!r}")
     try:
         return Rule(re.compile(pair[0]), pair[1], str(node.origin))
     except re.error as error:
-        raise WeightsError(f"{node.origin}: {pair[0]!r} is no regular expression: {error}") from None
+        raise WeightsError(f"{node.origin}: {pair[0]!r} is not a regular expression: {error}") from None

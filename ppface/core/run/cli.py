@@ -1,4 +1,4 @@
-"""What every tool does alike: the options for a config, messages on the terminal, one clear line for a user's mistake."""
+"""What all tools share: the options for a config, messages on the terminal, one clear line for a user's mistake."""
 
 import argparse
 import contextlib
@@ -13,16 +13,16 @@ from ppface.core.run.log import show_log
 
 EXIT_CODES = """exit codes:
   0    done
-  1    a mistake that one line tells, or a fault of the program with its traceback
+  1    another mistake, reported in one line, or an error of the program, with its traceback
   2    a mistake in the config or in the options
   3    data that cannot be used
   4    a weight file or checkpoint that cannot be used
   5    losses, gradients or weights that are not finite
   6    a checkpoint that cannot be saved
-  70   another process of the same training failed, and told why
-  129  stopped in order because the terminal was closed (SIGHUP)
-  130  stopped in order by Ctrl-C (SIGINT)
-  143  stopped in order by SIGTERM
+  70   another process of the same training failed and reported why
+  129  stopped cleanly because the terminal was closed (SIGHUP)
+  130  stopped cleanly by Ctrl-C (SIGINT)
+  143  stopped cleanly by SIGTERM
 A second signal stops at once, with the code of that signal."""
 
 
@@ -38,15 +38,15 @@ def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Runs a tool: a UserError or a file that the system refuses becomes one line, a signal ends it in order (see
-    ppface/core/run/signals.py), the rest keeps its traceback. EXIT_CODES are the codes."""
+    """Runs a tool: a UserError or an OSError of a file becomes one line, a signal stops it cleanly (see ppface/core/run/signals.py),
+    any other exception keeps its traceback. For the exit codes see EXIT_CODES."""
     try:
-        signals.listen()
+        signals.install_handlers()
         show_log()
-        for chatter in ("No ccache found", "When training, we now always track global mean and variance"):
-            warnings.filterwarnings("ignore", message=chatter)  # Paddle says so on every import and of every batch norm
+        for warning in ("No ccache found", "When training, we now always track global mean and variance"):
+            warnings.filterwarnings("ignore", message=warning)  # Paddle repeats them on every import and for every batch norm
         code = _run(main)
-        signals.over()
+        signals.finish()
     except signals.Stopped as stopped:
         print(stopped, file=sys.stderr)
         code = stopped.exit_code
@@ -61,7 +61,7 @@ def _run(main: Callable[[], int | None]) -> int:
         with contextlib.suppress(BrokenPipeError):
             print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What must be chosen before paddle is imported: the processor's fast path, how memory is kept, and the number of threads."""
+"""CPU settings that must be made before paddle is imported: MKL's code path, memory allocation; and the number of cores."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def vendor() -> str:
-    """ "AuthenticAMD", "GenuineIntel", ... or "" where the system does not tell."""
+    """ "AuthenticAMD", "GenuineIntel", ... or "" if unknown."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -16,9 +16,9 @@ def vendor() -> str:
 
 
 def prefer_fast_mkl() -> None:
-    """Lets Paddle's MKL use its AVX2 kernels on AMD processors (products 2.3 to 3.4 times faster), unless the user chose otherwise.
+    """Lets Paddle's MKL use its AVX2 kernels on AMD processors (products 2.3 to 3.4 times faster), unless the user has set another value.
 
-    It changes the order of summation, so a run records it in its environment. Without effect once paddle is imported.
+    It changes the order of summation, so a run records it in its environment. No effect once paddle is imported.
     """
     if "paddle" not in sys.modules and "MKL_DEBUG_CPU_TYPE" not in os.environ and vendor() == "AuthenticAMD":
         os.environ["MKL_DEBUG_CPU_TYPE"] = "5"
@@ -27,8 +27,8 @@ def prefer_fast_mkl() -> None:
 def keep_freed_memory() -> None:
     """Lets the C library keep freed blocks of up to 256 MB for the next tensor instead of returning them to the system.
 
-    Paddle asks it for every tensor on a CPU, and each page that comes back from the system costs a fault: without this a ReLU takes four
-    times, a batch norm twice as long. Only glibc knows the call; a user's own MALLOC_ variables stand.
+    Paddle calls malloc for every CPU tensor, and each new page from the system costs a page fault: without this a ReLU takes four times,
+    a batch norm twice as long. glibc only; MALLOC_ variables set by the user take precedence.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

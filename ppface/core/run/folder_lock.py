@@ -1,28 +1,30 @@
-"""A folder that one process has to itself, for as long as it lives or until it lets go; a process that is killed lets go of it."""
+"""An exclusive lock on a folder, held until it is released or the process ends, even if the process is killed."""
 
 import fcntl
 import os
 import time
 from pathlib import Path
 
+POLL_INTERVAL_S = 0.05
 
-def take(folder: Path, patience: float) -> int | None:
-    """A handle that holds the folder until it is closed by `os.close`; None where another process has held it for so many seconds."""
+
+def take(folder: Path, timeout: float) -> int | None:
+    """A file descriptor that holds the lock until `os.close`; None if another process still holds it after `timeout` seconds."""
     handle = os.open(folder, os.O_RDONLY)
-    deadline = time.monotonic() + patience
-    while not _taken(handle):
+    deadline = time.monotonic() + timeout
+    while not _locked(handle):
         if time.monotonic() > deadline:
             os.close(handle)
             return None
-        time.sleep(0.05)
+        time.sleep(POLL_INTERVAL_S)
     return handle
 
 
-def _taken(handle: int) -> bool:
+def _locked(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: two runs in one folder are its user's risk
+    except OSError:  # a file system without locks: the user must not start two runs in one folder
         return True
     return True

@@ -1,4 +1,4 @@
-"""One logger for the whole package: plain lines for people, on standard error."""
+"""The logger of the whole package: plain lines on standard error."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ log = logging.getLogger("ppface")
 
 
 def show_log(level: int = logging.INFO) -> None:
-    """Called by tools: makes the package's messages visible. Libraries that import ppface keep their own logging."""
+    """Called by tools: shows the package's messages. Programs that import ppface configure logging themselves."""
     if not log.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))

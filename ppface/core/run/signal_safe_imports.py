@@ -1,5 +1,5 @@
-"""Imports during which signals wait: Paddle takes SIGTERM for itself when it is imported, and NumPy and OpenCV start threads that would
-hear in the place of the main one.
+"""Imports with signals blocked: Paddle installs its own SIGTERM handler when it is imported, and NumPy and OpenCV start threads that
+would receive signals instead of the main one.
 """
 
 import sys
@@ -11,14 +11,14 @@ NAMES = ("numpy", "cv2", "paddle")
 
 
 class Importer:
-    """A finder for `sys.meta_path` that finds what the others do, and loads NAMES with the signals held.
+    """A finder for `sys.meta_path` that delegates to the others, and loads NAMES with signals blocked.
 
     Args:
-        held: the block in which they are, and after which they are the tool's again.
+        blocked: the context manager that blocks signals and afterwards restores the tool's handlers.
     """
 
-    def __init__(self, held: Callable[[], AbstractContextManager]):
-        self.held = held
+    def __init__(self, blocked: Callable[[], AbstractContextManager]):
+        self.blocked = blocked
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name not in NAMES:
@@ -28,9 +28,9 @@ class Importer:
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
-            def held_load(module: Any) -> None:
-                with self.held():
+            def load_with_signals_blocked(module: Any) -> None:
+                with self.blocked():
                     load(module)
 
-            spec.loader.exec_module = held_load  # type: ignore[method-assign]
+            spec.loader.exec_module = load_with_signals_blocked  # type: ignore[method-assign]
         return spec

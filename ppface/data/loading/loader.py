@@ -67,7 +67,7 @@ class Reader:
             start = time.monotonic()
             try:
                 rng = np.random.default_rng([self.seed, epoch, i])
-                with signals.patience(self.timeout):
+                with signals.time_limit(self.timeout):
                     return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
             except signals.Overdue:
                 told = f"has stood still for {time.monotonic() - start:.0f} s while it was read (train.timeout={self.timeout:g})"

@@ -138,7 +138,7 @@ class Workers:
             state = worker.state()
             seen, still = state, still + TICK if state == seen else 0.0  # by ticks: a whole run that was suspended is not to blame
             allowed = (self.timeout if worker.answers or state[1] else max(self.timeout, START)) if self.timeout else math.inf
-            if still >= (min(allowed, signals.ASKED) if signals.asked() else allowed):
+            if still >= (min(allowed, signals.STOP_TIMEOUT_S) if signals.stop_signal() else allowed):
                 raise DataError(self._stillness(worker, still))
 
     def close(self) -> None:
@@ -189,9 +189,9 @@ class Workers:
         if any(worker.process.exitcode not in [-number for number in signals.SIGNALS] for worker in dead):
             return False
         deadline = time.monotonic() + 1.0
-        while not signals.asked() and time.monotonic() < deadline:
+        while not signals.stop_signal() and time.monotonic() < deadline:
             time.sleep(0.01)
-        return bool(signals.asked())
+        return bool(signals.stop_signal())
 
     def _death(self, worker: Worker) -> str:
         code = worker.process.exitcode

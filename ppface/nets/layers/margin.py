@@ -79,7 +79,7 @@ class CosineHead(nn.Layer):
         self.kernel = self.create_parameter(
             [embedding_size, self.stop - self.first], default_initializer=nn.initializer.Normal(0.0, 1 / math.sqrt(embedding_size))
         )
-        self.kernel.by_parts = sample_ratio < 1
+        self.kernel.column_updates = sample_ratio < 1
         if self.split:
             self.kernel.no_sync, self.kernel.need_clip = True, False  # its gradient is complete here, and its norm is not known elsewhere
             self.kernel.shard = (self.first, self.stop, class_num)

@@ -22,7 +22,7 @@ def run(tmp_path):
 def test_a_run_without_its_config_has_that_of_its_newest_checkpoint(run, caplog):
     with config_file(run) as file:
         assert read(file).plain() == CONFIGS[1]
-    assert caplog.messages == [f"{run}/config.yml: there is none: the config is the one that {run}/checkpoints/step_00000002 records"]
+    assert caplog.messages == [f"{run}/config.yml is missing; using the config stored in {run}/checkpoints/step_00000002"]
 
 
 def test_a_checkpoint_has_its_own_config(run, caplog):

@@ -74,21 +74,26 @@ class Command:
 
 @pytest.mark.parametrize(
     ("function", "wanted"),
-    [(os.system, "posix.system"), (eval, "builtins.eval"), (tuple, "builtins.tuple, which no tensor needs so"), (np.load, "numpy.load")],
+    [
+        (os.system, "posix.system"),
+        (eval, "builtins.eval"),
+        (tuple, "builtins.tuple, called in a way that no tensor needs"),
+        (np.load, "numpy.load"),
+    ],
 )
 def test_no_other_global_is_ever_called(tmp_path, function, wanted):
     witness = tmp_path / "witness"
     path = write(tmp_path / "w.pdparams", {"a": Command(function, f"touch {witness}")})
     with pytest.raises(WeightsError) as error:
         read_arrays(path)
-    assert str(error.value) == f"{path}: expected arrays alone, but the file wants {wanted}; it was not loaded"
+    assert str(error.value) == f"{path}: expected only arrays, but the file refers to {wanted}; it was not loaded"
     assert not witness.exists()
 
 
 def test_persistent_references_are_refused(tmp_path):
     path = tmp_path / "w.pdparams"
     path.write_bytes(b"\x80\x04\x8c\x03abcQ.")
-    with pytest.raises(WeightsError, match=r"^.*w\.pdparams: expected arrays alone, but the file refers to something outside itself"):
+    with pytest.raises(WeightsError, match=r"^.*w\.pdparams: expected only arrays, but the file refers to an external object"):
         read_arrays(path)
 
 
@@ -112,7 +117,7 @@ def test_every_cut_of_a_pickle_is_one_clear_error(tmp_path, arrays):
     path = tmp_path / "w.pdparams"
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match=r"w\.pdparams: not a whole Paddle weight file \(.*\); copy or download it again$"):
+        with pytest.raises(WeightsError, match=r"w\.pdparams: not a valid Paddle weight file \(.*\); copy or download it again$"):
             read_arrays(path)
 
 
@@ -129,13 +134,13 @@ def test_an_array_with_too_few_bytes_is_named(tmp_path, arrays):
     [
         ([1, 2], "expected a mapping of names to arrays, received a list"),
         (np.zeros(2), "expected a mapping of names to arrays, received a single array"),
-        ({}, "expected a mapping of names to arrays, received a mapping with nothing in it"),
+        ({}, "expected a mapping of names to arrays, received a mapping with no keys"),
         ({"epoch": 3}, "expected a mapping of names to arrays, received a mapping with epoch"),
         ({3: np.zeros(2)}, "expected a mapping of names to arrays, received a mapping with 3"),
         (
             {"detector": {"a": np.zeros(2)}, "embedder": {"b": np.ones(1), "c": np.ones(1)}},
             "expected the arrays of one network, found several: 'detector' (1 arrays), 'embedder' (2 arrays); "
-            "say which in a file of names, as `part: 'embedder'`",
+            "choose one in a file of names, as `part: 'embedder'`",
         ),
     ],
 )
@@ -225,7 +230,7 @@ def test_shapes_that_are_none_are_refused(tmp_path, shape):
     path = write(tmp_path / "w.pdparams", {"a": Forged()})
     with pytest.raises(WeightsError) as error:
         read_arrays(path)
-    assert str(error.value) == f"{path}: a: a shape that is none"
+    assert str(error.value) == f"{path}: a: an invalid shape"
 
 
 def test_one_array_under_many_names_is_far_larger_than_the_file(tmp_path):
@@ -239,7 +244,7 @@ def test_one_array_under_many_names_is_far_larger_than_the_file(tmp_path):
 def test_pictures_and_text_are_not_weights(tmp_path, name):
     for content in (b"", b"\xff\xd8\xff\xe0" + bytes(100), b"model:\n  name: FaceModel\n"):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(WeightsError, match=rf"{name}: not a whole .*; copy or download it again$"):
+        with pytest.raises(WeightsError, match=rf"{name}: not a valid .*; copy or download it again$"):
             read_arrays(tmp_path / name)
 
 
@@ -247,14 +252,14 @@ def test_cut_safetensors_are_named(tmp_path, arrays):
     save_file({"matrix": arrays["matrix"]}, tmp_path / "w.safetensors")
     whole = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(whole[:-5])
-    with pytest.raises(WeightsError, match=r"w\.safetensors: not a whole safetensors file \(.+\); copy or download it again$"):
+    with pytest.raises(WeightsError, match=r"w\.safetensors: not a valid safetensors file \(.+\); copy or download it again$"):
         read_arrays(tmp_path / "w.safetensors")
 
 
 def test_missing_files_and_other_endings_are_named(tmp_path):
     with pytest.raises(WeightsError) as error:
         read_arrays(tmp_path / "no.pdparams")
-    assert str(error.value) == f"{tmp_path / 'no.pdparams'}: expected a weight file ({ENDINGS}), but there is none"
+    assert str(error.value) == f"{tmp_path / 'no.pdparams'}: expected a weight file ({ENDINGS}), found none"
     path = write(tmp_path / "w.pkl", {})
     with pytest.raises(WeightsError) as error:
         read_arrays(path)
@@ -330,7 +335,7 @@ def test_a_set_of_pairs_runs_nothing(tmp_path, function, wanted, protocol):
     with pytest.raises(DataError) as error:
         read_pictures_and_flags(path)
     wanted = wanted.replace("builtins", "__builtin__") if protocol == 2 else wanted
-    assert str(error.value) == f"{path}: expected bytes and bools alone, but the file wants {wanted}; it was not loaded"
+    assert str(error.value) == f"{path}: expected only bytes and bools, but the file refers to {wanted}; it was not loaded"
     assert not witness.exists()
 
 
@@ -340,19 +345,19 @@ def test_a_set_of_pairs_runs_nothing(tmp_path, function, wanted, protocol):
         ([1, 2, 3], "expected a pair of lists, encoded pictures and bools, received list"),
         ({"a": 1}, "expected a pair of lists, encoded pictures and bools, received dict"),
         ((b"", [True]), "expected a pair of lists, encoded pictures and bools, received tuple"),
-        ((["text"], [True]), "expected bytes alone in the first list, received str"),
-        ((PICTURES, [1, 2]), "expected bool alone in the second list, received int"),
-        ((PICTURES, np.array([-1, 0])), "expected bool alone in the second list, received int"),
-        ((PICTURES, [1.0, 0.0]), "expected bool alone in the second list, received float"),
-        ((PICTURES, np.array([[True, False]])), "expected bool alone in the second list, received list"),
-        (([np.zeros((2, 2), "uint8")], [True]), "expected bytes alone in the first list, received ndarray"),
-        (([np.zeros(2, "int8")], [True]), "expected bytes alone in the first list, received ndarray"),
+        ((["text"], [True]), "expected only bytes in the first list, received str"),
+        ((PICTURES, [1, 2]), "expected only bool in the second list, received int"),
+        ((PICTURES, np.array([-1, 0])), "expected only bool in the second list, received int"),
+        ((PICTURES, [1.0, 0.0]), "expected only bool in the second list, received float"),
+        ((PICTURES, np.array([[True, False]])), "expected only bool in the second list, received list"),
+        (([np.zeros((2, 2), "uint8")], [True]), "expected only bytes in the first list, received ndarray"),
+        (([np.zeros(2, "int8")], [True]), "expected only bytes in the first list, received ndarray"),
         (([b"1", np.zeros(2, object)], [True]), "picture 1: expected numbers, received the type 'O8'"),
-        ((PICTURES, [None, False]), "expected bool alone in the second list, received NoneType"),
-        (([None, *PICTURES[1:]], [True, False]), "expected bytes alone in the first list, received NoneType"),
-        ((PICTURES, True), "expected bool alone in the second list, received bool"),
+        ((PICTURES, [None, False]), "expected only bool in the second list, received NoneType"),
+        (([None, *PICTURES[1:]], [True, False]), "expected only bytes in the first list, received NoneType"),
+        ((PICTURES, True), "expected only bool in the second list, received bool"),
         ((PICTURES, np.array([True, "x"], object)), "the second list: expected numbers, received the type 'O8'"),
-        (([bytearray(b"abc")], [True]), "expected bytes and bools alone, but the file wants builtins.bytearray; it was not loaded"),
+        (([bytearray(b"abc")], [True]), "expected only bytes and bools, but the file refers to builtins.bytearray; it was not loaded"),
     ],
 )
 def test_a_set_of_pairs_holds_bytes_and_bools_alone(tmp_path, content, message):
@@ -367,7 +372,7 @@ def test_every_cut_of_a_set_of_pairs_is_one_clear_error(tmp_path):
     path = tmp_path / "lfw.bin"
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"lfw\.bin: not a whole \.bin set of pairs \(.*\); copy or download it again$"):
+        with pytest.raises(DataError, match=r"lfw\.bin: not a valid \.bin set of pairs \(.*\); copy or download it again$"):
             read_pictures_and_flags(path)
 
 

@@ -127,12 +127,15 @@ DAMAGES = {
         lambda path: (path / "ema.safetensors").write_bytes(b""),
         f"expected the files optimizer.safetensors, {WEIGHTS}, found ema.safetensors, optimizer.safetensors, {WEIGHTS}",
     ),
-    "state": (lambda path: flip(path / STATE, 1), f"{STATE}: expected a text that fits the SHA-256 at its end: it was cut or changed"),
+    "state": (
+        lambda path: flip(path / STATE, 1),
+        f"{STATE}: expected a text that matches the SHA-256 at its end: it was truncated or changed",
+    ),
     "space": (
         lambda path: (path / STATE).write_bytes((path / STATE).read_bytes() + b"\n"),
-        f"{STATE}: expected a text that fits the SHA-256 at its end: it was cut or changed",
+        f"{STATE}: expected a text that matches the SHA-256 at its end: it was truncated or changed",
     ),
-    "empty": (lambda path: (path / STATE).write_bytes(b""), f"{STATE}: expected a text that fits the SHA-256 at its end"),
+    "empty": (lambda path: (path / STATE).write_bytes(b""), f"{STATE}: expected a text that matches the SHA-256 at its end"),
     "gone": (lambda path: (path / STATE).unlink(), f"{STATE}: cannot read it: No such file or directory"),
     "folder": (lambda path: ((path / WEIGHTS).unlink(), (path / WEIGHTS).mkdir()), f"{WEIGHTS}: cannot read it: Is a directory"),
 }
@@ -149,7 +152,7 @@ def test_damage_is_named_and_the_newest_sound_one_is_taken(folder, caplog, damag
     assert str(caught.value).startswith(f"{broken}: {message}" if message.startswith("expected the files") else f"{broken}/{message}")
     assert folder.find("last") == sound
     first, second = caplog.messages[-1].splitlines()
-    assert first == f"BROKEN CHECKPOINT: falling back to the newest sound one, {sound}, because:"
+    assert first == f"BROKEN CHECKPOINT: falling back to the newest intact one, {sound}, because:"
     assert second == f"  {caught.value}"
 
 
@@ -159,7 +162,7 @@ def test_where_all_are_broken_each_is_told(folder):
     with pytest.raises(WeightsError) as caught:
         folder.find("last")
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{folder.folder}: expected a sound checkpoint, but all are broken:"
+    assert lines[0] == f"{folder.folder}: expected an intact checkpoint, but all are broken:"
     assert [line.split(": expected")[0] for line in lines[1:]] == [f"  {folder.folder}/step_0000000{step}/{WEIGHTS}" for step in (2, 1)]
 
 
@@ -187,7 +190,7 @@ def test_a_state_that_fits_its_digest_but_was_never_saved_is_refused(tmp_path, s
     (tmp_path / STATE).write_bytes(text + checkpoint_files._seal(text))
     with pytest.raises(
         WeightsError,
-        match=r"expected (the state of a checkpoint as it was saved|a mapping of file names to texts, received |the files .*, found none)",
+        match=r"expected (the unchanged state of a checkpoint|a mapping of file names to texts, received |the files .*, found none)",
     ):
         checkpoint_files.read(tmp_path)
 
@@ -212,7 +215,7 @@ def test_values_of_another_type_are_named_and_the_newest_sound_one_is_taken(fold
     sound = save(folder, 1)
     path = folder.folder / "step_00000002"
     checkpoint_files.write(path, {}, {"step": 2, "best_step": None} | {key: value})
-    told = f"{path}/state.json: {key}: expected {expected}, received {value!r}; no training wrote this state: use another checkpoint"
+    told = f"{path}/state.json: {key}: expected {expected}, received {value!r}; ppface did not write this state: use another checkpoint"
     with pytest.raises(WeightsError) as caught:
         checkpoint_files.read(path)
     assert str(caught.value) == told
@@ -224,7 +227,9 @@ def test_values_of_another_type_are_named_and_the_newest_sound_one_is_taken(fold
 def test_digests_that_are_no_texts_are_named(tmp_path):
     (tmp_path / WEIGHTS).write_bytes(b"")
     (tmp_path / STATE).write_bytes(checkpoint_files._sealed({"sha256": {WEIGHTS: 1}}))
-    with pytest.raises(WeightsError, match=r"sha256: expected a mapping of file names to texts, received {'weights.safetensors': 1}; no"):
+    with pytest.raises(
+        WeightsError, match=r"sha256: expected a mapping of file names to texts, received {'weights.safetensors': 1}; ppface did not"
+    ):
         checkpoint_files.verify(tmp_path)
 
 
@@ -311,7 +316,7 @@ def test_a_file_system_whose_folders_cannot_be_synced_is_enough():
     with pytest.raises(OSError, match="Invalid argument"):
         os.fsync(handle)
     os.close(handle)
-    checkpoint_files.settle(Path("/proc"))
+    checkpoint_files.sync_folder(Path("/proc"))
 
 
 def test_a_link_to_a_folder_is_as_good_as_the_folder(tmp_path):
@@ -350,7 +355,7 @@ def test_a_reader_beside_a_run_that_saves_always_finds_a_whole_checkpoint(folder
     writer.start()
     seen = [0]
     while writer.is_alive():
-        read, state = CheckpointFolder(folder.folder).sound("last", checkpoint_files.read)
+        read, state = CheckpointFolder(folder.folder).read_intact("last", checkpoint_files.read)
         assert read[WEIGHTS]["a"][0, 0] == state["step"] >= seen[-1]
         seen.append(state["step"])
     writer.join()
@@ -360,10 +365,10 @@ def test_a_reader_beside_a_run_that_saves_always_finds_a_whole_checkpoint(folder
 
 def test_a_save_that_another_process_keeps_waiting_gives_up(folder):
     save(folder, 1)
-    impatient = CheckpointFolder(folder.folder, patience=0.1)
+    impatient = CheckpointFolder(folder.folder, lock_timeout=0.1)
     with (
-        checkpoint_folder._alone(folder.folder, 1.0),
-        pytest.raises(SaveError, match="another process has been saving here for 0 seconds; does this run run twice"),
+        checkpoint_folder._locked(folder.folder, 1.0),
+        pytest.raises(SaveError, match="another process has been saving here for 0 s; is this run started twice"),
     ):
         save(impatient, 2)
     save(impatient, 2)

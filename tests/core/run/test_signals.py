@@ -30,8 +30,8 @@ cli.run(main)
 UNWINDS = "\n    ".join(["try:", "    work(30)", "finally:", "    print('tidied', flush=True)"])
 WAITS = "\n    ".join(
     [
-        "with signals.deferred('finishing') as asked:",
-        "    while not asked():",
+        "with signals.deferred('finishing') as stop_signal:",
+        "    while not stop_signal():",
         "        work(0.05)",
         "    work({wait})",
         "    print('finished', flush=True)",
@@ -42,7 +42,7 @@ PROMPT = "\n    ".join(
     [
         "with signals.deferred('finishing'):",
         "    try:",
-        "        with signals.prompt():",
+        "        with signals.interruptible():",
         "            work(30)",
         "    except signals.Stopped:",
         "        print('broken off', flush=True)",
@@ -110,7 +110,7 @@ def test_a_second_signal_ends_it_at_once_in_the_middle_of_a_computation_outside_
 
 def test_signals_that_count_as_one_do_not_end_it():
     returned, out, _, _ = run(
-        "signals.take_as_one(5.0)\n    " + WAITS.format(wait=0.5), signal.SIGTERM, signal.SIGTERM, signal.SIGTERM, pause=0.1
+        "signals.ignore_repeats(5.0)\n    " + WAITS.format(wait=0.5), signal.SIGTERM, signal.SIGTERM, signal.SIGTERM, pause=0.1
     )
     assert (returned, out) == (143, "finished\n")
 
@@ -124,7 +124,7 @@ ABANDONS = "\n    ".join(
     [
         "with signals.deferred(''):",
         "    {before}",
-        "    with signals.abandoned(lambda: print('tidied', flush=True)):",
+        "    with signals.immediate_exit(lambda: print('tidied', flush=True)):",
         "        try:",
         "            work(30)",
         "        except BaseException:",
@@ -147,7 +147,12 @@ def test_a_signal_after_the_work_ends_it_at_once():
 
 
 def patient(seconds: float, wait: float, grace: float) -> str:
-    lines = [f"signals.ASKED = {grace}", "with signals.deferred('finishing'):", "    try:", f"        with signals.patience({seconds}):"]
+    lines = [
+        f"signals.STOP_TIMEOUT_S = {grace}",
+        "with signals.deferred('finishing'):",
+        "    try:",
+        f"        with signals.time_limit({seconds}):",
+    ]
     lines += [
         "            try:",
         f"                work({wait})",
@@ -201,9 +206,9 @@ def test_under_nohup_a_closed_terminal_does_not_count():
 
 
 def test_a_terminal_that_is_gone_is_no_error(tmp_path):
-    """The tool's words after it, which nobody can hear, do not keep it from ending in order."""
+    """The tool's words after it, which nobody can hear, do not keep it from stopping cleanly."""
     file = tmp_path / "done"
-    body = f"with signals.deferred('finishing') as asked:\n        while not asked(): work(0.05)\n        print('words', flush=True); open({str(file)!r}, 'w').close()"
+    body = f"with signals.deferred('finishing') as stop_signal:\n        while not stop_signal(): work(0.05)\n        print('words', flush=True); open({str(file)!r}, 'w').close()"
     pid, terminal = pty.fork()
     if not pid:
         os.execv(sys.executable, [sys.executable, "-c", TOOL.format(body=body)])
@@ -234,7 +239,7 @@ def test_a_second_signal_does_not_wait_for_it(tmp_path):
 
 def test_a_tool_that_is_started_while_signals_are_held_hears_what_came_before_it_listened():
     late = TOOL.replace("import sys, time", "import sys, time; time.sleep(0.5)").format(body="print('never', flush=True)")
-    start = f"import subprocess, sys\n    with signals.held():\n        tool = subprocess.Popen([sys.executable, '-c', {late!r}])\n    "
+    start = f"import subprocess, sys\n    with signals.blocked():\n        tool = subprocess.Popen([sys.executable, '-c', {late!r}])\n    "
     returned, out, err, _ = run(start + "tool.terminate(); sys.exit(tool.wait())")
     assert (returned, out, err) == (143, "", "stopped by SIGTERM\n")
 
@@ -242,7 +247,7 @@ def test_a_tool_that_is_started_while_signals_are_held_hears_what_came_before_it
 def test_a_program_of_the_user_keeps_its_own_signals():
     script = (
         "import signal; from ppface.core.run import signals; before = signal.getsignal(15)\n"
-        "with signals.held(), signals.deferred(''): pass\n"
+        "with signals.blocked(), signals.deferred(''): pass\n"
         "print(signal.getsignal(15) is before)"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "True\n"
@@ -253,4 +258,4 @@ def test_the_help_of_every_tool_ends_with_the_exit_codes(run_tool):
 
     for tool in ("train", "eval", "export_model"):
         assert run_tool(f"tools/{tool}.py", "--help").stdout.rstrip().endswith(EXIT_CODES)
-    assert "  130  stopped in order by Ctrl-C (SIGINT)\n  143  stopped in order by SIGTERM\n" in EXIT_CODES
+    assert "  130  stopped cleanly by Ctrl-C (SIGINT)\n  143  stopped cleanly by SIGTERM\n" in EXIT_CODES

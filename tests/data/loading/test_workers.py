@@ -101,10 +101,10 @@ def test_a_worker_that_hangs_in_a_sample_is_told():
 
 
 def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(monkeypatch):
-    monkeypatch.setattr(signals, "ASKED", 1.0)
+    monkeypatch.setattr(signals, "STOP_TIMEOUT_S", 1.0)
     stream = loader(harmful.Hangs(), batch_size=2, workers=1).stream(0, 16)
     next(stream)
-    monkeypatch.setattr(signals._State, "heard", signal.SIGTERM)
+    monkeypatch.setattr(signals._State, "received", signal.SIGTERM)
     with pytest.raises(DataError, match=r"^reading worker 0 of 1 \(process \d+\) has stood still for 1 s while it read sample 5"):
         list(stream)
     assert not living()
@@ -223,7 +223,7 @@ def test_a_stop_that_ends_the_workers_too_lets_the_step_be_finished(monkeypatch)
     stream = loader(harmful.Plain(), workers=1).stream(0, 8)
     got = [next(stream).arrays["label"].tolist()]
     os.kill(living()[0], signal.SIGTERM)
-    monkeypatch.setattr(signals, "asked", lambda: True)
+    monkeypatch.setattr(signals, "stop_signal", lambda: True)
     assert got + [batch.arrays["label"].tolist() for batch in stream] == want
 
 

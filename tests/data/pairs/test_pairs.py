@@ -208,7 +208,7 @@ def test_a_hostile_bin_runs_nothing(tmp_path):
             return os.system, (f"touch {tmp_path / 'witness'}",)
 
     path = binary(tmp_path, [Command()], [True])
-    assert refused(BinPairs, path) == f"{path}: expected bytes and bools alone, but the file wants posix.system; it was not loaded"
+    assert refused(BinPairs, path) == f"{path}: expected only bytes and bools, but the file refers to posix.system; it was not loaded"
     assert not (tmp_path / "witness").exists()
 
 

@@ -10,7 +10,7 @@ from paddle import nn
 
 from ppface.core.registry import Kind, nearest, register
 from ppface.nets.layers.fast import eager_on_cpu
-from ppface.ops.cpu.compiled import available, shares_memory
+from ppface.ops.cpu.compiled import available
 from ppface.ops.cpu.normalize import normalize
 from ppface.ops.resize import TestSize
 
@@ -52,7 +52,7 @@ class Input(nn.Layer):
         self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        if image.dtype == paddle.uint8 and eager_on_cpu(image) and image.size > 0 and available() and shares_memory():
+        if image.dtype == paddle.uint8 and eager_on_cpu(image) and image.size > 0 and available():
             normalised = normalize(image, self.mean.flatten(), self.std.flatten())
         else:
             normalised = (image.astype("float32") - self.mean) / self.std

@@ -8,7 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppface.ops.cpu.compiled import available, shares_memory
+from ppface.ops.cpu.compiled import available
 from ppface.ops.cpu.depthwise import depthwise_conv2d, supported
 from ppface.ops.cpu.prelu import prelu
 
@@ -20,7 +20,7 @@ def eager_on_cpu(x: paddle.Tensor) -> bool:
 
 def compiles(x: paddle.Tensor) -> bool:
     """Whether kernels in Numba apply: eager, float32 on a CPU, not empty, and Numba is installed."""
-    return eager_on_cpu(x) and x.dtype == paddle.float32 and x.size > 0 and available() and shares_memory()
+    return eager_on_cpu(x) and x.dtype == paddle.float32 and x.size > 0 and available()
 
 
 class DepthwiseConv2D(nn.Conv2D):

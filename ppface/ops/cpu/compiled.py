@@ -86,13 +86,7 @@ def _report(folder: Path | None) -> None:
     log.info("compiling kernels for the CPU, some seconds, %s", where)
 
 
-def view(tensor: paddle.Tensor) -> np.ndarray | None:
-    """The tensor's own memory as an array in C order; None where it cannot be written, as with NumPy 1."""
-    array = np.from_dlpack(tensor.detach())
-    return array if array.flags.writeable and array.flags.c_contiguous else None
-
-
-@functools.cache
-def shares_memory() -> bool:
-    """Whether this NumPy can write into a tensor's memory."""
-    return view(paddle.zeros([1])) is not None
+def view(tensor: paddle.Tensor) -> np.ndarray:
+    """A contiguous tensor's own memory as an array; keep the tensor. Not through DLPack, whose arrays NumPy before 2.1 makes read-only."""
+    kind = np.ctypeslib.as_ctypes_type(str(tensor.dtype).removeprefix("paddle."))
+    return np.ctypeslib.as_array((kind * tensor.size).from_address(tensor.data_ptr())).reshape(tensor.shape)

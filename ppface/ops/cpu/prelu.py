@@ -40,9 +40,7 @@ class _PReLU(PyLayer):
 
 
 def _planes(x: paddle.Tensor) -> np.ndarray:
-    array = view(x)
-    assert array is not None
-    return array.reshape(x.shape[0], x.shape[1], -1)
+    return view(x).reshape(x.shape[0], x.shape[1], -1)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""A step of a margin head (forward, backward, Momentum update; batch 128, 512-d) with 10,000, 100,000 and 1,000,000 classes, sampled or not.
+"""One step of a margin head (forward, backward, Momentum; batch 128, 512-d) with 10,000, 100,000 and 1,000,000 classes, sampled or not.
 
     python tests/benchmarks/margin_head.py [CLASSES ...]
 
@@ -57,8 +57,8 @@ def main() -> None:
                 print(f"{classes:>9,} classes, sample_ratio {ratio:<5}: failed (exit {done.returncode}, out of memory?)")
                 continue
             seconds, memory = (float(word) for word in done.stdout.split())
-            full = full or seconds
-            times = f"{seconds * 1e3:9.1f} ms, {full / seconds:6.1f} times faster, {2 * 4 * SIZE} + {memory - 2 * 4 * SIZE:,.0f} bytes per class"
+            full, held = full or seconds, 2 * 4 * SIZE
+            times = f"{seconds * 1e3:9.1f} ms, {full / seconds:6.1f} times faster, {held} + {memory - held:,.0f} bytes per class"
             print(f"{classes:>9,} classes, sample_ratio {ratio:<5}: {times}", flush=True)
 
 

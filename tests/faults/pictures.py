@@ -109,9 +109,9 @@ class Tally:
     def judge_others(self, folder: Path) -> None:
         """Compares files read with other pixels than their source with the results of other decoders."""
         paths = [Path(answer["path"]) for _, answer in self.others]
-        said = read(paths, "others", folder)
+        found = read(paths, "others", folder)
         seen: dict[str, list[Any]] = {}
-        for answer in said:
+        for answer in found:
             seen.setdefault(answer["path"], []).extend(turns(pixels(answer)))
         for case, answer in self.others:
             mine = pixels(answer)
@@ -173,12 +173,12 @@ def mutate(number: int, folder: Path, tally: Tally) -> bool:
         paths = [here / f"{i}_{case.name}" for i, case in enumerate(chunk)]
         for path, case in zip(paths, chunk, strict=True):
             path.mkdir() if case.data is None else path.write_bytes(case.data)
-        said = read(paths, "ours", here)
-        for answer, case in zip(said, chunk, strict=True):
+        found = read(paths, "ours", here)
+        for answer, case in zip(found, chunk, strict=True):
             tally.add(case, answer)
         tally.judge_others(here)
         if start == 0:
-            lists_all = loaded(paths[::3], {answer["path"] for answer in said[::3] if answer.get("error")})
+            lists_all = loaded(paths[::3], {answer["path"] for answer in found[::3] if answer.get("error")})
         subprocess.run(["rm", "-r", str(here)], check=True)
     return lists_all
 
@@ -188,26 +188,26 @@ def explode(folder: Path, counts: str) -> tuple[Tally, list[dict]]:
     tally = Tally()
     made = bombs.bombs() | bombs.largest()
     paths = bombs.write({name: data for name, data in made.items() if counts == "long" or name in bombs.FAST}, folder / "bombs")
-    said = read(paths, "ours", folder, per_process=1)
-    for answer in said:
+    found = read(paths, "ours", folder, per_process=1)
+    for answer in found:
         tally.measure(answer)
         tally.unlisted += bool(answer.get("error")) and not listed(answer)
         if counts == "long" and "crash" not in answer:
             outcome = answer["reason"].removeprefix(f"{answer['path']}: ") or f"read as {answer['shape']}"
             print(f"{Path(answer['path']).name:24} {answer['megabytes']:4.0f} MB {answer['seconds']:5.2f} s  {outcome}", file=sys.stderr)
-    return tally, said
+    return tally, found
 
 
 def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     tally = Tally()
     lists_all = mutate(COUNTS[counts], folder / "mutated", tally)
-    exploded, said = explode(folder, counts)
+    exploded, found = explode(folder, counts)
     total, rejected, undetectable = tally.files.total(), tally.rejected.total(), tally.undetectable.total()
     kinds, changed = (
         ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counted.most_common())
         for counted in (tally.files, tally.undetectable)
     )
-    unread = [answer for answer in said if Path(answer["path"]).name in bombs.largest() and answer.get("error")]
+    unread = [answer for answer in found if Path(answer["path"]).name in bombs.largest() and answer.get("error")]
     return [
         (f"mutated pictures ({kinds}): crashes", str(tally.crashes + exploded.crashes), "0"),
         ("... half-decoded, or truncated and different from the source, that entered a batch", str(tally.half), "0"),
@@ -216,7 +216,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         ("... valid files, or with bytes after their end, that were refused", str(tally.sound_lost), "0"),
         (f"... read as another complete picture, also by another decoder: changes in data without a checksum ({changed}); "
          f"{tally.as_source.total()} as their source", f"{undetectable} of {total}", f"at most {total // 4}"),
-        (f"{len(said)} bombs and largest pictures: peak memory of a reading process", f"{exploded.megabytes:.0f} MB", "under 400 MB"),
+        (f"{len(found)} bombs and largest pictures: peak memory of a reading process", f"{exploded.megabytes:.0f} MB", "under 400 MB"),
         ("... slowest, in CPU time", f"{exploded.seconds:.1f} s", "under 10 s"),
         ("... largest pictures refused, bombs not listed in one line", str(len(unread) + exploded.unlisted), "0"),
         ("mutated pictures: slowest, in CPU time", f"{tally.seconds:.2f} s", "under 10 s"),

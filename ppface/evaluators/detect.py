@@ -1,4 +1,4 @@
-"""Runs a detector over pictures of any size: resize, batch, predict, and map the boxes back to the pixels of the original."""
+"""Runs a detector on pictures of any size: resize, batch, predict, and map the boxes back to pixels of the original picture."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,35 +19,35 @@ def detect(
     augmented: Callable | None = None,
     batch_size: int = 1,
 ) -> list[np.ndarray]:
-    """The faces of `count` pictures. Pictures that are tested at the same size share a batch, whatever their order.
+    """Detects the faces of `count` pictures. Pictures of the same test size are batched together, in any order.
 
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4) in pixels of `image`, "scores": (M,), "count": (N,)}.
-        picture: i -> the picture number i; asked again for each use, so that few are in memory.
-        size: at which size a picture is tested; None takes `predict.test_size`, or the original size where there is none.
-        augmented: a component of kind "augmented_test"; it looks at one picture at a time.
-        batch_size: how many pictures share one call of `predict`, > 0.
+        picture: i -> picture i; called again for each use, so that few pictures are in memory at once.
+        size: test size of a picture; None takes `predict.test_size`, or the original size if `predict` has none.
+        augmented: a component of kind "augmented_test"; it processes one picture at a time.
+        batch_size: pictures per call of `predict`, > 0.
 
     Shape:
-        for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, within it, and score
+        for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, clipped to it, and score
     """
     size = size or getattr(predict, "test_size", None) or TestSize()
     found: list[np.ndarray] = [np.zeros((0, 5))] * count
     for indices in _batches(picture, count, size, 1 if augmented else batch_size):
         images = [picture(i).decode() for i in indices]
-        target = size.of(*images[0].shape[:2])
-        faces = [augmented(predict, images[0], target)] if augmented else run(predict, images, target)
+        test_size = size.of(*images[0].shape[:2])
+        faces = [augmented(predict, images[0], test_size)] if augmented else run(predict, images, test_size)
         for i, image, rows in zip(indices, images, faces, strict=True):
             cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
-            found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # a box wholly outside the picture is no face of it
+            found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # drops boxes entirely outside the picture
     return found
 
 
 def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    """One call of `predict` for images (H, W, 3) tested at one size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
+    """One call of `predict` for images (H, W, 3) at one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
     batch = np.stack([resize(image, size).transpose(2, 0, 1) for image in images])
-    answer = predict({"image": batch})
-    boxes, scores, count = (np.asarray(answer[key]) for key in ("boxes", "scores", "count"))
+    outputs = predict({"image": batch})
+    boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
         f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"
     )
@@ -60,13 +60,13 @@ def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> li
 
 
 def _batches(picture: Callable[[int], Picture], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:
-    """Indices of pictures that are tested at one size, at most `batch_size` together."""
+    """Indices of pictures of equal test size, at most `batch_size` per batch."""
     if batch_size == 1:
         yield from ([i] for i in range(count))
         return
-    together: dict[tuple[int, int], list[int]] = {}
+    groups: dict[tuple[int, int], list[int]] = {}
     for i in range(count):
         height, width = size.of(*picture(i).size)
-        together.setdefault((height, width), []).append(i)
-    for indices in together.values():
+        groups.setdefault((height, width), []).append(i)
+    for indices in groups.values():
         yield from (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))

@@ -17,22 +17,22 @@ from ppface.ops.resize import TestSize
 
 @register("evaluator")
 class FaceAP:
-    """The protocol of WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, on the faces of a data set, all in one subset.
+    """The protocol of WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, on any labelled data set, as a single subset.
 
-    Different from WIDER FACE, predictions on a picture without any face are false ones. A broken picture is an error: a result over a
-    part of the set would be another result.
+    Unlike in WIDER FACE, predictions on a picture without faces are false positives. A broken picture is an error: AP over the remaining
+    pictures would not be comparable.
 
     Args:
         dataset: samples with "picture" and "gt_boxes".
-        min_size: faces of less height, in pixels of the original picture, count neither as missed nor as found; 0 counts every face.
-        size: at which size a picture is tested; none takes the model's own policy.
-        augmented: a way to look at a picture several times, as MultiScale; none looks once.
+        min_size: faces of less height, in pixels of the original picture, are ignored; 0 counts every face.
+        size: test size of a picture; none takes the model's own `test_size`.
+        augmented: test-time augmentation, such as MultiScale; none runs the detector once per picture.
         save_dir: folder for `ap.png` (the precision-recall curve) and `curves.json`; none writes nothing.
-        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+        batch_size: pictures of equal test size per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
-        the evaluator yields ("ap", AP) and ("recall", share of the faces that any prediction finds), each 0..1
+        the evaluator yields ("ap", AP) and ("recall", share of the faces matched by any prediction), each 0..1
 
     Raises:
         DataError: broken pictures, no face that counts, or `save_dir` cannot be written.

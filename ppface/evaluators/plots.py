@@ -12,7 +12,7 @@ from ppface.evaluators.ap import THRESHOLDS, Curve
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder, made where it is missing; called before an evaluation, which may take long.
+    """Creates the folder if it is missing and checks that it is writable; called before an evaluation, which may take long.
 
     Raises:
         DataError: it cannot be made or written to.
@@ -24,7 +24,7 @@ def make_folder(path: str | Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DataError(f"{path}: cannot write here ({error.strerror}); expected a folder for results, choose another save_dir") from error
+        raise DataError(f"{path}: cannot write here ({error.strerror}); choose another save_dir") from error
     return path
 
 
@@ -32,7 +32,7 @@ def draw_curves(curves: Mapping[str, Curve], path: str | Path, title: str) -> No
     """Draws one or more precision-recall curves into one PNG file; the legend gives each curve's name and AP."""
     figure, axes = _figure()
     for name, curve in curves.items():
-        seen = curve.precision > 0  # before the first hit a curve has no place
+        seen = curve.precision > 0  # the curve starts at the first true positive
         axes.plot(curve.recall[seen], curve.precision[seen], label=f"{name}  AP {curve.ap:.4f}  ({curve.faces:,} faces)")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=title)
     axes.grid(alpha=0.3)
@@ -56,11 +56,11 @@ def write_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
 
 
 def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path) -> None:
-    """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the names stand in the legend."""
+    """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the legend gives the names."""
     figure, axes = _figure()
     least = min(far[far > 0].min() for far, _ in curves.values())
     for name, (far, tar) in curves.items():
-        seen = np.append(np.diff(far) > 0, True)  # of the points with one FAR the best
+        seen = np.append(np.diff(far) > 0, True)  # the highest TAR at each FAR
         axes.step(np.maximum(far[seen], least / 2), tar[seen], where="post", label=name)
     axes.set(xscale="log", xlim=(least / 2, 1), ylim=(None, 1.005), xlabel="false accept rate", ylabel="true accept rate", title="ROC")
     axes.grid(alpha=0.3)
@@ -69,7 +69,7 @@ def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Pa
 
 
 def draw_scores(similarity: np.ndarray, issame: np.ndarray, threshold: float, path: str | Path, title: str) -> None:
-    """Draws how often each cosine similarity occurs among same (N,) bool and among different pairs, and the threshold between them."""
+    """Draws histograms of the cosine similarity (N,) of same and of different pairs, `issame` (N,) bool, and the threshold."""
     figure, axes = _figure()
     bins = np.linspace(similarity.min(), similarity.max() + 1e-9, 81)
     axes.hist([similarity[~issame], similarity[issame]], bins, histtype="stepfilled", alpha=0.6, label=["different", "same"])

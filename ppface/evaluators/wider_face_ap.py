@@ -1,4 +1,4 @@
-"""WIDER FACE's AP of a detector: it looks at the official validation pictures, and the official protocol judges."""
+"""AP of a detector on the WIDER FACE validation pictures, by the official protocol."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +23,13 @@ class WiderFaceAP:
     """AP on the easy, medium and hard subsets of WIDER FACE's validation set: Yang et al. 2016, https://arxiv.org/abs/1511.06523.
 
     Args:
-        images: folder of the validation pictures, as `images/0--Parade/0_Parade_marchingband_1_465.jpg`.
+        images: folder of the validation pictures, such as `images/0--Parade/0_Parade_marchingband_1_465.jpg`.
         ground_truth: folder of wider_face_val.mat and wider_{easy,medium,hard}_val.mat.
-        size: at which size a picture is tested; none takes the model's own policy.
-        augmented: a way to look at a picture several times, as MultiScale; none looks once.
+        size: test size of a picture; none takes the model's own `test_size`.
+        augmented: test-time augmentation, such as MultiScale; none runs the detector once per picture.
         save_dir: folder for `predictions/` (the official layout of result files), `easy.png`, `medium.png`, `hard.png` (precision-recall
             curves) and `curves.json`; none writes nothing.
-        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+        batch_size: pictures of equal test size per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};

@@ -1,4 +1,4 @@
-"""The files of WIDER FACE's own evaluation: ground truth (.mat) and predictions (one text file a picture)."""
+"""The files of the official WIDER FACE evaluation: ground truth (.mat) and predictions (one text file per picture)."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ppface.core.errors import DataError
 from ppface.evaluators.ap import checked
 
 SUBSETS = ("easy", "medium", "hard")
-Name = tuple[str, str]  # event and picture, as ("0--Parade", "0_Parade_Parade_0_102")
+Name = tuple[str, str]  # event and picture, such as ("0--Parade", "0_Parade_Parade_0_102")
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
     """Reads wider_face_val.mat and wider_{easy,medium,hard}_val.mat.
 
     Raises:
-        DataError: the folder or one of the files is missing or does not hold what it should.
+        DataError: the folder or one of the files is missing or has unexpected content.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -50,7 +50,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
 
 
 def _read_subset(path: Path, names: list[Name], faces: list[np.ndarray]) -> np.ndarray:
-    """Which of all faces count: the file lists their numbers, from 1, picture by picture."""
+    """Which of all faces count: for each picture the file lists their indices, starting at 1."""
     indices = [rows for event in _read_mat(path, "gt_list")[0][:, 0] for rows in event[:, 0]]
     if len(indices) != len(faces):
         raise DataError(f"{path}: lists {len(indices)} pictures, expected the {len(faces)} of wider_face_val.mat")
@@ -58,7 +58,7 @@ def _read_subset(path: Path, names: list[Name], faces: list[np.ndarray]) -> np.n
     for name, mask, rows in zip(names, counted, indices, strict=True):
         rows = rows.ravel().astype("int64")
         if len(rows) and not 1 <= rows.min() <= rows.max() <= len(mask):
-            raise DataError(f"{path}: {'/'.join(name)} has {len(mask)} faces, expected their numbers from 1, received {rows.tolist()}")
+            raise DataError(f"{path}: {'/'.join(name)} has {len(mask)} faces, expected their indices from 1, received {rows.tolist()}")
         mask[rows - 1] = True
     return np.concatenate(counted)
 
@@ -67,12 +67,12 @@ def _read_mat(path: Path, *variables: str) -> list[np.ndarray]:
     from scipy.io import loadmat  # 0.3 s, so only when needed
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected it beside the other .mat files of WIDER FACE's evaluation tools")
+        raise DataError(f"{path}: no such file; expected it next to the other .mat files of WIDER FACE's evaluation tools")
     try:
         content = loadmat(str(path), variable_names=variables)
         return [content[name] for name in variables]
     except KeyError as error:
-        raise DataError(f"{path}: expected a variable {error} in it; take the file from WIDER FACE's evaluation tools") from error
+        raise DataError(f"{path}: expected a variable {error}; take the file from WIDER FACE's evaluation tools") from error
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{path}: not a readable .mat file ({error}); take it from WIDER FACE's evaluation tools again") from error
 
@@ -81,25 +81,25 @@ def read_predictions(folder: str | Path) -> dict[Name, np.ndarray]:
     """Reads every `event/picture.txt` of a folder as {(event, picture): (N, 5) x, y, w, h, score}.
 
     Raises:
-        DataError: no such folder, nothing in it, or a malformed file.
+        DataError: the folder is missing or has no predictions, or a file is malformed.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected predictions as event/picture.txt")
     predictions = {(path.parent.name, path.stem): read_prediction_file(path) for path in sorted(folder.glob("*/*.txt"))}
     if not predictions:
-        raise DataError(f"{folder}: no prediction in it; expected files like 0--Parade/0_Parade_Parade_0_102.txt")
+        raise DataError(f"{folder}: no predictions found; expected files like 0--Parade/0_Parade_Parade_0_102.txt")
     return predictions
 
 
 def read_prediction_file(path: Path) -> np.ndarray:
     """One text file: the picture's name, the number of predictions, and a line `x y w h score` for each -> (N, 5)."""
     lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    announced = lines[1].strip() if len(lines) > 1 else ""
-    if not announced.isdecimal():
-        raise DataError(f"{path}:2: expected the number of predictions, received {announced!r}")
-    if int(announced) != len(lines) - 2:
-        raise DataError(f"{path}:2: announces {announced} predictions, but {len(lines) - 2} lines follow")
+    count = lines[1].strip() if len(lines) > 1 else ""
+    if not count.isdecimal():
+        raise DataError(f"{path}:2: expected the number of predictions, received {count!r}")
+    if int(count) != len(lines) - 2:
+        raise DataError(f"{path}:2: states {count} predictions, but {len(lines) - 2} lines follow")
     try:
         rows = np.array([line.split() for line in lines[2:]], dtype="float64")
     except ValueError:
@@ -128,12 +128,12 @@ def write_predictions(folder: str | Path, predictions: Mapping[Name, np.ndarray]
 
 
 def in_order(predictions: Mapping[Name, np.ndarray], names: list[Name]) -> list[np.ndarray]:
-    """The checked predictions of every picture in `names`; a picture without an entry counts as one where nothing was found.
+    """The checked predictions of every picture in `names`; a picture without an entry counts as having no detections.
 
-    Those pictures are reported together in one line of the log: a part of the set is seldom left out on purpose.
+    Those pictures are logged in one warning, as they are rarely left out on purpose.
 
     Raises:
-        DataError: a key that is none of the names, or an array that is no (N, 5) of finite numbers.
+        DataError: a key that is not in `names`, or an array that is not (N, 5) of finite numbers.
     """
     known, found = set(names), {}
     for key, array in predictions.items():
@@ -141,7 +141,7 @@ def in_order(predictions: Mapping[Name, np.ndarray], names: list[Name]) -> list[
             raise DataError(f"{key!r}: expected predictions under (event, image name), as ('0--Parade', '0_Parade_Parade_0_102')")
         name = (key[0], key[1].removesuffix(".jpg"))
         if name not in known:
-            raise DataError(f"{key[0]}/{key[1]}: a prediction for a picture that is not in the ground truth; check the event and the name")
+            raise DataError(f"{key[0]}/{key[1]}: this picture is not in the ground truth; check the event and the name")
         found[name] = checked(array, f"{key[0]}/{key[1]}")
     missing = ["/".join(name) for name in names if name not in found]
     if missing:

@@ -1,4 +1,4 @@
-"""SSD loss: match anchors to faces, then learn offsets of the matched and scores of the matched and the hardest others."""
+"""SSD loss: matches anchors to faces; box loss on matched anchors, score loss on matched anchors and hard negatives."""
 
 import numpy as np
 import paddle
@@ -22,16 +22,16 @@ class SSDLoss(nn.Layer):
         landmarks = landmark_weight / L * sum over positives with labelled landmarks of smooth_l1(offsets - encoded landmarks)
 
     An anchor is positive if its IoU with a face is at least `overlap_threshold`, or if it is the best anchor of a face
-    (see ops/matching.py for ties). The other anchors of an image are sorted by their conf loss; `negative_ratio` times its positives count.
-    P and L are numbers of anchors in the whole batch, at least 1. An image without positives mines as many negatives as one
-    with one positive, so that pictures without faces teach too.
+    (see ops/matching.py for ties). Of the other anchors of an image, those with the highest conf loss are the
+    negatives, `negative_ratio` times as many as its positives. P and L are numbers of anchors in the whole batch, at least 1. An image
+    without positives gets as many negatives as one with one positive, so that pictures without faces contribute too.
 
     Args:
         overlap_threshold: IoU from which an anchor is positive, above 0, at most 1.
-        negative_ratio: negatives for each positive, >= 0; rounded down for an image.
-        loc_weight: factor of the box term, >= 0.
-        conf_weight: factor of the score term, >= 0.
-        landmark_weight: factor of the landmark term, >= 0.
+        negative_ratio: negatives per positive, >= 0; the number per image is rounded down.
+        loc_weight: weight of the box term, >= 0.
+        conf_weight: weight of the score term, >= 0.
+        landmark_weight: weight of the landmark term, >= 0.
 
     Shape:
         outputs: boxes (N, A, 4), logits (N, A, 2) face and background, anchors (A, 4), size (2,), landmarks (N, A, K, 2) if learned;
@@ -40,7 +40,7 @@ class SSDLoss(nn.Layer):
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: outputs with landmarks and a batch without, or with another number of them.
+        DataError: outputs with landmarks and a batch without any, or with another number of landmarks.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class SSDLoss(nn.Layer):
         return losses
 
     def conf(self, logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
-        """The score term before its weight; what another loss on the same anchors would do differently.
+        """The score term before its weight; subclasses may override it.
 
         Shape:
             logits (N, A, 2), positive (N, A) bool -> scalar
@@ -95,7 +95,7 @@ class SSDLoss(nn.Layer):
         return (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
 
     def _hardest(self, loss: np.ndarray, positive: np.ndarray) -> np.ndarray:
-        """(N, A) bool: the mined negatives of every image."""
+        """(N, A) bool: the hard negatives of every image."""
         wanted = np.maximum(1, positive.sum(axis=1)) * self.negative_ratio
         wanted = np.minimum(wanted.astype("int64"), (~positive).sum(axis=1))
         order = np.argsort(np.where(positive, np.inf, -loss), axis=1, kind="stable")
@@ -104,18 +104,16 @@ class SSDLoss(nn.Layer):
         return chosen
 
     def _landmarks(self, outputs: dict, batch: dict) -> tuple[np.ndarray, np.ndarray]:
-        """(N, G, K, 2) labelled points in pixels, and (N, G) whether they are."""
+        """(N, G, K, 2) labelled points in pixels, and (N, G) whether they are labelled."""
         count = outputs["landmarks"].shape[2]
         if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
             received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
-            raise DataError(
-                f"SSDLoss: the head learns {count} landmarks: expected as many in gt_landmarks of the data, received {received}"
-            )
+            raise DataError(f"SSDLoss: expected {count} landmarks in gt_landmarks, as many as the head predicts, received {received}")
         return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
 
 
 def _mean_smooth_l1(offsets: paddle.Tensor, where: tuple[np.ndarray, np.ndarray], target: np.ndarray) -> paddle.Tensor:
-    """Sum over the anchors at `where` (image, anchor), divided by their number; a zero with zero gradients where there are none.
+    """Sum over the anchors at `where` (image, anchor), divided by their number; zero with zero gradients if there are none.
 
     Shape:
         offsets (N, A, ...), target (P, ...) -> scalar

@@ -1,4 +1,4 @@
-"""How large a model is: trained parameters, and multiply-adds of one picture's forward pass."""
+"""Model size: trainable parameters, and multiply-adds of the forward pass for one picture."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from paddle import nn
 
 
 def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
-    """{part of the model: {"parameters", "macs"}} with the "total" last; margin heads work in training alone and have no multiply-adds.
+    """{part of the model: {"parameters", "macs"}} with the "total" last; margin heads are used only in training and have no multiply-adds.
 
     Args:
-        model: takes {"image": (1, 3, H, W) uint8} as FaceModel does.
+        model: called with {"image": (1, 3, H, W) uint8}, like FaceModel.
         size: (height, width) of the picture.
     """
     macs = dict.fromkeys((name for name, _ in model.named_children()), 0)
@@ -42,5 +42,5 @@ def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
 
 
 def parameters(layer: nn.Layer) -> int:
-    """Numbers that training moves; running statistics are none of them."""
+    """Number of trainable parameters, without running statistics."""
     return sum(int(parameter.size) for parameter in layer.parameters() if not parameter.stop_gradient)

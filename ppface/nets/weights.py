@@ -1,4 +1,4 @@
-"""Loads a weight file into a model by name, with a report of what fitted."""
+"""Loads a weight file into a model by name, and reports which names matched."""
 
 import re
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from ppface.core.files.shards import own_columns
 from ppface.core.files.weight_names import Names, read_names
 from ppface.nets import torch_layout
 
-SHOWN = 3  # names in a message
+SHOWN = 3  # maximum number of names in a message
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the names of a model and of a weight file.
+    """How the names of a model and of a weight file matched.
 
     Args:
         matched: names of the model that were loaded.
         missing: names of the model that the file does not have.
         unexpected: names of the file that the model does not have.
-        mismatched: names of the model whose shape differs -> (shape in the model, shape in the file).
+        mismatched: names whose shapes differ -> (shape in the model, shape in the file).
     """
 
     matched: tuple[str, ...]
@@ -45,30 +45,30 @@ class Report:
 def load_weights(
     model: nn.Layer, path: str | Path, strict: bool = True, names: str | Path | None = None, content: bytes | None = None
 ) -> Report:
-    """Loads a weight file by name (see `read_arrays` for the kinds): ppface's own names, or published ones that are translated.
+    """Loads a weight file by name (see `read_arrays` for the formats). Published names are translated to ppface's.
 
-    A component that has been published under other names says so in `published_names`, pairs of a pattern and its replacement over
-    whole names, which are applied in turn; for the weights of other projects a file of such rules does (see core/files/weight_names.py).
-    What PyTorch names and lays out in its own way is turned. Nothing is changed in the model unless everything is in order. Layers that
-    say `training_only = True`, and what a layer lists in `optional_names`, may be missing from the file.
+    A component that was published under other names has `published_names`, pairs of a pattern and its replacement, which are applied in
+    order to whole names; weights of other projects need a file of such rules (see core/files/weight_names.py). PyTorch's names and
+    layouts are converted. If an error is raised, the model is unchanged. Layers with `training_only = True`, and the names that a layer
+    lists in `optional_names`, may be missing from the file.
 
     Args:
-        model: receives the values.
-        path: the file.
-        strict: names missing from the file and shapes that differ are errors; else they are left as they were and reported.
+        model: the model to load into.
+        path: the weight file.
+        strict: missing names and different shapes are errors; otherwise those tensors keep their values and are reported.
             Names that only the file has are reported in either case.
-        names: the YAML file with the rules from the weight file's names to the model's.
-        content: of the file, where it is one of safetensors and was read before.
+        names: YAML file with the rules from the weight file's names to the model's.
+        content: the file's content, if it is a safetensors file that was read before.
 
     Raises:
-        WeightsError: a file that cannot be read, of another network (under `strict` fewer than half of the model's names are in it,
-            else none), or against `strict`.
+        WeightsError: a file that cannot be read or is of another network (with `strict` fewer than half of the model's names are in it,
+            otherwise none), or names or shapes that `strict` forbids.
     """
-    given = read_names(names) if names else None
-    arrays = read_arrays(path, given.part if given else None, content)
+    name_rules = read_names(names) if names else None
+    arrays = read_arrays(path, name_rules.part if name_rules else None, content)
     state = model.state_dict()
-    torch = given.layout == "torch" if given and given.layout else content is None and is_torch(path)
-    translated = given.translate(path, list(arrays)) if given else {}
+    torch = name_rules.layout == "torch" if name_rules and name_rules.layout else content is None and is_torch(path)
+    translated = name_rules.translate(path, list(arrays)) if name_rules else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
     missing = tuple(name for name in state if name not in found)
     needed = _needed(model, state)
@@ -76,17 +76,17 @@ def load_weights(
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
     report = Report(matched, missing, tuple(unexpected), mismatched)
-    _check(report, path, needed, len(arrays), strict, _hint(given, translated, unexpected, torch))
+    _check(report, path, needed, len(arrays), strict, _hint(name_rules, translated, unexpected, torch))
     for name in matched:
         state[name].set_value(_as_type(found[name], _numpy_type(state[name])))
     return report
 
 
-def _as_type(array: np.ndarray, wanted: str) -> np.ndarray:
-    """The array in the model's type. Paddle writes bfloat16 as uint16, the upper halves of float32: no other weight has that type."""
-    if array.dtype == np.uint16 and wanted.startswith("float"):
+def _as_type(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array in the model's dtype. Paddle stores bfloat16 as uint16, the upper half of float32; no other weights are uint16."""
+    if array.dtype == np.uint16 and dtype.startswith("float"):
         array = widened(array)
-    return array.astype(wanted)
+    return array.astype(dtype)
 
 
 def _assigned(
@@ -114,13 +114,13 @@ def _assigned(
 def _needed(model: nn.Layer, state: dict) -> list[str]:
     """The model's names that a file must have."""
     layers = dict(model.named_sublayers())
-    wholly = tuple(f"{name}." for name, layer in layers.items() if getattr(layer, "training_only", False))
-    single = {f"{name}.{last}" for name, layer in layers.items() for last in getattr(layer, "optional_names", ())}
-    return [name for name in state if name not in single and not name.startswith(wholly)]
+    training_only = tuple(f"{name}." for name, layer in layers.items() if getattr(layer, "training_only", False))
+    optional = {f"{name}.{last}" for name, layer in layers.items() for last in getattr(layer, "optional_names", ())}
+    return [name for name in state if name not in optional and not name.startswith(training_only)]
 
 
 def _rules(model: nn.Layer) -> Iterator[tuple[re.Pattern, str]]:
-    """The tables of all components in the model, each once."""
+    """The `published_names` rules of all components in the model, each once."""
     kinds = dict.fromkeys(type(layer) for layer in model.sublayers(include_self=True))
     for kind in kinds:
         for pattern, replacement in getattr(kind, "published_names", ()):
@@ -133,11 +133,11 @@ def _translate(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     return name
 
 
-def _hint(given: Names | None, translated: dict[str, str], unexpected: list[str], torch: bool) -> str:
-    """What to do about names that do not fit, for the end of a message."""
-    if given and unexpected:
-        return f"; with the rules of {given.path} {unexpected[0]!r} becomes {translated[unexpected[0]]!r}"
-    return "; rules for the names of other projects stand in a file of names, see configs/weights" if torch and not given else ""
+def _hint(name_rules: Names | None, translated: dict[str, str], unexpected: list[str], torch: bool) -> str:
+    """The end of an error message: what to do about names that do not match."""
+    if name_rules and unexpected:
+        return f"; the rules of {name_rules.path} translate {unexpected[0]!r} to {translated[unexpected[0]]!r}"
+    return "; weights of other projects need a file of names, see configs/weights" if torch and not name_rules else ""
 
 
 def _numpy_type(tensor) -> str:

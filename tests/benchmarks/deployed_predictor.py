@@ -1,10 +1,10 @@
-"""How fast an exported BlazeFace finds faces at 640x640 on two threads: deploy/python against paddle.inference as it comes.
+"""Speed of an exported BlazeFace at 640x640 on two threads: deploy/python against paddle.inference with default settings.
 
     python tests/benchmarks/deployed_predictor.py
 
-Prints, for both published networks, ms of one picture for plain and deployed settings, their ratio, and which share of the deployed
-detector's time is pre- and post-processing: resizing, and everything behind the head's convolutions, inside the exported graph or after it.
-Weights are random, with the scores of a trained network: one anchor in a hundred passes the score threshold.
+Prints, for both published networks, ms per picture with default and deployed settings, their ratio, and the share of pre- and
+post-processing in the deployed detector's time: resizing, and everything after the head's convolutions, inside the exported graph or not.
+Weights are random, with scores as in a trained network: one anchor in a hundred passes the score threshold.
 """
 
 import sys
@@ -33,7 +33,7 @@ def pictures(count: int, height: int, width: int) -> list[np.ndarray]:
 
 
 def realistic(config: str):
-    """A random network whose activations are normalised as after training, and whose scores pass the threshold as rarely."""
+    """A random network with batch norm statistics as after training, of whose scores the share PASSING exceeds the threshold."""
     import paddle
 
     paddle.seed(0)
@@ -59,7 +59,7 @@ def realistic(config: str):
 
 
 def without_post(model):
-    """The same network up to the head's convolutions."""
+    """The same network without post-processing: up to the head's convolutions."""
     from paddle import nn
 
     class Network(nn.Layer):
@@ -74,7 +74,7 @@ def without_post(model):
 
 
 def runner(predictor) -> Callable[[np.ndarray], None]:
-    """(1, 3, H, W) uint8 -> nothing, after all outputs were fetched."""
+    """(1, 3, H, W) uint8 -> None, after copying all outputs to the CPU."""
     handle = predictor.get_input_handle("image")
     outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
 
@@ -88,7 +88,7 @@ def runner(predictor) -> Callable[[np.ndarray], None]:
 
 
 def plain(folder: Path):
-    """paddle.inference as it comes, without oneDNN."""
+    """paddle.inference with default settings, without oneDNN."""
     from paddle import inference
 
     config = inference.Config(str(folder / "model.json"), str(folder / "model.pdiparams"))
@@ -115,7 +115,7 @@ def measure(config: str, aside: Path) -> None:
     rows = []
     for turn, photo in enumerate(pictures(PICTURES, HEIGHT, WIDTH) * (ROUNDS // PICTURES)):
         pixels = np.ascontiguousarray(resized(photo, model.input.size).transpose(2, 0, 1)[None])
-        for name in ("plain", *(("network", "find") if turn % 2 else ("find", "network"))):  # other work on the machine comes and goes
+        for name in ("plain", *(("network", "find") if turn % 2 else ("find", "network"))):  # in turn: the load of the machine varies
             if name == "find":
                 rows.append(len(find(photo)))
                 for part, seconds in find.seconds.items():
@@ -125,11 +125,11 @@ def measure(config: str, aside: Path) -> None:
                 (slow if name == "plain" else head)(pixels)
                 times[name].append(time.perf_counter() - start)
     report(config, {name: 1000 * np.array(values[PICTURES:]) for name, values in times.items()})
-    print(f"  {min(rows)} to {max(rows)} faces a picture")
+    print(f"  {min(rows)} to {max(rows)} faces per picture")
 
 
 def report(config: str, ms: dict[str, np.ndarray]) -> None:
-    """Median of all pictures; what the graph spends behind the network is the median of differences between neighbours in time."""
+    """Prints medians over all pictures; the post-processing in the graph is the median difference between consecutive measurements."""
     middle = {name: float(np.median(values)) for name, values in ms.items()}
     inside = float(np.median(ms["run"] - ms["network"]))
     whole = middle["pre"] + middle["run"] + middle["post"]

@@ -1,9 +1,9 @@
-"""One step of a margin head (forward, backward, Momentum update; batch 128, 512-d) at 10,000, 100,000 and 1,000,000 classes, sampled or not.
+"""One step of a margin head (forward, backward, Momentum; batch 128, 512-d) with 10,000, 100,000 and 1,000,000 classes, sampled or not.
 
     python tests/benchmarks/margin_head.py [CLASSES ...]
 
-One thread, the fastest of several steps by CPU time, a process for each case; the million takes 15 GB without sampling. The bytes a class are
-those of weights and momentum, and what else the process grew by at its peak.
+One thread, the fastest of several steps by CPU time, one process per case; a million classes without sampling need 15 GB. The bytes per
+class are those of weights and momentum, plus any other growth of the process's peak memory.
 """
 
 import os
@@ -19,7 +19,7 @@ BATCH, SIZE = 128, 512
 
 
 def step_time(classes: int, ratio: float) -> tuple[float, float]:
-    """(seconds of a step, bytes a class)."""
+    """(seconds per step, bytes per class)."""
     import paddle
 
     from ppface.losses import CELoss
@@ -57,10 +57,8 @@ def main() -> None:
                 print(f"{classes:>9,} classes, sample_ratio {ratio:<5}: failed (exit {done.returncode}, out of memory?)")
                 continue
             seconds, memory = (float(word) for word in done.stdout.split())
-            full = full or seconds
-            times = (
-                f"{seconds * 1e3:9.1f} ms, {full / seconds:6.1f} times faster, {2 * 4 * SIZE} + {memory - 2 * 4 * SIZE:,.0f} bytes a class"
-            )
+            full, held = full or seconds, 2 * 4 * SIZE
+            times = f"{seconds * 1e3:9.1f} ms, {full / seconds:6.1f} times faster, {held} + {memory - held:,.0f} bytes per class"
             print(f"{classes:>9,} classes, sample_ratio {ratio:<5}: {times}", flush=True)
 
 

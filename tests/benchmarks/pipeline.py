@@ -1,8 +1,8 @@
-"""How many training samples one core prepares a second: 1024x768 JPEGs to 640x640 uint8 batches, full face recipe.
+"""Training samples per second that one core prepares: 1024x768 JPEGs to 640x640 uint8 batches, full BlazeFace recipe.
 
     python tests/benchmarks/pipeline.py
 
-Prints the rate by CPU time, its ratio to the published pipeline's, and the floor: what the same core needs to decode the JPEGs alone.
+Prints the rate by CPU time, its ratio to the published pipeline's, and the upper bound: only decoding the JPEGs on the same core.
 """
 
 import os
@@ -24,7 +24,7 @@ from ppface.data.loading.pipeline import Pipeline
 from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SsdCrop
 
-PUBLISHED = 6.4  # images/s/core of PaddleDetection's face recipe at these sizes, on a CPU like ours
+PUBLISHED = 6.4  # images/s/core of PaddleDetection's face recipe at these sizes, on a comparable CPU
 HEIGHT, WIDTH, SIZE, BATCH, FACES, PICTURES = 768, 1024, (640, 640), 8, 12, 32
 
 
@@ -35,7 +35,7 @@ def recipe() -> Pipeline:
 
 
 def photograph(rng: np.random.Generator) -> np.ndarray:
-    """Noise of all scales, strong where coarse, as in photographs; a JPEG of it has 150 to 250 KB."""
+    """Noise at all scales, stronger at coarse ones, as in photographs; its JPEG has 150 to 250 KB."""
     image = np.full((HEIGHT, WIDTH, 3), 120, np.float32)
     for columns, strength in ((4, 45), (16, 32), (64, 22), (256, 13), (1024, 5)):
         grey = rng.normal(size=(columns * HEIGHT // WIDTH, columns, 1))
@@ -51,7 +51,7 @@ def faces(rng: np.random.Generator) -> np.ndarray:
 
 
 def best(works: list[Callable[[], object]], times: int) -> list[float]:
-    """CPU seconds of the fastest of several runs of each, taken by turns: what else the machine does only ever slows us down."""
+    """CPU seconds of the fastest of several runs of each, run in turn; the minimum, as other load only adds time."""
     fastest = [float("inf")] * len(works)
     for _ in range(times):
         for i, work in enumerate(works):
@@ -82,10 +82,10 @@ def main() -> None:
             for path in paths:
                 Picture.open(path).decode()
 
-        rate, floor = (PICTURES / seconds for seconds in best([prepare, decode], 15))
+        rate, decode_rate = (PICTURES / seconds for seconds in best([prepare, decode], 15))
     print(f"{PICTURES} JPEGs of {WIDTH}x{HEIGHT}, {size:.0f} KB each, {FACES} faces -> {SIZE[1]}x{SIZE[0]}, batches of {BATCH}, one core")
-    print(f"full recipe       {rate:7.1f} images/s   {rate / PUBLISHED:5.1f} times the published {PUBLISHED} (aim: 10)")
-    print(f"JPEG decode alone {floor:7.1f} images/s   the recipe costs {floor / rate:.2f} times the decode")
+    print(f"full recipe       {rate:7.1f} images/s   {rate / PUBLISHED:5.1f} times the published {PUBLISHED} (target: 10)")
+    print(f"JPEG decode alone {decode_rate:7.1f} images/s   the recipe costs {decode_rate / rate:.2f} times the decode")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Images a second of training MobileFaceNet and AdaFace_IR_18 at 112x112: as the plain training command runs them, against plain Paddle.
+"""Training images per second of MobileFaceNet and AdaFace_IR_18 at 112x112: the default training command against plain Paddle.
 
     python tests/benchmarks/recognition_step.py [ROUNDS]
 
-Plain: one process with a thread a core, Paddle's own layers, memory and MKL as they come. Ours: a data-parallel process a core, gradients
-averaged by gloo, the fast layers, freed memory kept. Both: forward, AdaMargin with 1,000 classes, backward, Momentum. Each is started several
-times in turn; the figure is the best of each. A second line is one process of ours with one thread against plain with one thread, and
-what share of its time the data would take, were they read in the same process: JPEGs of aligned portraits with AdaFace's augmentations.
+Plain: one process with one thread per core, Paddle's own layers, default memory and MKL settings. Ours: one data-parallel process per core,
+gradients averaged by gloo, the fast layers, freed memory kept. Both: forward, AdaMargin with 1,000 classes, backward, Momentum. Each is
+started several times in turn; the best is reported. A second line compares ours with plain, one process with one thread each, and gives
+the share of time that reading the data in the same process would take: JPEGs of aligned portraits with AdaFace's augmentations.
 """
 
 import os
@@ -25,7 +25,7 @@ BATCH, STEPS = 16, 4
 
 
 def rate(name: str, plain: bool) -> float:
-    """Images a second of all processes together."""
+    """Images per second over all processes."""
     from ppface.engine.world import World
 
     world = World("cpu")
@@ -60,7 +60,7 @@ def rate(name: str, plain: bool) -> float:
 
 
 def reading() -> float:
-    """Images a second that one core reads and augments."""
+    """Images per second that one core reads and augments."""
     from ppface.data.loading.loader import Loader
     from ppface.data.recognition.identity_folder import IdentityFolder
     from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
@@ -80,7 +80,7 @@ def reading() -> float:
 def run(name: str, plain: bool, processes: int, threads: int) -> float:
     command = [sys.executable, "-W", "ignore", __file__, "--one", name, str(plain)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "GLOG_minloglevel": "2"}
-    if plain:  # the first leaves ppface's choice of memory out, and says what glibc does anyway
+    if plain:  # disables ppface's memory setting by glibc's default, and its MKL setting
         environment |= {"MALLOC_ARENA_MAX": "64", "MKL_DEBUG_CPU_TYPE": ""}
     if processes > 1:
         launch = f"import sys; from ppface.engine.devices import launch; sys.exit(launch({command!r}, {processes}))"
@@ -102,7 +102,7 @@ def main() -> None:
             ours, plain = found[f"ours{of}"], found[f"plain{of}"]
             print(f"{name}{of}: {ours:.1f} images/s, plain {plain:.1f}: {ours / plain:.2f} times", flush=True)
         share = found["ours, one thread"] / (found["ours, one thread"] + read)
-        print(f"{name}, one thread: {share:.1%} of its time for data, of which one core reads {read:.0f} images/s", flush=True)
+        print(f"{name}, one thread: {share:.1%} of its time for data; one core reads {read:.0f} images/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How fast pictures come out of a .rec, against decoding alone; and what opening an index of five million records takes.
+"""Rate of reading pictures from a .rec, against only decoding them; time and memory to open an index of five million records.
 
     python tests/benchmarks/recordio.py
 
-Both rates come from one run, one core, CPU time, taken by turns over the same pictures in the same random order.
+Both rates are measured in one run on one core by CPU time, in turn, over the same pictures in the same random order.
 """
 
 import os
@@ -29,7 +29,7 @@ PICTURES, SIDE, RECORDS, STEP = 3000, 112, 5_000_000, 8000
 
 
 def face(rng: np.random.Generator) -> bytes:
-    """Noise of all scales, strong where coarse; a JPEG of it has about 5 KB, as aligned faces have."""
+    """Noise at all scales, stronger at coarse ones; its JPEG has about 5 KB, like aligned faces."""
     image = np.full((SIDE, SIDE, 3), 120, np.float32)
     for columns, strength in ((4, 45), (14, 25), (56, 10), (112, 4)):
         image += strength * cv2.resize(
@@ -45,27 +45,27 @@ def rates(folder: Path) -> None:
         for i, code in enumerate(data):
             writer.add(code, i // 10)
     read, order = RecordFile(folder / "faces.rec"), rng.permutation(PICTURES).tolist()
-    works = {
+    functions = {
         "JPEG decode alone": lambda i: simplejpeg.decode_jpeg(data[i], "RGB"),
         "record + the same decode": lambda i: simplejpeg.decode_jpeg(read[i][0], "RGB"),
         "decode, checked (Picture)": lambda i: Picture.encoded(data[i], "").decode(),
         "record + checked decode": lambda i: Picture.encoded(read[i][0], read.name(i)).decode(),
     }
-    fastest = dict.fromkeys(works, float("inf"))
+    fastest = dict.fromkeys(functions, float("inf"))
     for _ in range(9):
-        for name, work in works.items():
+        for name, function in functions.items():
             start = time.process_time()
             for i in order:
-                work(i)
+                function(i)
             fastest[name] = min(fastest[name], time.process_time() - start)
     print(f"{PICTURES} JPEGs of {SIDE}x{SIDE}, {np.mean([len(code) for code in data]) / 1024:.1f} KB each, random order, one core")
     floor = fastest["JPEG decode alone"]
     for name, seconds in fastest.items():
-        print(f"{name:<26}{PICTURES / seconds:8.0f} a second   {floor / seconds:6.1%} of the decode-only rate")
+        print(f"{name:<26}{PICTURES / seconds:8.0f} per second   {floor / seconds:6.1%} of the decode-only rate")
 
 
 def write_index(folder: Path) -> Path:
-    """Five million lines; the .rec is a hole but for its first and last record."""
+    """Five million lines; the .rec is a sparse file with only the first and last record."""
     rec = folder / "large.rec"
     with rec.with_suffix(".idx").open("w") as file:
         for start in range(0, RECORDS, 500_000):
@@ -78,7 +78,7 @@ def write_index(folder: Path) -> Path:
 
 
 def open_index(path: Path) -> tuple[float, float]:
-    """Seconds, and megabytes by which the process grew at its largest."""
+    """Seconds, and growth of the process's peak memory in megabytes."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     read = RecordFile(path)
@@ -99,7 +99,7 @@ def main() -> None:
             with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
                 runs.append(fresh.submit(open_index, path).result())
     seconds, megabytes = min(runs)[0], max(size for _, size in runs)
-    print(f"opening an index of {RECORDS:,} records: {seconds:.2f} s (aim: 2), {megabytes:.0f} MB at its largest (aim: 200)")
+    print(f"opening an index of {RECORDS:,} records: {seconds:.2f} s (target: 2), {megabytes:.0f} MB peak (target: 200)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long SSDLoss takes beside the training step it belongs to: 8 images of 640x640, 22,400 anchors, 500 faces each.
+"""Time of SSDLoss relative to its training step: 8 images of 640x640, 22,400 anchors, 500 faces each.
 
     python tests/benchmarks/ssd_loss.py
 
-Both times are forward and backward of one process with one thread; the ratio is loss over step, the best of several runs each.
+Both times are forward and backward in one process with one thread, the best of several runs; the ratio is loss / step.
 """
 
 import os
@@ -58,7 +58,7 @@ def main() -> None:
 
     step = best(lambda: sum(loss(model(batch), batch).values()).backward(), 3)
     alone = best(lambda: sum(loss(outputs, batch).values()).backward(), 10)
-    print(f"training step {step:.2f} s, of it SSDLoss {alone * 1000:.0f} ms: ratio {alone / step:.4f} (aim: at most 0.10)")
+    print(f"training step {step:.2f} s, of which SSDLoss {alone * 1000:.0f} ms: ratio {alone / step:.4f} (target: at most 0.10)")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long one core takes to draw a synthetic scene, against the time that training on the fly can spare.
+"""Time to draw a synthetic scene on one core, against the time available when training draws scenes on the fly.
 
     python tests/benchmarks/synthetic.py
 
-Prints milliseconds a scene, each scene's best of several rounds, and the ratio to the aim.
+Prints milliseconds per scene, each scene's best of several rounds, and the ratio to the target.
 """
 
 import os
@@ -18,13 +18,13 @@ import numpy as np
 
 from ppface.data.synthetic.scene import draw_scene
 
-AIMS = {128: 4.0, 640: 40.0}  # side in pixels -> milliseconds a scene
+TARGETS = {128: 4.0, 640: 40.0}  # side in pixels -> milliseconds per scene
 SCENES, ROUNDS = 32, 12
 
 
 def main() -> None:
     cv2.setNumThreads(1)
-    for side, aim in AIMS.items():
+    for side, target in TARGETS.items():
         for faces in ((3, 3), (0, 6)):
             best = np.full(SCENES, np.inf)
             for _ in range(ROUNDS):
@@ -33,7 +33,7 @@ def main() -> None:
                     draw_scene(0, index, (side, side), faces=faces)
                     best[index] = min(best[index], time.perf_counter() - start)
             mean = best.mean() * 1e3
-            print(f"{side}x{side}, {faces[0]} to {faces[1]} faces: {mean:.2f} ms a scene, {aim / mean:.2f} times the speed aimed at")
+            print(f"{side}x{side}, {faces[0]} to {faces[1]} faces: {mean:.2f} ms per scene, {target / mean:.2f} times the target speed")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The plain training command on all cores against one process, the share of time it waits for data, and its memory over 500 steps.
+"""The default training command on all cores against one process: speed, share of time waiting for data, memory over 500 steps.
 
-python tests/benchmarks/training.py            BlazeFace 128x128 of the paper, 32 images a step
+python tests/benchmarks/training.py            BlazeFace 128x128 of the paper, 32 images per step
 python tests/benchmarks/training.py --memory   500 small steps in one process
 """
 
@@ -27,7 +27,7 @@ processes: {processes}
 
 
 def train(steps: int, batch: int, every: int, processes: str, watch: bool = False) -> tuple[list[dict], list[int]]:
-    """(lines of the log, resident memory in kilobytes once a second)."""
+    """(lines of the log, resident memory in kilobytes, once per second)."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "training.yml"
         config.write_text(CONFIG.format(root=ROOT, batch=batch, steps=steps, every=every, processes=processes))
@@ -48,14 +48,14 @@ def train(steps: int, batch: int, every: int, processes: str, watch: bool = Fals
 
 
 def speed(processes: str) -> tuple[float, float]:
-    """(images a second, share of waiting), medians over stretches of five steps, the first left out."""
+    """(images per second, share of time waiting for data), medians over intervals of five steps, without the first."""
     lines = train(30, 32, 5, processes)[0][1:]
     return float(np.median([line["images_per_s"] for line in lines])), float(np.median([line["data_wait"] for line in lines]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--memory", action="store_true", help="watch the memory of 500 steps instead")
+    parser.add_argument("--memory", action="store_true", help="measure the memory over 500 steps instead")
     if parser.parse_args().memory:
         memory = train(500, 4, 100, "1", watch=True)[1]
         early, late = np.median(memory[len(memory) // 5 : 2 * len(memory) // 5]), np.median(memory[-len(memory) // 5 :])
@@ -64,7 +64,7 @@ def main() -> None:
     rounds = [(speed("1"), speed("auto")) for _ in range(2)]
     one, all_cores = (np.array([turn[i] for turn in rounds]).max(axis=0) for i in (0, 1))
     print(f"one process   {one[0]:6.1f} images/s, {one[1]:.1%} of the time waiting for data")
-    print(f"plain command {all_cores[0]:6.1f} images/s, {all_cores[1]:.1%} of the time waiting for data")
+    print(f"all cores     {all_cores[0]:6.1f} images/s, {all_cores[1]:.1%} of the time waiting for data")
     print(f"ratio {all_cores[0] / one[0]:.2f}")
 
 

@@ -1,8 +1,8 @@
-"""How long the ten-fold scoring of 6,000 pairs of 512 numbers takes, embeddings given.
+"""Time of ten-fold scoring of 6,000 pairs of 512-d embeddings, without computing the embeddings.
 
     python tests/benchmarks/verification.py
 
-The ratio is against the protocol in literal loops over folds and thresholds (tests/evaluators/test_verification.py).
+The ratio is to the protocol written as plain loops over folds and thresholds (tests/evaluators/test_verification.py).
 """
 
 import runpy
@@ -42,7 +42,7 @@ def main() -> None:
     fast = float(np.median(cores))
     spread = f"{1000 * min(walls):.1f} / {1000 * np.median(walls):.1f} / {1000 * max(walls):.1f} ms"
     print(f"{PAIRS} pairs x {SIZE}: {1000 * fast:.1f} ms of one core (median of {REPEATS}); wall time min / median / max {spread}")
-    print(f"literal loops: {slow:.2f} s of one core, the same numbers; ratio {slow / fast:.0f}x")
+    print(f"plain loops: {slow:.2f} s of one core, same results; ratio {slow / fast:.0f}x")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long WIDER FACE's evaluation takes: all three subsets, 3,226 pictures with 200 predictions each.
+"""Time of the WIDER FACE evaluation: all three subsets, 3,226 pictures with 200 predictions each.
 
-    python tests/benchmarks/wider_evaluation.py [folder of the real material, where wider/ground_truth is]
+    python tests/benchmarks/wider_evaluation.py [folder of the real data, with wider/ground_truth]
 
-The ratio is against the protocol in literal loops (tests/evaluators/test_ap.py), which is timed on a few pictures and scaled up.
-With the folder, the real labels are used, otherwise drawn ones of the same number; and the published curves' AP is listed.
+The ratio is to the protocol written as plain loops (tests/evaluators/test_ap.py), which is timed on a few pictures and extrapolated.
+With the folder, the real labels are used, otherwise random ones for as many pictures; and the AP of the published curves is listed.
 """
 
 import os
@@ -35,7 +35,7 @@ def labels(folder: Path, rng: np.random.Generator) -> tuple[list[np.ndarray], di
 
 
 def predict(boxes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """200 rows x, y, w, h, score: half of them near faces."""
+    """200 rows x, y, w, h, score, half of them near faces."""
     near = boxes[rng.integers(0, len(boxes), PREDICTIONS // 2)] + rng.normal(size=(PREDICTIONS // 2, 4))
     far = np.concatenate([rng.uniform(0, 900, (PREDICTIONS // 2, 2)), rng.uniform(4, 90, (PREDICTIONS // 2, 2))], axis=1)
     return np.concatenate([np.concatenate([near, far]), rng.random((PREDICTIONS, 1))], axis=1)
@@ -81,7 +81,7 @@ def main() -> None:
     slow = (time.perf_counter() - start) * len(faces) / SLOW_PICTURES
 
     print(f"{len(faces)} pictures, {PREDICTIONS} predictions each, {sum(map(len, faces))} faces, three subsets: {best:.2f} s (best of 5)")
-    print(f"literal loops: {slow:.0f} s (scaled up from {SLOW_PICTURES} pictures); ratio {slow / best:.0f}x")
+    print(f"plain loops: {slow:.0f} s (extrapolated from {SLOW_PICTURES} pictures); ratio {slow / best:.0f}x")
     published(folder)
 
 

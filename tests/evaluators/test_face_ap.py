@@ -92,5 +92,5 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError) as caught:
         make_folder(tmp_path / "file" / "below")
-    reason = "cannot write here (Not a directory); expected a folder for results, choose another save_dir"
+    reason = "cannot write here (Not a directory); choose another save_dir"
     assert str(caught.value) == f"{tmp_path / 'file' / 'below'}: {reason}"

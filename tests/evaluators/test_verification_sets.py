@@ -130,7 +130,9 @@ def test_one_class_alone_in_a_fold_is_told_with_its_set_before_anything_is_embed
     folder = faces[0]
     lines = (folder / "pairs.txt").read_text().splitlines()
     (folder / "pairs.txt").write_text("\n".join(sorted(lines, key=lambda line: line[-1])))
-    with pytest.raises(DataError, match=r"^list: fold 1 of 5 \(pairs 1 to 8\) holds different pairs alone; expected both in every fold"):
+    with pytest.raises(
+        DataError, match=r"^list: fold 1 of 5 \(pairs 1 to 8\) holds only different pairs; expected both kinds in every fold"
+    ):
         built(folder)
 
 
@@ -157,7 +159,7 @@ def test_a_broken_picture_ends_the_evaluation(faces):
         (
             "",
             "a/b: {name: BinPairs, path: FOLDER/pairs.bin}",
-            "v.yml:3: evaluators.0: Verification: expected at least one set, named by letters, digits and . + - _; received ['a/b']",
+            "v.yml:3: evaluators.0: Verification: expected at least one set, names of letters, digits and . + - _; received ['a/b']",
         ),
         ("", "b: {name: BinPair, path: x}", "v.yml:6: evaluators.0.sets.b.name: there is no pairs 'BinPair'. Did you mean 'BinPairs'?"),
         ("flip: 3", "", "v.yml:7: evaluators.0.flip: expected true or false, received 3"),

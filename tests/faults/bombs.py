@@ -1,4 +1,4 @@
-"""Picture files that are small and claim or hold much: memory or time is what they are after. And the largest that are still read."""
+"""Decompression bombs: small picture files that claim or expand to huge sizes. And the largest files accepted."""
 
 import struct
 import zlib
@@ -15,7 +15,7 @@ FAST = ("claims.png", "more_pixels.png", "itxt.png", "scans.jpg", "strip.tif", "
 
 @cache
 def zeros(count: int) -> bytes:
-    """Deflated zeros, without ever holding them."""
+    """Deflated zeros, compressed in blocks to save memory."""
     packer, parts = zlib.compressobj(9), []
     for start in range(0, count, 16 * MB):
         parts.append(packer.compress(bytes(min(16 * MB, count - start))))
@@ -23,7 +23,7 @@ def zeros(count: int) -> bytes:
 
 
 def scans(times: int) -> bytes:
-    """A progressive JPEG of 16 million pixels whose last scan comes again and again."""
+    """A progressive JPEG of 16 million pixels whose last scan is repeated."""
     data = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True, quality=30)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * times + b"\xff\xd9"
@@ -42,13 +42,13 @@ def tiff(width: int, height: int, packed: bytes, **other: int) -> bytes:
 
 
 def gif(codes: int, block: int = 255) -> bytes:
-    """Four pixels, and far more codes than they need."""
+    """Four pixels with far more codes than needed."""
     blocks = (bytes([block]) + bytes([0x84]) * block) * (codes // block)
     return b"GIF89a\2\0\2\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\2\0\2\0\0\2" + blocks + b"\0;"
 
 
 def bombs() -> dict[str, Callable[[], bytes]]:
-    """Name -> its bytes, made when they are needed. All claim too much or are damaged, or hide what nobody wants to unpack."""
+    """Name -> function that makes the bytes. All claim too large a size, are damaged, or hold huge compressed metadata."""
     text = b"Comment\0"
     small = zlib.compress((b"\0" + bytes(30)) * 10)
     return {
@@ -88,7 +88,7 @@ def bombs() -> dict[str, Callable[[], bytes]]:
 
 
 def runs(side: int) -> bytes:
-    """A run-length coded BMP: two bytes stand for 255 pixels."""
+    """A run-length coded BMP: two bytes encode 255 pixels."""
     pixels = b"\xff\0" * (side * (side // 255 + 1))
     header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(pixels), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 14 + 40 + 1024 + len(pixels), 0, 0, 14 + 40 + 1024) + header + bytes(1024) + pixels
@@ -105,13 +105,13 @@ def vp8x(side: int) -> bytes:
 
 
 def long_webp(length: int) -> bytes:
-    """A few pixels, and so many bytes for them."""
+    """A few pixels followed by `length` bytes of padding."""
     packed = encoded(Image.new("RGB", (8, 8)), "WEBP", lossless=True)[20:] + bytes(length)
     return b"RIFF" + struct.pack("<I", 12 + len(packed)) + b"WEBPVP8L" + struct.pack("<I", len(packed)) + packed
 
 
 def largest() -> dict[str, Callable[[], bytes]]:
-    """As large as is just read: name -> its bytes, of one colour."""
+    """The largest pictures still accepted, of one colour: name -> function that makes the bytes."""
     turned = Image.Exif()
     turned[0x0112] = 6
     return {

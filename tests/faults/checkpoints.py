@@ -1,4 +1,4 @@
-"""Checkpoints of a real run whose files were changed behind its back: bits flipped, files cut, lengthened, deleted, exchanged."""
+"""Damaged checkpoints of a real run: bits flipped, files truncated, extended, deleted, exchanged."""
 
 import logging
 import shutil
@@ -30,7 +30,7 @@ def cut(file: Path, rng: Rng, _others: list[Path]) -> None:
 
 
 def blank(file: Path, rng: Rng, _others: list[Path]) -> None:
-    """As disks do: a run of zeros, here one that changes something."""
+    """A block of zeros, as disk faults leave it, where at least one byte changes."""
     data = bytearray(file.read_bytes())
     start = next(i for i in rng.permutation(len(data)) if data[i])
     data[start : start + 512] = bytes(len(data[start : start + 512]))
@@ -66,8 +66,8 @@ DAMAGES: list[tuple[Callable, float]] = [
 ]  # fmt: skip
 
 
-class Words(logging.Handler):
-    """Remembers what was warned of."""
+class Warnings(logging.Handler):
+    """Collects the log messages."""
 
     def __init__(self):
         super().__init__()
@@ -90,11 +90,11 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     made = tiny.whole(folder / "run", "trainer.iterations=9", "trainer.keep=3") / "checkpoints"
     here = folder / "checkpoints"
     kinds = rng.choice(len(DAMAGES), number, p=[share for _, share in DAMAGES])
-    kinds[: len(DAMAGES)] = range(len(DAMAGES))  # of each one at least
+    kinds[: len(DAMAGES)] = range(len(DAMAGES))  # at least one of each
     done: Counter = Counter()
     detected = fell_back = evaluated = used = 0
-    words = Words()
-    log.addHandler(words)
+    warnings = Warnings()
+    log.addHandler(warnings)
     for kind in kinds:
         shutil.rmtree(here, ignore_errors=True)
         shutil.copytree(made, here)
@@ -108,22 +108,24 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         done[harm.__name__] += 1
         named = CheckpointFolder(here)
         if harm is rename:
-            detected += named.read_intact("last", verify) not in broken  # whole, but not what its name says: the folder notices
+            detected += (
+                named.read_intact("last", verify) not in broken
+            )  # intact, but its step differs from its name: CheckpointFolder detects it
         else:
             detected += all(refuses(verify, path) and refuses(read, path) for path in broken)
-        words.texts.clear()
+        warnings.texts.clear()
         path, arrays = named.read_intact("last", lambda path: (path, read(path)[0]))
-        told = words.texts and all(str(path) in words.texts[0] for path in [sound, *broken])
-        fell_back += path == sound and bool(told) and same(arrays, read(made / sound.name)[0])
+        reported = warnings.texts and all(str(path) in warnings.texts[0] for path in [sound, *broken])
+        fell_back += path == sound and bool(reported) and same(arrays, read(made / sound.name)[0])
         if file == "ema.safetensors" or harm in (add, rename):
             used += 1
             evaluated += named.read_intact("best", read_weights).file == sound / "ema.safetensors"
-    log.removeHandler(words)
-    kinds_told = ", ".join(f"{count} {name}" for name, count in done.most_common())
+    log.removeHandler(warnings)
+    kind_counts = ", ".join(f"{count} {name}" for name, count in done.most_common())
     return [
-        ("changed files of checkpoints: detected", f"{detected} of {number} ({kinds_told})", "all"),
-        ("... fell back to the newest sound one, its numbers right, all named", f"{fell_back} of {number}", "all"),
-        ("... the same for the weights that are evaluated and exported", f"{evaluated} of {used}", "all"),
+        ("damaged checkpoint files: detected", f"{detected} of {number} ({kind_counts})", "all"),
+        ("... fell back to the newest intact one, with correct values, all named", f"{fell_back} of {number}", "all"),
+        ("... the same for the weights used for evaluation and export", f"{evaluated} of {used}", "all"),
     ]
 
 

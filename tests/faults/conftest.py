@@ -1,4 +1,4 @@
-"""The fast part of a fault as a test: every figure must be what is expected."""
+"""Runs the fast part of a fault as a test: every figure must be as expected."""
 
 import importlib.util
 from pathlib import Path
@@ -17,7 +17,7 @@ def runner():
 
 @pytest.fixture
 def inject(runner, tmp_path):
-    """Runs the fast part of the fault with this name and returns its rows, all of which hold."""
+    """Runs the fast part of the fault with this name, checks its rows and returns them."""
 
     def run(name: str) -> list[tuple[str, str, str]]:
         rows = runner.inject(name, "fast", tmp_path)

@@ -1,7 +1,7 @@
-"""Disks that are full when a real run wants to save: no bytes left, before or in the middle of a save; no files left; a limit on a file's size.
+"""Full disks when a real run saves: no bytes left before or during a save, no inodes left, a limit on the file size.
 
-The disks are real: small tmpfs file systems in a name space of this process's own (`unshare -rm`), whose size is cut down to what is used
-while the run stands still (SIGSTOP). Where that is not allowed, a limit on the size of files (RLIMIT_FSIZE) serves instead.
+The disks are small tmpfs file systems in a mount namespace of their own (`unshare -rm`), whose size is reduced to the used space while the
+run is paused (SIGSTOP). If that is not permitted, only a limit on the file size (RLIMIT_FSIZE) is tested.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ Rng = np.random.Generator
 
 @dataclass
 class Disk:
-    """A tmpfs of this process's name space."""
+    """A tmpfs in this process's mount namespace."""
 
     place: Path
 
@@ -42,7 +42,7 @@ class Disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=10000", "faults", self.place], check=True)
 
     def leave(self, free_bytes: int | None = None, free_files: int | None = None) -> None:
-        """Cuts the disk down to what is used and this."""
+        """Reduces the disk to the used space plus the given free bytes and files."""
         now = os.statvfs(self.place)
         used, files = (now.f_blocks - now.f_bfree) * now.f_bsize, now.f_files - now.f_ffree
         size = "64m" if free_bytes is None else used + free_bytes
@@ -54,7 +54,7 @@ class Disk:
 
 
 def fill(kind: str, life: tiny.Life, disk: Disk | None, rng: Rng) -> dict[str, bytes]:
-    """Stops the run at a random place, takes its room, and lets it go on; returns the newest checkpoint's files of that moment."""
+    """Pauses the run at a random point, fills the disk and resumes it; returns the files of the newest checkpoint at that point."""
     folder = life.folder / "checkpoints"
     wanted = rng.integers(1, 4) * tiny.SAVE_EVERY
     await_run(life, lambda: any(int(path.name[5:13]) >= wanted for path in folder.glob("step_*")))
@@ -91,12 +91,12 @@ def await_run(life: tiny.Life, done, pause: float = 0.001) -> None:
     deadline = time.monotonic() + 300
     while not done():
         assert life.process.poll() is None, life.said()
-        assert time.monotonic() < deadline, "the run does not come to its save"
+        assert time.monotonic() < deadline, "the run did not reach its save in time"
         time.sleep(pause)
 
 
 def inspect(folder: Path, before: dict[str, bytes]) -> tuple[bool, bool]:
-    """(what was there is there to the byte and all is sound, nothing else is there)."""
+    """(the checkpoint in `before` is byte-identical and all are intact, there are no leftovers)."""
     name = next(iter(before))
     intact = before == {name: b"", **tiny.content(folder / name)}
     for path in folder.glob("step_*"):
@@ -108,7 +108,7 @@ def inspect(folder: Path, before: dict[str, bytes]) -> tuple[bool, bool]:
 
 
 def one(folder: Path, kind: str, choice: str, rng: Rng, mounts: bool, undisturbed: Path | None) -> dict[str, bool]:
-    """One run on a disk that becomes full; with `undisturbed`, it is resumed when there is room again, and compared with that run."""
+    """One run on a disk that becomes full; with `undisturbed`, it is resumed after space is freed, and compared with that run."""
     disk = Disk(folder / "disk") if mounts else None
     run = folder / "disk" / "run"
     run.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def one(folder: Path, kind: str, choice: str, rng: Rng, mounts: bool, undisturbe
         code, said = life.wait(), life.said()
         inspected = inspect(run / "checkpoints", before)
     done = dict(zip(("intact", "clean"), inspected, strict=True))
-    done["written"] = " MB are free on its disk" not in said  # else the save was refused before it wrote anything
+    done["written"] = " MB are free on its disk" not in said  # otherwise the save was refused before writing anything
     done["chosen"] = "cannot save this checkpoint: " in said and code == (6 if choice == "stop" else 0)
     if disk:
         disk.leave()
@@ -155,14 +155,14 @@ def all_of(folder: Path, counts: str, mounts: bool) -> list[tuple[str, str, str]
         kind, choice = kinds[i % len(kinds)], CHOICES[(i + i // len(kinds)) % len(CHOICES)]
         used[kind] += 1
         sums.update(one(folder / f"disk{i}", kind, choice, rng, mounts, undisturbed))
-    told = ", ".join(f"{count} {kind}" for kind, count in used.items()) + f"; {sums['written']} met in the middle of a save"
+    counted = ", ".join(f"{count} {kind}" for kind, count in used.items()) + f"; {sums['written']} full in the middle of a save"
     rows = [
-        ("full disks: earlier checkpoints intact", f"{sums['intact']} of {number} ({told})", "all"),
-        (f"... training did as chosen ({', '.join(CHOICES)})", f"{sums['chosen']} of {number}", "all"),
-        ("... nothing left of the failed save", f"{sums['clean']} of {number}", "all"),
+        ("full disks: earlier checkpoints intact", f"{sums['intact']} of {number} ({counted})", "all"),
+        (f"... trainer.failed_save followed ({', '.join(CHOICES)})", f"{sums['chosen']} of {number}", "all"),
+        ("... no leftovers of the failed save", f"{sums['clean']} of {number}", "all"),
     ]
     if undisturbed:
-        rows.append(("... with room again, ended bit-equal with a run never disturbed", f"{sums['equal']} of {number}", "all"))
+        rows.append(("... after freeing space, bit-equal to an undisturbed run", f"{sums['equal']} of {number}", "all"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Hostile pickles, and files of PyTorch around them: each tries one thing. `command` is a shell command that leaves a witness."""
+"""Hostile pickles and PyTorch files, one attack each. `command` is a shell command that leaves a witness file."""
 
 import pickle
 import struct
@@ -32,7 +32,7 @@ def calls(module: str, name: str, *arguments: str) -> bytes:
 
 
 def named(value: bytes) -> bytes:
-    """A whole pickle: a mapping in which a weight has this value."""
+    """A complete pickle: a dict with one weight of this value."""
     return PROTOCOL + b"}" + text("conv.weight") + value + b"s."
 
 
@@ -41,7 +41,7 @@ def stacked(module: str, name: str) -> bytes:
 
 
 def array(shape: bytes, kind: str, data: bytes) -> bytes:
-    """The array that NumPy would build: shape as instructions, type, bytes as instructions."""
+    """A pickled NumPy array: shape as opcodes, dtype, data as opcodes."""
     made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
     order = b"(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     return made + b"(K\x01" + shape + b"cnumpy\ndtype\n" + text(kind) + b"K\x00K\x01\x87R" + order + b"\x89" + data + b"tb"
@@ -52,7 +52,7 @@ def data(raw: bytes) -> bytes:
 
 
 def executing(command: str) -> dict[str, bytes]:
-    """Those that Python's own unpickler would obey."""
+    """Pickles that execute code in Python's own unpickler."""
     python = f"__import__('os').system({command!r})"
     return {
         "reduce of os.system": named(calls("os", "system", command)),
@@ -90,7 +90,7 @@ def executing(command: str) -> dict[str, bytes]:
 
 
 def abusing() -> dict[str, bytes]:
-    """Names and instructions that are allowed, or nearly, put to another use."""
+    """Misuse of names and opcodes that are allowed or similar to allowed ones."""
     ordered = b"ccollections\nOrderedDict\n"
     return {
         "array of objects": named(array(b"K\x01\x85", "O8", b"]ccollections\nOrderedDict\na")),
@@ -124,7 +124,7 @@ def abusing() -> dict[str, bytes]:
 
 
 def claiming() -> dict[str, bytes]:
-    """A few bytes that claim to be many."""
+    """A few bytes that claim a large size."""
     size = struct.pack("<Q", 1 << 62)
     return {
         "BINBYTES8 of 2^62": named(b"\x8e" + size),
@@ -151,7 +151,7 @@ def claiming() -> dict[str, bytes]:
 
 
 def growing() -> dict[str, bytes]:
-    """Little that becomes much, or takes forever."""
+    """Small pickles that expand to large objects or take very long."""
     doubled = b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(60))
     lists = b"]\x940" + b"".join(b"]h" + bytes([i]) + b"ah" + bytes([i]) + b"a\x940" for i in range(60)) + b"h\x3c"
     collisions = b"".join(number(i * (2**61 - 1)) + b"N" for i in range(50_000))
@@ -189,7 +189,7 @@ def growing() -> dict[str, bytes]:
 
 
 def tensors() -> dict[str, object]:
-    """What both layouts of PyTorch can hold: a value to save."""
+    """Values that both PyTorch formats can store."""
     four = Storage(np.arange(4, dtype="float32"), key="4")
     twice: dict = {"a": Tensor(four, (4,), (1,))}
     for _ in range(60):
@@ -223,7 +223,7 @@ def zips(folder: Path) -> dict[str, Callable[[Path], object]]:
         stream = BytesIO(write_zip(path, good).read_bytes())
         with zipfile.ZipFile(stream, "a", kind) as archive:
             for name in names:
-                archive.NameToInfo.pop(name, None)  # or it would warn of the second of a name
+                archive.NameToInfo.pop(name, None)  # else zipfile warns of the duplicate name
                 archive.writestr(name, content)
         path.write_bytes(stream.getvalue())
 
@@ -244,7 +244,7 @@ def zips(folder: Path) -> dict[str, Callable[[Path], object]]:
         path.write_bytes(whole[:place] + new + whole[place + len(old) :])
 
     def lengthened(path: Path) -> None:
-        """Every entry of the list says that it holds 2 GB."""
+        """Every entry of the central directory claims 2 GB."""
         whole = bytearray(write_zip(path, good).read_bytes())
         place = whole.find(b"PK\x01\x02")
         while place >= 0:
@@ -256,7 +256,7 @@ def zips(folder: Path) -> dict[str, Callable[[Path], object]]:
         added(path, *(f"archive/{i}" for i in range(60_000)))
 
     def overlapping(path: Path) -> None:
-        """3,000 storages of a megabyte each, all at one place of the file."""
+        """3,000 storages of one megabyte each at the same offset of the file."""
         shared = Storage(np.zeros(MEGABYTE, "uint8"), key="0")
         names = {f"s{i:04}": Storage(shared.numbers, key=f"{i:04}") for i in range(3_000)}
         written = pickled({name: Tensor(storage, (MEGABYTE,), (1,)) for name, storage in names.items()}, legacy=False)
@@ -296,7 +296,7 @@ def zips(folder: Path) -> dict[str, Callable[[Path], object]]:
 
 
 def legacies() -> dict[str, Callable[[Path], object]]:
-    """Damaged or forged files of the layout before: write(path)."""
+    """Damaged or forged files of PyTorch's legacy format: write(path)."""
     four = Storage(np.arange(4, dtype="float32"), key="4")
     good = {"a": Tensor(four, (4,), (1,))}
 
@@ -328,5 +328,5 @@ def legacies() -> dict[str, Callable[[Path], object]]:
 
 
 def wrapped(payload: bytes) -> Written:
-    """A pickle as the content of a file of PyTorch."""
+    """A pickle as the content of a PyTorch file."""
     return Written(payload)

@@ -1,4 +1,4 @@
-"""Saves checkpoints in processes that kill themselves at one file operation after the other; see kills.py, which starts this.
+"""Saves checkpoints in processes that kill themselves at each file operation in turn; started by kills.py.
 
 python killed_saves.py FOLDER
 """
@@ -24,7 +24,7 @@ def save(folder: Path, step: int) -> None:
 
 
 def die_at(number: int, folder: Path) -> None:
-    """From now on this process kills itself at its file operation of this number within a folder, before the operation is done."""
+    """Makes this process kill itself just before its file operation of this number within a folder."""
     count = 0
 
     def hook(event: str, arguments: tuple) -> None:
@@ -38,7 +38,7 @@ def die_at(number: int, folder: Path) -> None:
 
 
 def survives(folder: Path, number: int) -> bool:
-    """Whether a save is through before its file operation of this number."""
+    """Whether a save ends before its file operation of this number."""
     child = os.fork()
     if not child:
         die_at(number, folder)
@@ -48,7 +48,7 @@ def survives(folder: Path, number: int) -> bool:
 
 
 def main(folder: Path) -> None:
-    """Prints: kills, how many left only sound checkpoints with none lost, how many were swept by the next save."""
+    """Prints the numbers of kills, of kills that left only intact checkpoints and lost none, and of leftovers removed by the next save."""
     made, here = folder / "made", folder / "here"
     for step in (1, 2, 3, 4):
         save(made, step)

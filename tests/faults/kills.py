@@ -1,4 +1,4 @@
-"""kill -9 of real runs: at any time, after a random step, and in the middle of a save; each is then resumed, and killed again."""
+"""kill -9 of real runs at any time, after a random step, and during a save; each is then resumed and killed again."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from ppface.core.files.checkpoint_files import verify
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 Rng = np.random.Generator
-BIT_EQUAL = "... killed runs that end bit-equal (weights, optimizer, average, loss state) with one never killed"
+BIT_EQUAL = "... killed runs that end bit-equal (weights, optimizer, average, loss state) to an undisturbed one"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Plan:
     """One kind of run.
 
     Attributes:
-        workers: each life of a run has a number of loader workers out of these.
+        workers: numbers of loader workers, one of which is drawn for each start.
         processes: data-parallel processes.
         iterations: length of the run in steps.
-        kills: how many.
-        config: of the run.
+        kills: number of kills.
+        config: config of the run.
     """
 
     workers: tuple[int, ...]
@@ -49,15 +49,15 @@ PLANS = {
 
 @dataclass
 class Figures:
-    """What came of the kills; the sums over all plans are the table."""
+    """Results of the kills, summed over all plans for the table."""
 
     kills: int = 0
     during_save: int = 0
     checkpoints: int = 0
     corrupt: int = 0
-    lost: int = 0  # the most
+    lost: int = 0  # steps, maximum
     orphans: int = 0
-    refused: int = 0  # starts that ended by themselves with an error
+    refused: int = 0  # starts that exited with an error
     runs: int = 0
     equal: int = 0
     equal_losses: int = 0
@@ -69,7 +69,7 @@ class Figures:
 
 
 def step_of(folder: Path) -> int:
-    """The step of the newest sound checkpoint, 0 without any."""
+    """The step of the newest intact checkpoint, 0 without any."""
     try:
         return int(CheckpointFolder(folder / "checkpoints").find("last").name.split("_")[1])
     except WeightsError:
@@ -77,12 +77,12 @@ def step_of(folder: Path) -> int:
 
 
 def saving(folder: Path) -> bool:
-    """Whether a save or a removal is under way, or was."""
+    """Whether a save or removal is in progress, or was interrupted."""
     return any(folder.glob("checkpoints/.step_*"))
 
 
 def moment(life: tiny.Life, rng: Rng) -> None:
-    """Waits for the moment to kill; returns early where the run ends by itself."""
+    """Waits for the moment to kill; returns early if the run ends."""
     kind = rng.choice(["anytime", "step", "save"], p=[0.25, 0.3, 0.45])
     if kind == "anytime":
         wait_for(life, lambda: False, rng.uniform(0, 4))
@@ -91,7 +91,7 @@ def moment(life: tiny.Life, rng: Rng) -> None:
         wait_for(life, lambda: tiny.last_step(life.folder) == start + more, 60, 0.005)
         time.sleep(rng.uniform(0, 0.08))
     else:
-        if rng.random() < 0.5:  # the second save of this life
+        if rng.random() < 0.5:  # the second save after this start
             start = step_of(life.folder)
             wait_for(life, lambda: any(life.folder.glob(f"checkpoints/step_{start + tiny.SAVE_EVERY:08d}")), 60, 0.002)
         wait_for(life, lambda: saving(life.folder), 60, 0.0)
@@ -105,7 +105,7 @@ def wait_for(life: tiny.Life, done: Callable[[], object], seconds: float, pause:
 
 
 def kill(life: tiny.Life, processes: int, rng: Rng) -> None:
-    """kill -9 of the run: of its one process, or of one of several, or of all at once."""
+    """kill -9 of one process of the run, or of its whole process group."""
     victims = [life.process.pid]
     if processes > 1:
         children = Path(f"/proc/{life.process.pid}/task/{life.process.pid}/children")
@@ -118,7 +118,7 @@ def kill(life: tiny.Life, processes: int, rng: Rng) -> None:
 
 
 def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
-    """One start and its kill; True where the run came to its end before."""
+    """One start and its kill; True if the run ended before the kill."""
     options = [f"trainer.iterations={plan.iterations}", f"processes={plan.processes}", f"train.workers={rng.choice(plan.workers)}"]
     with tiny.Life(folder, *options, config=plan.config) as life:
         moment(life, rng)
@@ -142,7 +142,7 @@ def live_and_die(folder: Path, plan: Plan, rng: Rng, figures: Figures) -> bool:
 
 
 def compare(folder: Path, undisturbed: Path, plan: Plan, figures: Figures) -> None:
-    """The end of a run with that of one that was never killed: tensors byte for byte, and all losses on the way."""
+    """Compares a run with one that was never killed: final tensors byte for byte, and all logged losses."""
     figures.runs += 1
     ends = [tiny.content(CheckpointFolder(run / "checkpoints").find("last")) for run in (folder, undisturbed)]
     figures.equal += ends[0] == ends[1] and len(ends[0]) == (4 if "CenterLoss" in plan.config else 3)
@@ -150,7 +150,7 @@ def compare(folder: Path, undisturbed: Path, plan: Plan, figures: Figures) -> No
 
 
 def carry_out(plan: Plan, folder: Path, seed: int) -> Figures:
-    """Runs that are killed until the plan's number is reached; the last one is left to its end then."""
+    """Runs and kills until the plan's number of kills is reached; the last run is then completed."""
     figures, rng = Figures(), np.random.default_rng(seed)
     folder.mkdir()
     options = [f"trainer.iterations={plan.iterations}", f"processes={plan.processes}"]
@@ -172,8 +172,8 @@ def kill_saves(folder: Path) -> list[tuple[str, str, str]]:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(tiny.ROOT)})
     kills, sound, swept = done.stdout.split()
     return [
-        ("kill -9 at every file operation of a save: all checkpoints sound", f"{sound} of {kills}", "all"),
-        ("... leftovers gone after the next save", f"{swept} of {kills}", "all"),
+        ("kill -9 at every file operation of a save: all checkpoints intact", f"{sound} of {kills}", "all"),
+        ("... leftovers removed by the next save", f"{swept} of {kills}", "all"),
     ]
 
 
@@ -184,11 +184,11 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
             total.add(figures)
     return [
         (
-            f"kills of runs, {total.during_save} of them during a save: corrupt ones of {total.checkpoints} checkpoints",
+            f"kills of runs, {total.during_save} of them during a save: corrupt checkpoints of {total.checkpoints}",
             f"{total.corrupt}",
             "0",
         ),
-        (f"most steps lost by one of {total.kills} kills", f"{total.lost}", f"at most {tiny.SAVE_EVERY}, the interval"),
+        (f"maximum steps lost in {total.kills} kills", f"{total.lost}", f"at most {tiny.SAVE_EVERY}, the interval"),
         ("starts after a kill that failed", f"{total.refused}", "0"),
         ("processes left behind", f"{total.orphans}", "0"),
         (BIT_EQUAL, f"{total.equal} of {total.runs}", "all"),

@@ -1,4 +1,4 @@
-"""Parts of a picture file that are gone while all that counts and ends them is right: only a decoder that knows what it needs can tell."""
+"""Removes parts of a picture file but keeps lengths and end marks valid: only a decoder that checks for missing data detects it."""
 
 import io
 import re
@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 
 def lose_part(data: bytes, rng: Rng) -> bytes:
-    """A scan or restart intervals of a JPEG, a palette or colours of it, blocks of a GIF, the end of a strip, of rows, of a WebP's bits."""
+    """Removes a scan or restart intervals of a JPEG, a PNG palette or part of it, GIF blocks, the end of a strip, of rows, of WebP data."""
     for start, lose in {b"\xff\xd8": _jpeg, b"\x89P": _png, b"GI": _gif, b"II": _tiff, b"RI": _webp, b"BM": _bmp}.items():
         if data.startswith(start):
             return lose(data, rng)
@@ -20,7 +20,7 @@ def lose_part(data: bytes, rng: Rng) -> bytes:
 
 
 def _jpeg(data: bytes, rng: Rng) -> bytes:
-    """Eight intervals, so that the numbers of the others are as they should be; or a scan; without either all pixels."""
+    """Removes eight restart intervals, so that the other markers keep their numbers; else a scan, which may be all pixels."""
     restarts = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", data)]
     scans = [match.start() for match in re.finditer(rb"\xff\xda", data)] + [len(data) - 2]
     marks, step = (restarts, 8) if len(restarts) > 8 else (scans, 1)
@@ -29,7 +29,7 @@ def _jpeg(data: bytes, rng: Rng) -> bytes:
 
 
 def _png(data: bytes, rng: Rng) -> bytes:
-    """The palette, or its second half; where there is none, pixels."""
+    """Removes the palette, or its second half; without a palette, pixels."""
     at = data.find(b"PLTE") - 4
     if at < 0:
         at = data.index(b"IDAT") - 4
@@ -41,25 +41,25 @@ def _png(data: bytes, rng: Rng) -> bytes:
 
 
 def _gif(data: bytes, rng: Rng) -> bytes:
-    """The last blocks of the first frame."""
+    """Removes the last blocks of the first frame."""
     with Image.open(io.BytesIO(data)) as image:
         at = image.tile[0][2]
     starts = []
     while data[at]:
         starts.append(at)
         at += 1 + data[at]
-    return data[: starts[rng.integers(len(starts) - 1)]] + data[at:]  # its last block alone may be an end mark
+    return data[: starts[rng.integers(len(starts) - 1)]] + data[at:]  # the last block may be only an end code
 
 
 def _tiff(data: bytes, rng: Rng) -> bytes:
-    """Bytes of its only strip, as its count says."""
+    """Reduces the byte count of the only strip."""
     at = data.index(struct.pack("<HHI", 279, 4, 1), struct.unpack("<I", data[4:8])[0]) + 8
     count = struct.unpack("<I", data[at : at + 4])[0]
     return data[:at] + struct.pack("<I", int(rng.integers(1, count - 8))) + data[at + 4 :]
 
 
 def _webp(data: bytes, rng: Rng) -> bytes:
-    """The end of the bits of the first frame, which alone is kept."""
+    """Truncates the data of the first frame and drops the others."""
     at = min(place for place in (data.find(b"VP8 "), data.find(b"VP8L")) if place > 0)
     length = int.from_bytes(data[at + 4 : at + 8], "little")
     kept = int(rng.integers(1, length // 2 - 4)) * 2
@@ -68,7 +68,7 @@ def _webp(data: bytes, rng: Rng) -> bytes:
 
 
 def _bmp(data: bytes, rng: Rng) -> bytes:
-    """Rows, and both lengths in the header are right."""
+    """Removes rows and adjusts both lengths in the header."""
     kept = len(data) - int(rng.integers(1, len(data) // 2))
     start = struct.unpack("<I", data[10:14])[0]
     return data[:2] + struct.pack("<I", kept) + data[6:34] + struct.pack("<I", kept - start) + data[38:kept]

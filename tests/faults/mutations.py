@@ -1,4 +1,4 @@
-"""Pictures of every kind, and what may befall their files."""
+"""Picture files of every format, and mutations of them."""
 
 import io
 import struct
@@ -17,13 +17,13 @@ SUFFIX = {"JPEG": "jpg", "PNG": "png", "BMP": "bmp", "GIF": "gif", "WEBP": "webp
 
 @dataclass(frozen=True)
 class Source:
-    """A sound picture file.
+    """A valid picture file.
 
     Attributes:
-        name: what is special about it.
-        kind: its format.
+        name: the variant of the format.
+        kind: format.
         data: its bytes.
-        pixels: what it must decode to, upright RGB.
+        pixels: the expected upright RGB pixels.
     """
 
     name: str
@@ -33,19 +33,19 @@ class Source:
 
     @property
     def packed(self) -> bool:
-        """Whether zeros among its bytes are no pixels of their own."""
+        """Whether the pixels are compressed, so that zero bytes are not black pixels."""
         return self.kind not in ("BMP", "PPM", "TIFF") or self.name.startswith(("pack", "tiff"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A file to be read.
+    """A file to read.
 
     Attributes:
-        what: the mutation's name.
-        name: of the file.
-        source: what it was made of, if it was.
-        data: its bytes; None: a folder.
+        what: name of the mutation.
+        name: file name.
+        source: the valid file it was made from, if any.
+        data: content; None: a folder.
     """
 
     what: str
@@ -55,7 +55,7 @@ class Case:
 
 
 def photo(rng: Rng, size: tuple[int, int] | None = None) -> Image.Image:
-    """Coarse structure with noise on it, of an odd size."""
+    """Coarse structure with noise, of random size."""
     width, height = size or (int(side) for side in rng.integers(60, 160, 2))
     smooth = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return Image.fromarray(np.clip(np.asarray(smooth) + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8))
@@ -68,7 +68,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def upright(data: bytes) -> np.ndarray:
-    """By Pillow alone; 16 bits keep their upper 8."""
+    """Upright RGB pixels, decoded by Pillow; of 16 bits the upper 8 are kept."""
     with Image.open(io.BytesIO(data)) as image:
         if image.mode.startswith("I"):
             return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
@@ -76,7 +76,7 @@ def upright(data: bytes) -> np.ndarray:
 
 
 def sources(rng: Rng) -> list[Source]:
-    """One of each kind, all of different content."""
+    """One file per variant, all with different content."""
     made: list[Source] = []
 
     def add(name: str, kind: str, change: Callable[[Image.Image], Image.Image] = lambda image: image, **options) -> None:
@@ -137,7 +137,7 @@ def sources(rng: Rng) -> list[Source]:
 
 
 def interlaced_png(rng: Rng) -> Source:
-    """Adam7 by hand: Pillow reads it, but does not write it."""
+    """Adam7 interlacing, which Pillow can read but not write."""
     pixels = np.asarray(photo(rng))
     rows = []
     for x, y, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
@@ -155,9 +155,9 @@ def png(width: int, height: int, pixels: bytes, before: bytes = b"", colour: int
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + chunk(b"IDAT", pixels) + after + chunk(b"IEND", b"")
 
 
-# What befalls a file, and what may come of it. HARMLESS: it must be read, and to the same pixels, if it is read at all; SHORTENED: likewise,
-# for what is missing cannot be made up, and so with zeroed where pixels are packed; the others may turn one picture into another, as far as
-# no decoder can know.
+# Mutations and their allowed results. HARMLESS: must be read, to the same pixels. SHORTENED: refused or read to the same pixels, as missing
+# data cannot be restored; likewise `zeroed` if the pixels are compressed. The others may decode to different pixels if no decoder can
+# detect the change.
 
 
 def cut(data: bytes, rng: Rng) -> bytes:
@@ -169,7 +169,7 @@ def cut_at_the_end(data: bytes, rng: Rng) -> bytes:
 
 
 def cut_and_closed(data: bytes, rng: Rng) -> bytes:
-    """As if a careless tool had saved what it had: with an end mark after the cut."""
+    """Truncated, with a valid end mark after the cut."""
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": chunk(b"IEND", b""), b"GI": b"\0;"}
     return cut(data, rng) + ends.get(data[:2], b"\0")
 
@@ -188,20 +188,20 @@ def flip_many(data: bytes, rng: Rng) -> bytes:
 
 
 def blank(data: bytes, rng: Rng) -> bytes:
-    """A run of zeros, as disks and broken downloads leave it."""
+    """A block of zeros, as disk faults and broken downloads leave it."""
     start = int(rng.integers(len(data)))
     end = min(len(data), start + int(rng.integers(16, 4096)))
     return data[:start] + bytes(end - start) + data[end:]
 
 
 def zeroed(data: bytes, rng: Rng) -> bytes:
-    """All zeros from somewhere on, as of a download that asked for its room beforehand; its end mark may be there."""
+    """Zeros from some offset on, as in an incomplete download into a preallocated file; the end mark may remain."""
     kept, start = int(rng.choice([0, 2, 12])), int(len(data) * rng.uniform(0.3, 0.9))
     return data[:start] + bytes(len(data) - start - kept) + data[len(data) - kept :]
 
 
 def other_end(data: bytes, rng: Rng) -> bytes:
-    """Bytes of something else from somewhere on, but for its end mark."""
+    """Random bytes from some offset on, except for the end mark."""
     kept, start = int(rng.choice([0, 2, 12])), int(len(data) * rng.uniform(0.3, 0.9))
     return data[:start] + rng.bytes(len(data) - start - kept) + data[len(data) - kept :]
 
@@ -212,7 +212,7 @@ def hole(data: bytes, rng: Rng) -> bytes:
 
 
 def header(data: bytes, rng: Rng) -> bytes:
-    """Other bytes where sizes and kinds of pixels stand."""
+    """Random bytes in the first 64 bytes, which hold the size and pixel format."""
     mutated = bytearray(data)
     for _ in range(rng.integers(1, 6)):
         mutated[rng.integers(min(64, len(data)))] = rng.integers(256)
@@ -224,7 +224,7 @@ def append(data: bytes, rng: Rng) -> bytes:
 
 
 def damage_exif(data: bytes, rng: Rng) -> bytes:
-    """Bytes within EXIF, where there is one; its length stays."""
+    """Random bytes in the EXIF data, if any; its length is unchanged."""
     at = data.find(b"Exif\0\0")
     if at < 0:
         return append(data, rng)
@@ -263,7 +263,7 @@ def no_pictures(rng: Rng) -> Iterator[Case]:
 
 
 def sized(source: Source, width: int, height: int) -> bytes:
-    """The same file, which claims another size."""
+    """The same file with another size in its header."""
     data, w, h = source.data, source.pixels.shape[1], source.pixels.shape[0]
     if source.name.startswith("turned"):
         w, h = Image.open(io.BytesIO(data)).size
@@ -275,14 +275,14 @@ def sized(source: Source, width: int, height: int) -> bytes:
         "PPM": lambda w, h: f"{w} {h}".encode(),
     }[source.kind]
     olds, news = write(w, h), write(width, height)
-    mutated = data.replace(olds, news)  # of GIF both the screen and the frame
+    mutated = data.replace(olds, news)  # in a GIF both the screen and the frame
     if source.kind == "PNG":
         mutated = mutated[:29] + struct.pack(">I", zlib.crc32(mutated[12:29])) + mutated[33:]
     return mutated
 
 
 def sizes(made: list[Source], rng: Rng) -> Iterator[Case]:
-    """Sizes that are not so: none, huge, exchanged, more, fewer."""
+    """Wrong sizes: zero, huge, width and height swapped, larger, smaller."""
     for source in made:
         if source.kind in ("WEBP", "TIFF"):
             continue
@@ -296,7 +296,7 @@ def sizes(made: list[Source], rng: Rng) -> Iterator[Case]:
 
 
 def cases(number: int, rng: Rng) -> Iterator[Case]:
-    """So many mutated files, and every source as it is under its own and a wrong ending."""
+    """`number` files: fixed cases, every source unchanged under its own and a random extension, and random mutations."""
     made = sources(rng)
     others = list(SUFFIX.values())
     fixed = [*no_pictures(rng), *sizes(made, rng)]

@@ -1,7 +1,7 @@
-"""Reads hostile files for pickles.py: a line of JSON each, [how, path], answered by one of what came of it.
+"""Reads hostile files for pickles.py: one JSON line per file on stdin, [how, path], and one JSON line with the result on stdout.
 
-Each is read by a fork of this process with a limit on memory and time, so that its peak memory is its own, and nothing that it breaks
-reaches the next. What Python would report of code that runs (sys.addaudithook) is part of the answer.
+Each file is read in a fork of this process with limited memory and time, so that peak memory is measured per file and a crash does not
+affect the next. Audit events of executed code (sys.addaudithook) are part of the result.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from pathlib import Path
 from ppface.core.errors import UserError
 from ppface.core.files.arrays import read_arrays, read_pictures_and_flags
 
-SECONDS, BYTES = 20, 1 << 30  # of one file; more memory than there was at the start
-TELLTALE = (
+SECONDS, BYTES = 20, 1 << 30  # limits per file: CPU time, and memory above that at the start
+SUSPICIOUS = (
     "os.system",
     "os.exec",
     "os.posix_spawn",
@@ -38,12 +38,12 @@ events: list[str] = []
 
 
 def watch(event: str, _arguments: tuple) -> None:
-    if event.startswith(TELLTALE):
+    if event.startswith(SUSPICIOUS):
         events.append(event)
 
 
 def python(path: str) -> object:
-    """Python's own unpickler, to show that the files are what they say."""
+    """Python's own unpickler, to check that the files do execute code."""
     return pickle.loads(Path(path).read_bytes())
 
 
@@ -55,20 +55,20 @@ def read(how: str, path: str) -> dict:
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     events.clear()
-    start = time.process_time()  # other processes of this machine are not the file's doing
+    start = time.process_time()  # independent of other processes on this machine
     try:
         READERS[how](path)
-        error, told = "", ""
+        error, message = "", ""
     except UserError as refusal:
-        error, told = type(refusal).__name__, str(refusal)
+        error, message = type(refusal).__name__, str(refusal)
     except BaseException as crash:
-        error, told = f"crash: {type(crash).__name__}", ""
-    return {"error": error, "told": told[:2000], "seconds": time.process_time() - start, "events": events[:5]}
+        error, message = f"crash: {type(crash).__name__}", ""
+    return {"error": error, "message": message[:2000], "seconds": time.process_time() - start, "events": events[:5]}
 
 
 def main() -> None:
-    copyreg.add_extension("posix", "system", 240)  # what EXT1 needs to work
-    for how in ("arrays", "pairs"):  # so that what they import is there
+    copyreg.add_extension("posix", "system", 240)  # required by EXT1
+    for how in ("arrays", "pairs"):  # imports what they need
         with contextlib.suppress(UserError):
             READERS[how](sys.argv[1])
     for file in sys.argv[2:]:
@@ -80,7 +80,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.close(inward)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a hostile file prints is no answer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # keeps prints of a hostile file out of the results
             with os.fdopen(outward, "w") as pipe:
                 pipe.write(json.dumps(read(*json.loads(line))))
             os._exit(0)
@@ -90,7 +90,7 @@ def main() -> None:
         _, status, usage = os.wait4(child, 0)
         died = {
             "error": f"crash: {signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else status}",
-            "told": "",
+            "message": "",
             "events": [],
         }
         found = json.loads(answer) if answer else died | {"seconds": SECONDS}

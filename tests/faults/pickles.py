@@ -1,4 +1,4 @@
-"""Hostile weight files and sets of pairs, read by processes whose memory and doings are watched: none may run, fill the memory or hang."""
+"""Hostile weight files and pair sets, read in monitored processes: none may execute code, exhaust the memory or hang."""
 
 import json
 import os
@@ -23,9 +23,9 @@ class Trial:
     """One hostile file.
 
     Attributes:
-        name: what it tries.
-        entry: by which kind of file.
-        write: puts it there.
+        name: the attack.
+        entry: file name, which sets the format.
+        write: writes the file to a path.
     """
 
     name: str
@@ -53,7 +53,7 @@ ENTRIES = {"w.pdparams": raw, "w.pdopt": raw, "w.bin": raw, "pairs.bin": raw, "z
 
 
 def trials(command: str, every: bool, folder: Path) -> Iterator[Trial]:
-    """Every pickle by every kind of file, or each by one in turn; and all that only one kind of file can hold."""
+    """Every pickle in every format (or each in one format, in turn), and the attacks specific to one format."""
     payloads = {**hostile.executing(command), **hostile.abusing(), **hostile.claiming(), **hostile.growing()}
     for i, (name, payload) in enumerate(payloads.items()):
         for entry in list(ENTRIES) if every else [list(ENTRIES)[i % len(ENTRIES)]]:
@@ -68,7 +68,7 @@ def trials(command: str, every: bool, folder: Path) -> Iterator[Trial]:
 
 
 class Reader:
-    """The process that reads, by a fork for each file."""
+    """The reading process, which forks for each file."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -98,7 +98,7 @@ class Reader:
 def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     witness = folder / "witness"
     reader = Reader(folder)
-    told, executed, refused, kinds = [], 0, 0, set()
+    count, executed, refused, kinds = 0, 0, 0, set()
     peak = slowest = 0.0
     for trial in trials(f"touch {witness}", counts == "long", folder):
         path = folder / trial.entry
@@ -110,24 +110,27 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         witness.unlink(missing_ok=True)
         error = (DataError if trial.how == "pairs" else WeightsError).__name__
         clear = (
-            found["error"] == error and found["told"].startswith(f"{path}: ") and found["told"].isprintable() and len(found["told"]) < 1000
+            found["error"] == error
+            and found["message"].startswith(f"{path}: ")
+            and found["message"].isprintable()
+            and len(found["message"]) < 1000
         )
         executed, refused = executed + ran, refused + clear
         peak, slowest = max(peak, found["megabytes"]), max(slowest, found["seconds"])
-        told.append(1)
+        count += 1
         if ran or not clear or found["megabytes"] >= MEGABYTES or found["seconds"] >= SECONDS:
             print(f"pickles: {trial.name} ({trial.entry}): {found}", file=sys.stderr)
-    obeyed = 0
+    run_by_python = 0
     for payload in hostile.executing(f"touch {witness}").values():
         (folder / "w.pkl").write_bytes(payload)
         reader.read("python", folder / "w.pkl")
-        obeyed += witness.exists()
+        run_by_python += witness.exists()
         witness.unlink(missing_ok=True)
     reader.close()
     return [
         ("hostile pickles: executed", str(executed), "0"),
-        ("... kinds, and those that Python's own unpickler obeys", f"{len(kinds)} kinds, {obeyed} obeyed", "at least 30"),
-        ("... refused with one line that names the file", f"{refused} of {len(told)}", "all"),
+        ("... kinds, and those that Python's own unpickler executes", f"{len(kinds)} kinds, {run_by_python} executed", "at least 30"),
+        ("... refused with one line that names the file", f"{refused} of {count}", "all"),
         ("... peak memory", f"{peak:.0f} MB ({reader.imported:.0f} of them Python and its libraries)", f"under {MEGABYTES}"),
-        ("... slowest answer", f"{slowest:.1f} s of CPU time", f"under {SECONDS}"),
+        ("... slowest file", f"{slowest:.1f} s of CPU time", f"under {SECONDS}"),
     ]

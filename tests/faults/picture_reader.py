@@ -1,6 +1,6 @@
-"""Reads the picture files that are named on standard input, and tells of each what came of it, or by what its process died.
+"""Reads the picture files named on stdin, and prints one JSON line each: the result, or the exit status of a process that crashed.
 
-python picture_reader.py ours|others FOLDER A_PROCESS     so many files are read by one process
+python picture_reader.py ours|others FOLDER COUNT     COUNT files are read per process
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from ppface.data.pictures.picture import Picture
 
 
 def peak() -> float:
-    """Megabytes that this process has held at most."""
+    """Peak memory of this process in megabytes."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
@@ -39,28 +39,28 @@ def opencv(path: str) -> np.ndarray:
     return cv2.imdecode(np.fromfile(path, np.uint8), flags)[:, :, ::-1]
 
 
-def told(path: str, decode: Callable[[str], np.ndarray], folder: str) -> dict:
+def result(path: str, decode: Callable[[str], np.ndarray], folder: str) -> dict:
     start = time.process_time()
     try:
         pixels, error, reason = decode(path), "", ""
     except Exception as caught:
         pixels, error, reason = None, type(caught).__name__, str(caught)
-    said: dict = {"path": path, "by": decode.__name__, "error": error, "reason": reason, "seconds": time.process_time() - start}
-    said["megabytes"] = peak()
+    found: dict = {"path": path, "by": decode.__name__, "error": error, "reason": reason, "seconds": time.process_time() - start}
+    found["megabytes"] = peak()
     if pixels is not None:
-        said["shape"], said["digest"] = pixels.shape, hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+        found["shape"], found["digest"] = pixels.shape, hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
         if pixels.size < 1 << 20:
-            said["pixels"] = f"{folder}/{Path(path).name}.{decode.__name__}.npy"
-            np.save(said["pixels"], pixels)
-    return said
+            found["pixels"] = f"{folder}/{Path(path).name}.{decode.__name__}.npy"
+            np.save(found["pixels"], pixels)
+    return found
 
 
 def in_a_process(jobs: list[tuple[str, Callable]], folder: str) -> int:
-    """Tells of all; returns what the process ended with."""
+    """Prints the results of all jobs from a child process; returns its wait status."""
     child = os.fork()
     if not child:
-        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))  # one that would never end
-        lines = [json.dumps(told(path, decode, folder)) for path, decode in jobs]
+        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))  # ends one that hangs
+        lines = [json.dumps(result(path, decode, folder)) for path, decode in jobs]
         print("\n".join(lines), flush=True)
         os._exit(0)
     return os.waitpid(child, 0)[1]
@@ -69,13 +69,13 @@ def in_a_process(jobs: list[tuple[str, Callable]], folder: str) -> int:
 def main() -> None:
     warnings.simplefilter("ignore")
     cv2.setNumThreads(1)
-    who, folder, many = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    jobs = [(line.rstrip("\n"), decode) for line in sys.stdin for decode in ([ours] if who == "ours" else [pillow, opencv])]
-    for start in range(0, len(jobs), many):
-        some = jobs[start : start + many]
+    decoders, folder, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    jobs = [(line.rstrip("\n"), decode) for line in sys.stdin for decode in ([ours] if decoders == "ours" else [pillow, opencv])]
+    for start in range(0, len(jobs), count):
+        some = jobs[start : start + count]
         if not in_a_process(some, folder):
             continue
-        for job in some:  # one of them
+        for job in some:  # find the one that crashed
             if status := in_a_process([job], folder):
                 print(json.dumps({"path": job[0], "by": job[1].__name__, "crash": status}), flush=True)
 

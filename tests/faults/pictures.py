@@ -1,7 +1,7 @@
-"""Mutated pictures and bombs, read by processes that may crash and whose memory and time are watched.
+"""Mutated pictures and decompression bombs, read in processes that may crash and whose memory and time are measured.
 
-A mutated file that is read is judged by its source: it must give the same pixels, and where bytes were changed in place, so that no decoder
-can know the difference, another decoder must read the very same other picture from it, whole.
+A mutated file that is read is compared with its source: it must give the same pixels. If bytes were changed in place, which no decoder may
+be able to detect, another decoder must read the same complete picture.
 """
 
 import json
@@ -24,13 +24,13 @@ from ppface.data.transforms import Resize
 
 COUNTS = {"long": 10_000, "fast": 540}
 CHUNK = 250
-IN_PLACE = {"flip", "flip_many", "blank", "zeroed", "other_end", "header", "damage_exif"}  # mutations by which no byte is missing
+IN_PLACE = {"flip", "flip_many", "blank", "zeroed", "other_end", "header", "damage_exif"}  # mutations that keep the length
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def read(paths: list[Path], who: str, folder: Path, a_process: int = 50) -> list[dict]:
-    """What is said of each file, by us or by other decoders."""
-    command = [sys.executable, str(Path(__file__).with_name("picture_reader.py")), who, str(folder), str(a_process)]
+def read(paths: list[Path], decoders: str, folder: Path, per_process: int = 50) -> list[dict]:
+    """Results for each file, by our decoder or by others."""
+    command = [sys.executable, str(Path(__file__).with_name("picture_reader.py")), decoders, str(folder), str(per_process)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
     pipes = {"input": "".join(f"{path}\n" for path in paths), "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     done = subprocess.run(command, text=True, check=True, env=environment, **pipes)
@@ -55,13 +55,13 @@ def turns(image: np.ndarray | None) -> list[np.ndarray]:
 
 
 def ends_in_nothing(image: np.ndarray) -> bool:
-    """Whether the last rows (upright or turned), an eighth of all, are the same as where a decoder had no more data; no source is like that."""
+    """Whether the last eighth of the rows (in any rotation) are identical, as if the data had ended; no source has this."""
     rows = len(image) // 8
     return rows > 3 and any(not np.ptp(side[-rows:], axis=0).any() for side in turns(image)[:4])
 
 
 class Tally:
-    """The figures of all files."""
+    """Counts over all files."""
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()
@@ -70,7 +70,7 @@ class Tally:
         self.undetectable: Counter[str] = Counter()
         self.crashes = self.unlisted = self.half = self.sound_lost = 0
         self.megabytes = self.seconds = 0.0
-        self.others: list[tuple[Case, dict]] = []  # read, but not as the source
+        self.others: list[tuple[Case, dict]] = []  # read, but with other pixels than the source
 
     def add(self, case: Case, answer: dict) -> None:
         self.files[case.what] += 1
@@ -92,7 +92,7 @@ class Tally:
             self.others.append((case, answer))
 
     def harmless_refused(self, case: Case, answer: dict) -> None:
-        if not (case.what == "append" and case.source and case.source.kind in ("BMP", "PPM")):  # which have no end mark
+        if not (case.what == "append" and case.source and case.source.kind in ("BMP", "PPM")):  # formats without an end mark
             self.sound_lost += 1
             report(case, answer)
 
@@ -107,15 +107,15 @@ class Tally:
         self.megabytes, self.seconds = max(self.megabytes, answer["megabytes"]), max(self.seconds, answer["seconds"])
 
     def judge_others(self, folder: Path) -> None:
-        """Asks other decoders about the files that were read as something else than their source."""
+        """Compares files read with other pixels than their source with the results of other decoders."""
         paths = [Path(answer["path"]) for _, answer in self.others]
-        said = read(paths, "others", folder)
+        found = read(paths, "others", folder)
         seen: dict[str, list[Any]] = {}
-        for answer in said:
+        for answer in found:
             seen.setdefault(answer["path"], []).extend(turns(pixels(answer)))
         for case, answer in self.others:
             mine = pixels(answer)
-            agreed = any(same(mine, other, 2) for other in seen.get(answer["path"], []))  # 2: two ways of rounding 16 bits, or colours
+            agreed = any(same(mine, other, 2) for other in seen.get(answer["path"], []))  # 2: rounding of 16 bits or colour conversion
             whole = mine is not None and (case.what in IN_PLACE or not ends_in_nothing(mine))
             if agreed and whole:
                 self.undetectable[case.what] += 1
@@ -125,7 +125,7 @@ class Tally:
 
 
 def listed(answer: dict) -> bool:
-    """Whether a refusal is one line that names the file."""
+    """Whether the error is one line that names the file."""
     reason = answer["reason"]
     return answer["error"] == DataError.__name__ and reason.startswith(f"{answer['path']}: ") and reason.isprintable() and len(reason) < 400
 
@@ -136,7 +136,7 @@ def report(case: Case, answer: dict) -> None:
 
 
 class Files:
-    """A data set of the files."""
+    """A data set of picture files."""
 
     def __init__(self, paths: list[Path]):
         self.paths = [str(path) for path in paths]
@@ -152,10 +152,10 @@ class Files:
 
 
 def loaded(paths: list[Path], refused: set[str]) -> bool:
-    """Whether a loader with two workers lists exactly these files as broken, and has none of them in a batch."""
+    """Whether a loader with two workers lists exactly these files as broken, and returns none of them in a batch."""
     loader = Loader(Files(paths), [Resize((32, 32))], batch_size=10, seed=0, rank=0, world=1, workers=2, broken_share=1.0)
     level = log.level
-    log.setLevel("ERROR")  # it warns of each
+    log.setLevel("ERROR")  # it logs a warning for each
     names = {name for batch in loader.stream(0, len(loader)) for name in batch.names}
     log.setLevel(level)
     good = all(reason.startswith(f"{name}: ") for name, reason in loader.broken.items())
@@ -163,7 +163,7 @@ def loaded(paths: list[Path], refused: set[str]) -> bool:
 
 
 def mutate(number: int, folder: Path, tally: Tally) -> bool:
-    """All the mutated files, a few hundred at a time; returns whether a loader lists some of them as it should."""
+    """Reads all mutated files, CHUNK at a time; returns whether a loader lists the broken ones of a sample correctly."""
     lists_all, chunk = True, []
     made = list(cases(number, np.random.default_rng(0)))
     for start in range(0, len(made), CHUNK):
@@ -173,50 +173,50 @@ def mutate(number: int, folder: Path, tally: Tally) -> bool:
         paths = [here / f"{i}_{case.name}" for i, case in enumerate(chunk)]
         for path, case in zip(paths, chunk, strict=True):
             path.mkdir() if case.data is None else path.write_bytes(case.data)
-        said = read(paths, "ours", here)
-        for answer, case in zip(said, chunk, strict=True):
+        found = read(paths, "ours", here)
+        for answer, case in zip(found, chunk, strict=True):
             tally.add(case, answer)
         tally.judge_others(here)
         if start == 0:
-            lists_all = loaded(paths[::3], {answer["path"] for answer in said[::3] if answer.get("error")})
+            lists_all = loaded(paths[::3], {answer["path"] for answer in found[::3] if answer.get("error")})
         subprocess.run(["rm", "-r", str(here)], check=True)
     return lists_all
 
 
 def explode(folder: Path, counts: str) -> tuple[Tally, list[dict]]:
-    """The bombs, and the largest pictures that are read."""
+    """Reads the bombs and the largest accepted pictures."""
     tally = Tally()
     made = bombs.bombs() | bombs.largest()
     paths = bombs.write({name: data for name, data in made.items() if counts == "long" or name in bombs.FAST}, folder / "bombs")
-    said = read(paths, "ours", folder, a_process=1)
-    for answer in said:
+    found = read(paths, "ours", folder, per_process=1)
+    for answer in found:
         tally.measure(answer)
         tally.unlisted += bool(answer.get("error")) and not listed(answer)
         if counts == "long" and "crash" not in answer:
-            told = answer["reason"].removeprefix(f"{answer['path']}: ") or f"read as {answer['shape']}"
-            print(f"{Path(answer['path']).name:24} {answer['megabytes']:4.0f} MB {answer['seconds']:5.2f} s  {told}", file=sys.stderr)
-    return tally, said
+            outcome = answer["reason"].removeprefix(f"{answer['path']}: ") or f"read as {answer['shape']}"
+            print(f"{Path(answer['path']).name:24} {answer['megabytes']:4.0f} MB {answer['seconds']:5.2f} s  {outcome}", file=sys.stderr)
+    return tally, found
 
 
 def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     tally = Tally()
     lists_all = mutate(COUNTS[counts], folder / "mutated", tally)
-    exploded, said = explode(folder, counts)
+    exploded, found = explode(folder, counts)
     total, rejected, undetectable = tally.files.total(), tally.rejected.total(), tally.undetectable.total()
     kinds, changed = (
         ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counted.most_common())
         for counted in (tally.files, tally.undetectable)
     )
-    unread = [answer for answer in said if Path(answer["path"]).name in bombs.largest() and answer.get("error")]
+    unread = [answer for answer in found if Path(answer["path"]).name in bombs.largest() and answer.get("error")]
     return [
         (f"mutated pictures ({kinds}): crashes", str(tally.crashes + exploded.crashes), "0"),
-        ("... half-decoded, or cut and not as the source, that entered a batch", str(tally.half), "0"),
+        ("... half-decoded, or truncated and different from the source, that entered a batch", str(tally.half), "0"),
         ("... rejected ones listed in one line that names the file and the reason", f"{rejected - tally.unlisted} of {rejected}", "all"),
-        ("... a loader with two workers lists the same ones of some, and takes none of them", "yes" if lists_all else "no", "yes"),
-        ("... sound ones, or with bytes after their end, that were refused", str(tally.sound_lost), "0"),
-        (f"... read as another whole picture, as another decoder does too: changed in data without a checksum ({changed}); "
+        ("... a loader with two workers lists the same files of a sample, and returns none of them", "yes" if lists_all else "no", "yes"),
+        ("... valid files, or with bytes after their end, that were refused", str(tally.sound_lost), "0"),
+        (f"... read as another complete picture, also by another decoder: changes in data without a checksum ({changed}); "
          f"{tally.as_source.total()} as their source", f"{undetectable} of {total}", f"at most {total // 4}"),
-        (f"{len(said)} bombs and largest pictures: peak memory of a reading process", f"{exploded.megabytes:.0f} MB", "under 400 MB"),
+        (f"{len(found)} bombs and largest pictures: peak memory of a reading process", f"{exploded.megabytes:.0f} MB", "under 400 MB"),
         ("... slowest, in CPU time", f"{exploded.seconds:.1f} s", "under 10 s"),
         ("... largest pictures refused, bombs not listed in one line", str(len(unread) + exploded.unlisted), "0"),
         ("mutated pictures: slowest, in CPU time", f"{tally.seconds:.2f} s", "under 10 s"),

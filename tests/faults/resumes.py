@@ -1,4 +1,4 @@
-"""Real runs that are stopped by SIGTERM after random steps, again and again, and go on with other reading workers or processes."""
+"""Real runs that are repeatedly stopped by SIGTERM after random steps, and resumed with other numbers of reading workers or processes."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ CONFIGS = {"detection": tiny.CONFIG, "recognition": tiny.RECOGNITION}
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, and the one never stopped that it is compared with.
+    """One run, and the undisturbed run that it is compared with.
 
     Attributes:
-        task: of CONFIGS.
-        processes: each life has a number of processes out of these, in turn; only a run that keeps it ends bit-equal.
-        options: accumulation of gradients, and lines of the log that tell of several steps.
+        task: key of CONFIGS.
+        processes: numbers of processes, used in turn by the starts; only with a single number is the end bit-equal.
+        options: overrides, such as gradient accumulation and log lines over several steps.
         iterations: length of the run in steps.
     """
 
@@ -34,7 +34,7 @@ class Plan:
     iterations: int = 20
 
 
-ODD = ("trainer.accumulate=3", "trainer.log_every=4")  # steps across epochs of 8 or 9 batches, lines of the log across stops
+ODD = ("trainer.accumulate=3", "trainer.log_every=4")  # steps cross epochs of 8 or 9 batches, log lines cross stops
 PLANS = {
     "long": [
         Plan(task, processes, options) for task in CONFIGS for processes in ((1,), (2,)) for options in (("trainer.iterations=20",), ODD)
@@ -58,39 +58,39 @@ def carry_out(plan: Plan, folder: Path, seed: int) -> Outcome:
     folder.mkdir()
     config, fixed = CONFIGS[plan.task], [*plan.options, f"trainer.iterations={plan.iterations}"]
     never = tiny.whole(folder / "never", *fixed, f"processes={plan.processes[0]}", config=config)
-    pace = seconds_a_step(never)
+    step_seconds = seconds_per_step(never)
     while not outcome.ended:
         options = [
             *fixed,
             f"processes={plan.processes[outcome.stops % len(plan.processes)]}",
             f"train.workers={rng.choice([0, 2, 4])}",
         ]
-        begun = place(run) > 0
+        resumed = newest_step(run) > 0
         with tiny.Life(run, *options, config=config) as life:
-            while life.process.poll() is None and not ("resumed at" in life.said() if begun else (run / "log.jsonl").is_file()):
+            while life.process.poll() is None and not ("resumed at" in life.said() if resumed else (run / "log.jsonl").is_file()):
                 time.sleep(0.005)
-            time.sleep(rng.uniform(0, 8 * pace))
+            time.sleep(rng.uniform(0, 8 * step_seconds))
             life.process.terminate()
             code = life.wait()
-        outcome.ended = place(run) == plan.iterations
+        outcome.ended = newest_step(run) == plan.iterations
         outcome.stops += not outcome.ended
         if code not in (0, 143):
             print(plan, code, life.said(), sep="\n", file=sys.stderr)
             return outcome
     ends = [tiny.content(CheckpointFolder(path / "checkpoints").find("last")) for path in (run, never)]
     outcome.equal = ends[0] == ends[1] and len(ends[0]) == 3
-    outcome.equal_log = tiny.told(run) == tiny.told(never)
-    outcome.whole_log = [line["step"] for line in tiny.told(run)] == [line["step"] for line in tiny.told(never)]
+    outcome.equal_log = tiny.log_lines(run) == tiny.log_lines(never)
+    outcome.whole_log = [line["step"] for line in tiny.log_lines(run)] == [line["step"] for line in tiny.log_lines(never)]
     shutil.rmtree(folder)
     return outcome
 
 
-def seconds_a_step(run: Path) -> float:
+def seconds_per_step(run: Path) -> float:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return (lines[-1]["time"] - lines[0]["time"]) / (lines[-1]["step"] - lines[0]["step"])
 
 
-def place(run: Path) -> int:
+def newest_step(run: Path) -> int:
     """The step of the newest checkpoint, 0 without any."""
     return max((int(path.name[5:13]) for path in run.glob("checkpoints/step_*")), default=0)
 
@@ -103,11 +103,15 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     other = [outcome for plan, outcome in zip(plans, outcomes, strict=True) if len(plan.processes) > 1]
     stops = sum(outcome.stops for outcome in same)
     rows = [
-        (f"runs stopped {stops} times, with other workers each time: end bit-equal", f"{sum(o.equal for o in same)} of {len(same)}", "all"),
-        ("... with the same log, but for times", f"{sum(o.equal_log for o in same)} of {len(same)}", "all"),
+        (
+            f"runs stopped {stops} times, other workers each time: bit-equal at the end",
+            f"{sum(o.equal for o in same)} of {len(same)}",
+            "all",
+        ),
+        ("... with the same log, except for times", f"{sum(o.equal_log for o in same)} of {len(same)}", "all"),
     ]
     if other:
         stops = sum(outcome.stops for outcome in other)
         figure = f"{sum(o.ended and o.whole_log for o in other)} of {len(other)}"
-        rows.append((f"runs stopped {stops} times, with other processes each time: end, each step logged once", figure, "all"))
+        rows.append((f"runs stopped {stops} times, other processes each time: completed, each step logged once", figure, "all"))
     return rows

@@ -1,11 +1,11 @@
-"""Injects real faults and prints one table of what came of them.
+"""Injects real faults and prints a table of the results.
 
 python tests/faults/run.py            all of them: kills, flipped bytes, full disks, hostile files, ... (about an hour on two cores)
 python tests/faults/run.py kills disks
 python tests/faults/run.py --fast     few of each, as the main suite does (minutes)
 
-Each fault is a module beside this one with `run(counts, folder) -> [(what, figure, expected), ...]`; counts is "long" or "fast". The exit
-code is 1 where a figure is not what is expected.
+Each fault is a module in this folder with `run(counts, folder) -> [(what, figure, expected), ...]`; counts is "long" or "fast". The exit
+code is 1 if a figure is not as expected.
 """
 
 import argparse
@@ -31,10 +31,10 @@ def load(name: str):
 
 
 def holds(figure: object, expected: object) -> bool:
-    """Whether a figure is what is expected.
+    """Whether a figure is as expected.
 
-    "all" wants "N of N" with a positive N; "under 5", "at most 5", "at least 5" compare the first number of the figure; whatever else must
-    be the same text.
+    "all" requires "N of N" with a positive N; "under 5", "at most 5", "at least 5" compare the first number of the figure; any other text
+    must be equal.
     """
     figure, expected = str(figure), str(expected)
     if expected.startswith("all"):
@@ -48,14 +48,14 @@ def holds(figure: object, expected: object) -> bool:
 
 
 def inject(name: str, counts: str, folder: Path) -> list[Row]:
-    """The figures of one fault; a fault that is not there, or that breaks down, is a figure too."""
+    """The figures of one fault; a missing module or an exception is a failing figure."""
     if not (HERE / f"{name}.py").is_file():
-        return [(f"{name}: the fault itself", "is not here", "is here")]
+        return [(f"{name}", "module missing", "module exists")]
     try:
         return load(name).run(counts, folder)
     except Exception as error:
         traceback.print_exc()
-        return [(f"{name}: the fault itself", f"{type(error).__name__}: {error}".splitlines()[0][:60], "runs to its end")]
+        return [(f"{name}", f"{type(error).__name__}: {error}".splitlines()[0][:60], "no exception")]
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--fast", action="store_true", help="few of each")
     args = parser.parse_args(arguments)
-    if odd := [name for name in args.names if name not in NAMES]:
-        parser.error(f"expected names of {', '.join(NAMES)}; received {', '.join(odd)}")
+    if unknown := [name for name in args.names if name not in NAMES]:
+        parser.error(f"expected names out of {', '.join(NAMES)}; received {', '.join(unknown)}")
     rows: list[tuple[str, ...]] = [("fault", "figure", "expected", "seconds", "")]
     with tempfile.TemporaryDirectory(prefix="faults.", ignore_cleanup_errors=True) as folder:
         for name in args.names or NAMES:

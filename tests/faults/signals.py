@@ -1,4 +1,4 @@
-"""SIGTERM, Ctrl-C and closed terminals for real tools, at random moments of their work, once and twice; trainings are then resumed."""
+"""SIGTERM, SIGINT and SIGHUP to real tools at random moments, once or twice; trainings are then resumed."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ from ppface.core.files.checkpoint_files import verify
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
-LIMIT, AT_ONCE, PATIENCE = 30.0, 2.0, 1.0  # seconds: to the exit, after a second signal, until nothing may be left
-MISHAPS = ("raceback", "Exception ignored", "FatalError", "Fatal Python", "leaked", "Aborted")
+LIMIT, AT_ONCE, PATIENCE = 30.0, 2.0, 1.0  # seconds until the exit, after a second signal, until all processes are gone
+FAILURES = ("raceback", "Exception ignored", "FatalError", "Fatal Python", "leaked", "Aborted")
 EVALUATES = "evaluators=[{name: FaceAP, dataset: {name: SyntheticFaces, length: 24, size: [64, 64], seed: 9}, batch_size: 8}]"
 OPTIONS = ("trainer.iterations=24", "trainer.eval_every=8", EVALUATES)
 MOMENTS = ("start", "train", "evaluate", "save")
@@ -33,11 +33,11 @@ class Shot:
 
     Attributes:
         tool: train, eval or export.
-        moment: of a training, what it does then; of the others, "anytime", or "write" while an export is half made.
+        moment: what a training is doing; for the other tools "anytime", or "write": while an export is being written.
         number: the signal.
-        group: to the whole process group, as a terminal does it, not to the process alone.
-        twice: another one follows.
-        workers: reading workers of each training process.
+        group: whether it is sent to the whole process group, as by a terminal, or only to the process.
+        twice: whether a second signal follows.
+        workers: reading workers per training process.
         processes: data-parallel training processes.
     """
 
@@ -51,7 +51,7 @@ class Shot:
 
 
 def long_plan(rng: Rng) -> list[Shot]:
-    """Fifty: each moment of a training nine times, the first three times in one process, and of those five that hear twice."""
+    """Fifty shots: each moment of a training nine times, four of them with two processes and two with a second signal."""
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     shots = []
     for moment in MOMENTS:
@@ -72,7 +72,7 @@ FAST = [
 
 @dataclass
 class Figures:
-    """What came of the signals; the sums over all of them are the table."""
+    """Results of the signals, summed for the table."""
 
     shots: int = 0
     coded: int = 0
@@ -81,12 +81,12 @@ class Figures:
     second: int = 0
     slowest_second: float = 0.0
     orphans: int = 0
-    shared_memory: set[str] = field(default_factory=set)  # names of what is new in /dev/shm
+    shared_memory: set[str] = field(default_factory=set)  # names of new entries in /dev/shm
     leftovers: int = 0
     clean_words: int = 0
     trainings: int = 0
-    of_the_step: int = 0  # trainings that left a sound checkpoint of the last step they told of
-    sound: int = 0  # trainings all of whose checkpoints are sound
+    of_the_step: int = 0  # trainings that left an intact checkpoint of the last step they logged
+    sound: int = 0  # trainings with only intact checkpoints
     resumed: int = 0
     equal: int = 0
     equal_log: int = 0
@@ -99,7 +99,7 @@ class Figures:
 
 @dataclass
 class Material:
-    """What the shots need: a run that nobody disturbed for each number of processes, and the seconds that the other tools take."""
+    """Inputs of the shots: an undisturbed run for each number of processes, and the run times of the other tools in seconds."""
 
     folder: Path
     undisturbed: dict[int, Path]
@@ -125,7 +125,7 @@ def prepare(folder: Path, shots: list[Shot]) -> Material:
 
 
 def listens(process: tiny.Started) -> bool:
-    """Whether it has begun to handle SIGTERM; before, the system ends it, as it does every program."""
+    """Whether it has installed its SIGTERM handler; before, the default action ends it."""
     with contextlib.suppress(OSError):
         caught = next(line for line in Path(f"/proc/{process.process.pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
         return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
@@ -139,7 +139,7 @@ def wait_for(life: tiny.Started, done: Callable[[], object], seconds: float = 60
 
 
 def await_moment(shot: Shot, started: tiny.Started, out: Path, seconds: float, rng: Rng) -> None:
-    """Returns at the moment of a shot, or when the tool has ended before."""
+    """Waits for the moment of a shot; returns early if the tool ends."""
     wait_for(started, lambda: listens(started))
     if shot.moment in ("start", "anytime"):
         wait_for(started, lambda: False, rng.uniform(0, 4 if shot.tool == "train" else seconds))
@@ -162,7 +162,7 @@ def await_moment(shot: Shot, started: tiny.Started, out: Path, seconds: float, r
 
 
 def send(shot: Shot, started: tiny.Started, number: int) -> float:
-    """When it was sent."""
+    """Sends the signal and returns the time."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(started.process.pid, number) if shot.group else os.kill(started.process.pid, number)
     return time.monotonic()
@@ -173,7 +173,7 @@ def in_shared_memory() -> set[str]:
 
 
 def kept_by_others(names: set[str]) -> set[str]:
-    """Those that a living process has open or mapped: the machine may be shared."""
+    """Names that a living process has open or mapped: other users' on a shared machine."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -185,7 +185,7 @@ def kept_by_others(names: set[str]) -> set[str]:
 
 
 def inspect(shot: Shot, started: tiny.Started, out: Path, before: set[str], figures: Figures) -> None:
-    """What is left when it has ended."""
+    """Counts what is left after the exit: processes, shared memory, files."""
     figures.orphans += started.orphans(PATIENCE)
     figures.shared_memory |= in_shared_memory() - before
     if not shot.twice:
@@ -194,8 +194,8 @@ def inspect(shot: Shot, started: tiny.Started, out: Path, before: set[str], figu
 
 
 def judge_training(shot: Shot, out: Path, made: Material, rng: Rng, figures: Figures) -> None:
-    """The checkpoints that are left; and the end of the run when it is resumed, by another number of workers."""
-    told, newest, sound = tiny.last_step(out), 0, True
+    """Checks the remaining checkpoints, and the end of the run after resuming with a random number of workers."""
+    logged, newest, sound = tiny.last_step(out), 0, True
     for path in sorted(out.glob("checkpoints/step_*")):
         try:
             verify(path)
@@ -205,7 +205,7 @@ def judge_training(shot: Shot, out: Path, made: Material, rng: Rng, figures: Fig
             sound = False
     figures.trainings += 1
     figures.sound += sound
-    figures.of_the_step += newest == told or (shot.twice and told - newest <= tiny.SAVE_EVERY)
+    figures.of_the_step += newest == logged or (shot.twice and logged - newest <= tiny.SAVE_EVERY)
     with tiny.Life(out, *OPTIONS, f"processes={shot.processes}", f"train.workers={rng.choice([0, 2])}") as again:
         if again.wait() != 0:
             print(again.said(), file=sys.stderr)
@@ -214,7 +214,7 @@ def judge_training(shot: Shot, out: Path, made: Material, rng: Rng, figures: Fig
     whole = made.undisturbed[shot.processes]
     ends = [tiny.content(CheckpointFolder(run / "checkpoints").find("last")) for run in (out, whole)]
     figures.equal += ends[0] == ends[1] and len(ends[0]) == 3
-    figures.equal_log += tiny.told(out) == tiny.told(whole)
+    figures.equal_log += tiny.log_lines(out) == tiny.log_lines(whole)
 
 
 def start(shot: Shot, made: Material, out: Path) -> tiny.Started:
@@ -224,7 +224,7 @@ def start(shot: Shot, made: Material, out: Path) -> tiny.Started:
 
 
 def hit(shot: Shot, started: tiny.Started, rng: Rng) -> tuple[int, set[int], float]:
-    """(exit code, the documented ones, seconds from the last signal to the exit)."""
+    """(exit code, documented exit codes, seconds from the last signal to the exit)."""
     codes, sent = {CODES[shot.number]}, send(shot, started, shot.number)
     if shot.twice:
         time.sleep(rng.uniform(0.02, 0.3))
@@ -232,14 +232,14 @@ def hit(shot: Shot, started: tiny.Started, rng: Rng) -> tuple[int, set[int], flo
             number = int(rng.choice(list(CODES)))
             codes, sent = codes | {CODES[number]}, send(shot, started, number)
     code = started.wait(120)
-    return code if code >= 0 else 128 - code, codes, time.monotonic() - sent  # as shells tell it
+    return code if code >= 0 else 128 - code, codes, time.monotonic() - sent  # as a shell reports it
 
 
 def fire(shot: Shot, made: Material, folder: Path, seed: int) -> Figures:
     figures, rng = Figures(shots=1), np.random.default_rng([seed, 1])
     folder.mkdir()
     out, hits = folder / "out", False
-    while not hits:  # it may have ended before its moment came
+    while not hits:  # repeats if it ended before its moment
         shutil.rmtree(out, ignore_errors=True)
         before = in_shared_memory()
         with start(shot, made, out) as started:
@@ -248,8 +248,8 @@ def fire(shot: Shot, made: Material, folder: Path, seed: int) -> Figures:
                 code, codes, seconds = hit(shot, started, rng)
                 inspect(shot, started, out, before, figures)
     figures.coded = int(code in codes)
-    figures.clean_words = int(not any(mishap in started.said() for mishap in MISHAPS))
-    prompt = shot.twice and shot.moment not in ("start", "anytime")  # while Paddle's library is loaded, nothing of Python can hear
+    figures.clean_words = int(not any(failure in started.said() for failure in FAILURES))
+    prompt = shot.twice and shot.moment not in ("start", "anytime")  # Python handles no signal while Paddle's library loads
     if prompt:
         figures.second, figures.slowest_second = 1, seconds
     else:
@@ -269,23 +269,23 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     with ThreadPoolExecutor(2) as pool:
         for figures in pool.map(lambda i: fire(shots[i], made, folder / f"shot{i}", i), range(len(shots))):
             total.add(figures)
-    left = total.shared_memory & in_shared_memory()  # what came and went is of somebody else on this machine
+    left = total.shared_memory & in_shared_memory()  # others' entries on this machine come and go
     left -= kept_by_others(left)
     kinds = ", ".join(f"{sum(shot.tool == tool for shot in shots)} {tool}" for tool in ("train", "eval", "export"))
     return [
         (f"signals ({kinds}): ended with 130, 143 or 129 as documented", f"{total.coded} of {total.shots}", "all"),
         ("... longest time from the signal to the exit", f"{total.slowest:.1f} s of {total.others}", f"under {LIMIT:.0f} s"),
         (
-            "... longest time after a second signal to a training under way",
+            "... longest time after a second signal to a running training",
             f"{total.slowest_second:.1f} s of {total.second}",
             f"under {AT_ONCE:.0f} s",
         ),
         (f"processes left {PATIENCE:.0f} s after the exit", f"{total.orphans}", "0"),
         ("new entries in /dev/shm", f"{len(left)}", "0"),
         ("temporary files left by one signal", f"{total.leftovers}", "0"),
-        ("no traceback in what was said", f"{total.clean_words} of {total.shots}", "all"),
-        ("trainings all of whose checkpoints are sound", f"{total.sound} of {total.trainings}", "all"),
-        ("... the newest of the step that was finished", f"{total.of_the_step} of {total.trainings}", "all"),
-        ("... that end bit-equal with one never stopped when resumed", f"{total.equal} of {total.trainings}", "all"),
-        ("... with the same log, but for times", f"{total.equal_log} of {total.trainings}", "all"),
+        ("no traceback in the output", f"{total.clean_words} of {total.shots}", "all"),
+        ("trainings with only intact checkpoints", f"{total.sound} of {total.trainings}", "all"),
+        ("... the newest one of the last finished step", f"{total.of_the_step} of {total.trainings}", "all"),
+        ("... bit-equal to an undisturbed one after resuming", f"{total.equal} of {total.trainings}", "all"),
+        ("... with the same log, except for times", f"{total.equal_log} of {total.trainings}", "all"),
     ]

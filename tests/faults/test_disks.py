@@ -1,4 +1,4 @@
-"""A few full disks under a real run, and a disk that takes no files at all."""
+"""A few full disks for a real run, and a read-only disk."""
 
 import subprocess
 import sys
@@ -20,5 +20,5 @@ def test_a_disk_that_is_read_only_is_one_line(tmp_path):
     done = subprocess.run(["unshare", "-rm", "sh", "-c", mount, sys.executable, script, tmp_path], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr}")
-    told = f"{tmp_path}/step_00000001: cannot save this checkpoint: Read-only file system; earlier checkpoints are untouched"
-    assert done.stdout.strip() == f"SaveError {told}"
+    message = f"{tmp_path}/step_00000001: cannot save this checkpoint: Read-only file system; earlier checkpoints are untouched"
+    assert done.stdout.strip() == f"SaveError {message}"

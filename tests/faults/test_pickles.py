@@ -1,4 +1,4 @@
-"""Hostile files, each kind once; that the watch would notice one that runs, the fault itself shows with Python's own unpickler."""
+"""Hostile files, each kind once; the fault also checks with Python's own unpickler that executed code is detected."""
 
 
 def test_hostile_files_run_nothing_and_end_in_one_line(inject):

@@ -1,4 +1,4 @@
-"""The runner of the faults: when a figure is what was expected, and what it says and returns when one is not."""
+"""The runner of the faults: comparison of figures with what is expected, printed table and exit code."""
 
 import sys
 
@@ -31,19 +31,19 @@ def test_a_figure_is_compared_with_what_is_expected(runner, figure, expected, go
 
 @pytest.fixture
 def faults(runner, tmp_path, monkeypatch):
-    """A folder of two faults, one of which shows something."""
+    """A folder of three faults: one passes, one has a failing figure, one raises."""
     (tmp_path / "kills.py").write_text("def run(counts, folder): return [(f'kills, {counts}', '3 of 3', 'all'), ('lost', '1', '0')]\n")
     (tmp_path / "disks.py").write_text("def run(counts, folder): folder.joinpath('x').mkdir(); return [('disks', '2', 'under 3')]\n")
     (tmp_path / "signals.py").write_text("def run(counts, folder): raise OSError('torn')\n")
     monkeypatch.setattr(runner, "HERE", tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    for name in ("kills", "disks", "signals"):  # the real ones, if another test of this process has loaded them, come back afterwards
+    for name in ("kills", "disks", "signals"):  # restores the real modules afterwards, if they are loaded
         monkeypatch.setitem(sys.modules, name, None)
         del sys.modules[name]
     return runner
 
 
-def test_one_table_tells_what_came_of_it(faults, capsys):
+def test_one_table_shows_the_results(faults, capsys):
     assert faults.main(["disks", "--fast"]) == 0
     assert faults.main(["disks", "kills", "--fast"]) == 1
     lines = capsys.readouterr().out.splitlines()[-5:]
@@ -55,18 +55,18 @@ def test_one_table_tells_what_came_of_it(faults, capsys):
     ]
 
 
-def test_a_fault_that_is_not_there_or_breaks_down_is_not_passed_over(faults, capsys):
+def test_a_missing_or_raising_fault_fails(faults, capsys):
     assert faults.main(["pickles", "signals"]) == 1
-    told = capsys.readouterr()
-    assert "pickles: the fault itself  is not here" in told.out
-    assert "signals: the fault itself  OSError: torn" in told.out
-    assert "Traceback" in told.err
+    printed = capsys.readouterr()
+    assert "pickles  module missing" in printed.out
+    assert "signals  OSError: torn" in printed.out
+    assert "Traceback" in printed.err
 
 
 def test_a_name_that_is_no_fault_is_refused(runner, capsys):
     with pytest.raises(SystemExit):
         runner.main(["kill"])
     assert (
-        "expected names of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes; received kill"
+        "expected names out of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes; received kill"
         in capsys.readouterr().err
     )

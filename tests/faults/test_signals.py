@@ -1,4 +1,4 @@
-"""Two signals: one to a training with workers and all of its process group, one to an export that is half made."""
+"""Two signals to a process group: of a training with workers, and of an export while it writes."""
 
 
 def test_signals_end_tools_in_order(inject):

@@ -1,4 +1,4 @@
-"""A real run that is small enough to be started hundreds of times: its config, its start, and what is left of it afterwards."""
+"""A real run small enough to be started hundreds of times: its config, its start, and its log and checkpoints."""
 
 import contextlib
 import json
@@ -48,19 +48,19 @@ trainer: {{epochs: null, iterations: 60, ema: 0.9, save_every: {SAVE_EVERY}, log
 
 
 class Started:
-    """A command that was started, to be watched, signalled, killed or awaited.
+    """A started command that can be watched, signalled, killed or awaited.
 
     Attributes:
-        process: it; also the session and the group of what it starts, but for the processes that it launches to train in parallel.
+        process: the command, leader of a session and process group of all it starts, except data-parallel training processes.
         scratch: the folder for its temporary files.
     """
 
     def __init__(self, command: list[str], beside: Path):
-        """Starts it.
+        """Starts the command.
 
         Args:
             command: Python's arguments.
-            beside: what it says, and its temporary files, are kept under names of this stem.
+            beside: path whose stem names the files of its output and its temporary files.
         """
         self._said, self.scratch = beside.with_suffix(".err"), beside.with_suffix(".tmp")
         self.scratch.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Started:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TMPDIR": str(self.scratch)}
         environment |= [self._mark.split("=")]
         with self._said.open("wb") as said:
-            # as a terminal starts it, though this command was started by nohup
+            # default SIGHUP handling, as from a terminal, even if the tests run under nohup
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 stdout=said,
@@ -82,7 +82,7 @@ class Started:
         return self
 
     def __exit__(self, *_exception) -> None:
-        """Whatever became of it, and of whoever watches it: nothing of it lives on."""
+        """Kills all processes of the command that are still alive."""
         if self.process.poll() is None:
             for pid in [self.process.pid, *self.processes()]:
                 self.kill(pid)
@@ -92,19 +92,19 @@ class Started:
         return self._said.read_text(errors="replace")
 
     def wait(self, seconds: float = 300) -> int:
-        """The exit code of a command that is left to its end."""
+        """Waits for the command to end and returns its exit code."""
         return self.process.wait(seconds)
 
     def processes(self) -> list[int]:
-        """All processes of this command that live: those with its mark in the environment they were started with."""
+        """All living processes of this command: those with its mark in their environment."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
                     marked = self._mark.encode() in (entry / "environ").read_bytes().split(b"\0")
-                except OSError:  # it ended meanwhile, or is another user's
+                except OSError:  # it has ended, or belongs to another user
                     continue
-                if marked:  # of a process that has ended and is not yet awaited, it is empty
+                if marked:  # the environment of a zombie is empty
                     found.append(int(entry.name))
         return found
 
@@ -114,7 +114,7 @@ class Started:
             os.kill(pid or self.process.pid, signal.SIGKILL)
 
     def orphans(self, patience: float = 20.0) -> int:
-        """Processes that still live this many seconds after the end; they are ended then."""
+        """Kills the processes still alive `patience` seconds after the end, and returns their number."""
         self.process.wait(patience)
         deadline = time.monotonic() + patience
         while (left := self.processes()) and time.monotonic() < deadline:
@@ -128,13 +128,13 @@ class Life(Started):
     """One start of a run."""
 
     def __init__(self, folder: Path, *options: str, beside: Path | None = None, config: str = CONFIG):
-        """Starts the run in `folder`, or goes on with the one that is there; one that has no checkpoint yet begins anew.
+        """Starts the run in `folder`, or resumes it if it has a checkpoint.
 
         Args:
-            folder: the run's.
+            folder: folder of the run.
             options: overrides of the config.
-            beside: where its config and what it said are kept, by default beside `folder`, under names of this stem.
-            config: of a new run.
+            beside: path whose stem names the files of its config and output; default: `folder`.
+            config: config of a new run.
         """
         beside = beside or folder
         file = beside.with_suffix(".yml")
@@ -149,7 +149,7 @@ class Life(Started):
 
 
 def losses(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """(step, losses) of every line of the run's log that is whole."""
+    """(step, losses) of every complete line of the run's log."""
     file = folder / "log.jsonl"
     lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
     records = [json.loads(line) for line in lines if line.endswith("}\n")]
@@ -157,19 +157,19 @@ def losses(folder: Path) -> list[tuple[int, dict[str, float]]]:
 
 
 def last_step(folder: Path) -> int:
-    """The last step that the run's log tells of, 0 without any."""
+    """The last step in the run's log, 0 without any."""
     return max((step for step, _ in losses(folder)), default=0)
 
 
-def told(folder: Path) -> list[dict[str, float]]:
-    """The lines of the run's log without what depends on time."""
+def log_lines(folder: Path) -> list[dict[str, float]]:
+    """The lines of the run's log without timing values."""
     lines = (folder / "log.jsonl").read_text().splitlines()
     times = ("time", "images_per_s", "data_wait")
     return [{key: value for key, value in json.loads(line).items() if key not in times} for line in lines]
 
 
 def whole(folder: Path, *options: str, config: str = CONFIG) -> Path:
-    """A run that nobody disturbs, after its end."""
+    """Runs an undisturbed training to its end."""
     with Life(folder, *options, config=config) as life:
         assert life.wait() == 0, life.said()
     return folder

@@ -1,4 +1,4 @@
-"""tools/train.py, whose data set writes down the sample that a process reads, in a file of its own in `read` beside the run's folder."""
+"""tools/train.py with a data set that records the sample each process reads, in a file per process in `read` next to the run's folder."""
 
 import importlib.util
 import os
@@ -21,11 +21,11 @@ def _write_and_draw(self, index: int):
     return _draw(self, index)
 
 
-SyntheticFaces.__getitem__ = _write_and_draw  # here, so that a reading worker, which imports this file too, does it
+SyntheticFaces.__getitem__ = _write_and_draw  # at import, as reading workers import this file too
 
 if __name__ == "__main__":
     spec = importlib.util.spec_from_file_location("train", Path(__file__).resolve().parents[2] / "tools" / "train.py")
     train = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train)
-    train.__file__ = __file__  # several processes are started with this one too
+    train.__file__ = __file__  # data-parallel processes are started from this file too
     cli.run(train.main)

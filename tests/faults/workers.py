@@ -1,4 +1,4 @@
-"""Reading workers of real runs that are killed, crash, or are stopped, at random moments: what the run tells of it, and what it leaves."""
+"""Reading workers of real runs that are killed, crash or hang at random moments: the run's error message, and what it leaves behind."""
 
 import os
 import re
@@ -18,21 +18,21 @@ from signals import in_shared_memory, kept_by_others
 from ppface.core.errors import DataError
 
 HERE = Path(__file__).resolve().parent
-LIMIT = 10.0  # seconds until a death is told
-TIMEOUT = 3  # seconds, train.timeout of the runs one of whose workers is stopped
-TOLD = re.compile(r"reading worker (\d) of 2 \(process (\d+)\) (.*?) (while it read|after it had read) sample (\d+) \(synthetic-\d+-\5\)")
+LIMIT = 10.0  # seconds until a death is reported
+TIMEOUT = 3  # seconds, train.timeout of the runs with a SIGSTOPped worker
+MESSAGE = re.compile(r"reading worker (\d) of 2 \(process (\d+)\) (.*) (?:while|after) [^;]*?sample (\d+) \(synthetic-\d+-\4\)")
 SMALL = 'mount -t tmpfs -o size=1m faults /dev/shm && exec "$0" "$@"'
 IN_SMALL = f"import os, sys; os.execvp('unshare', ['unshare', '-rm', 'sh', '-c', {SMALL!r}, sys.executable, *sys.argv[1:]])"
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One of them.
+    """One killed or stopped worker.
 
     Attributes:
-        number: the signal that one worker gets.
-        processes: data-parallel training processes, of two workers each.
-        small: whether /dev/shm has room for one megabyte alone.
+        number: the signal sent to one worker.
+        processes: data-parallel training processes, with two workers each.
+        small: whether /dev/shm has only one megabyte.
     """
 
     number: int
@@ -54,7 +54,7 @@ def can_unshare() -> bool:
 
 @dataclass
 class Figures:
-    """What came of the kills; the sums over all of them are the table."""
+    """Results of the kills, summed for the table."""
 
     kills: int = 0
     named: int = 0
@@ -73,7 +73,7 @@ class Figures:
 
 
 def start(kill: Kill, folder: Path) -> tiny.Started:
-    """A run that goes on until something happens to it."""
+    """Starts a run that does not end by itself."""
     (folder / "read").mkdir(parents=True)
     config = folder / "config.yml"
     config.write_text(tiny.CONFIG)
@@ -86,7 +86,7 @@ def start(kill: Kill, folder: Path) -> tiny.Started:
 
 
 def victim(started: tiny.Started, folder: Path, kill: Kill, rng: np.random.Generator) -> int | None:
-    """A worker of a run that trains, at a random moment; None where the run ended."""
+    """A worker of the running training, at a random moment; None if the run ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and started.process.poll() is None:
         workers = sorted(int(file.name) for file in (folder / "read").iterdir())
@@ -97,16 +97,16 @@ def victim(started: tiny.Started, folder: Path, kill: Kill, rng: np.random.Gener
     return None
 
 
-def names(kill: Kill, pid: int, told: str, folder: Path) -> bool:
-    """Whether the run told what became of this process, and of the sample that it really read last."""
+def names(kill: Kill, pid: int, output: str, folder: Path) -> bool:
+    """Whether the output names this process, what happened to it, and the sample it actually read last."""
     if kill.number == signal.SIGSTOP:
-        how = f"has stood still for {TIMEOUT} s"
+        how = rf"\D*\b{TIMEOUT} s"  # the timeout in seconds
     else:
-        how = f"was killed by signal {kill.number} ({signal.Signals(kill.number).name})"
-    match = TOLD.search(told)
-    if match is None:
+        how = rf"was killed by signal {kill.number} \({signal.Signals(kill.number).name}\)"
+    match = MESSAGE.search(output)
+    if match is None or not re.fullmatch(how, match[3]):
         return False
-    return (int(match[2]), match[3], int(match[5])) == (pid, how, int((folder / "read" / str(pid)).read_text()))
+    return (int(match[2]), int(match[4])) == (pid, int((folder / "read" / str(pid)).read_text()))
 
 
 def carry_out(kill: Kill, folder: Path, seed: int) -> Figures:
@@ -122,14 +122,14 @@ def carry_out(kill: Kill, folder: Path, seed: int) -> Figures:
         figures.slowest = time.monotonic() - at
         figures.coded = started.wait(60) == DataError.exit_code
         figures.orphans = started.orphans(1.0)
-        told = started.said()
-    figures.named = pid is not None and names(kill, pid, told, folder)
-    figures.hinted = kill.small and "; /dev/shm is small: 0 of 1 MB are free (docker run --shm-size=1g gives more); " in told
-    figures.clean = "raceback" not in told and told.count("reading worker") == 1
+        output = started.said()
+    figures.named = pid is not None and names(kill, pid, output, folder)
+    figures.hinted = kill.small and "; /dev/shm is small: 0 of 1 MB are free (docker run --shm-size=1g gives more); " in output
+    figures.clean = "raceback" not in output and output.count("reading worker") == 1
     new = in_shared_memory() - before
     figures.shared_memory = len(new - kept_by_others(new)) if new else 0
     if not (figures.named and figures.coded and figures.clean):
-        print(f"workers: {kill}, process {pid}:\n{told}", file=sys.stderr)
+        print(f"workers: {kill}, process {pid}:\n{output}", file=sys.stderr)
     return figures
 
 
@@ -141,13 +141,13 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     number = total.kills
     kinds = ", ".join(f"{count} {signal.Signals(kind).name}" for kind, count in Counter(kill.number for kill in kills).items())
     rows = [
-        (f"killed or stopped workers ({kinds}): told by number, signal and the sample it held", f"{total.named} of {number}", "all"),
-        ("... longest until it is told", f"{total.slowest:.1f} s", f"under {LIMIT:.0f} s"),
+        (f"killed or stopped workers ({kinds}): reported with number, signal and sample", f"{total.named} of {number}", "all"),
+        ("... longest time until the report", f"{total.slowest:.1f} s", f"under {LIMIT:.0f} s"),
         ("... runs that end with the exit code of a data error", f"{total.coded} of {number}", "all"),
-        ("... said once, without a traceback", f"{total.clean} of {number}", "all"),
+        ("... reported once, without a traceback", f"{total.clean} of {number}", "all"),
         ("... processes left 1 s after the exit", f"{total.orphans}", "0"),
         ("... new entries in /dev/shm", f"{total.shared_memory}", "0"),
     ]
     if total.small:
-        rows.append(("... with a small /dev/shm: a hint at it", f"{total.hinted} of {total.small}", "all"))
+        rows.append(("... with a small /dev/shm: hint in the message", f"{total.hinted} of {total.small}", "all"))
     return rows

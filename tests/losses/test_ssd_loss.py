@@ -201,7 +201,7 @@ def test_landmarks_that_the_data_does_not_have_are_named(rng):
     six = tensors({**outputs, "landmarks": np.zeros((1, len(outputs["anchors"]), 6, 2), "float32")})
     with pytest.raises(DataError) as error:
         SSDLoss()(six, tensors(batch))
-    assert str(error.value) == "SSDLoss: the head learns 6 landmarks: expected as many in gt_landmarks of the data, received 5"
+    assert str(error.value) == "SSDLoss: expected 6 landmarks in gt_landmarks, as many as the head predicts, received 5"
     del batch["gt_landmarks"]
     with pytest.raises(DataError, match=r"received none$"):
         SSDLoss()(six, tensors(batch))

@@ -199,14 +199,14 @@ def test_names_that_do_not_fit_are_told_with_what_the_rules_make_of_them(tmp_pat
     assert str(error.value) == (
         f"{path}: these are weights of another network: 0 of the model's 10 names are among the file's 11; "
         "the model has conv.weight, conv.bias, norm.weight, ..., the file has net.conv.weight, net.conv.bias, net.norm.weight, ...; "
-        "rules for the names of other projects stand in a file of names, see configs/weights"
+        "weights of other projects need a file of names, see configs/weights"
     )
     names = rules(tmp_path, "names:\n  - ['^net\\.', '']\n  - ['^linear\\.', 'fc.']\n")
     with pytest.raises(WeightsError) as error:
         load_weights(Torchlike(), path, names=names)
     assert str(error.value) == (
         f"{path}: 3 of the model's 10 names are missing: linear.weight, linear.bias, head.kernel; build the model the weights were "
-        f"trained with, or load with strict=False; with the rules of {names} 'net.linear.weight' becomes 'fc.weight'"
+        f"trained with, or load with strict=False; the rules of {names} translate 'net.linear.weight' to 'fc.weight'"
     )
 
 

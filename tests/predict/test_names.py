@@ -30,7 +30,7 @@ def test_the_library_loads_them(trial, foreign):
     picture = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     ours, theirs = predict.load(trial.config, trial.weights)(picture), predict.load(trial.config, weights, names=names)(picture)
     assert ours and [(face.box, face.score) for face in theirs] == [(face.box, face.score) for face in ours]
-    with pytest.raises(WeightsError, match=r"these are weights of another network: .*; rules for the names of other projects stand in"):
+    with pytest.raises(WeightsError, match=r"these are weights of another network: .*; weights of other projects need a file of names"):
         predict.load(trial.config, weights)
 
 

@@ -1,4 +1,4 @@
-"""Backbones: normalised pixels to feature maps, or to an embedding."""
+"""Backbones: map normalised pixels to feature maps, or to an embedding."""
 
 from ppface.nets.backbones.adaface_ir import (
     AdaFace_IR_18,

@@ -1,4 +1,4 @@
-"""The improved residual networks of AdaFace and ArcFace, without and with squeeze-and-excitation, under PaddleClas' names.
+"""The improved residual networks of AdaFace and ArcFace, with and without squeeze-and-excitation, named as in PaddleClas.
 
 Source: Deng et al. 2019, https://arxiv.org/abs/1801.07698, section 3.1 (the block BN, 3x3, BN, PReLU, 3x3, BN), and Kim et al. 2022,
 https://arxiv.org/abs/2204.00964, section 4, for the depths; squeeze-and-excitation of Hu et al. 2018, https://arxiv.org/abs/1709.01507.
@@ -14,34 +14,34 @@ from ppface.nets.layers.fast import PReLU, Whiten, kaiming
 from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
-BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)  # channels a stage
+BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)  # output channels per stage
 
 
 class AdaFaceIR(nn.Layer):
-    """A residual network of units without activation on the sum; the first unit of every stage has stride 2.
+    """A residual network of units without activation after the addition; the first unit of every stage has stride 2.
 
     Args:
-        units: of each stage.
-        depths: channels of each stage; four times more make bottlenecks of the units.
+        units: number of units per stage.
+        depths: output channels per stage; BOTTLENECK makes the units bottlenecks.
         squeeze: with squeeze-and-excitation, reduction 16, in every unit.
         embedding_size: D, 512 in all published networks.
-        input_size: (height, width) in pixels, multiples of 16; published ones take 112x112.
+        input_size: (height, width) in pixels, multiples of 16; published networks use 112x112.
 
     Raises:
-        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+        ValueError: an embedding_size below 1, or an input_size that is not a multiple of 16.
         DataError: pictures of another size.
     """
 
     any_size = False
-    published_names = ((r"^(input_layer|body|output_layer)\.", r"backbone.\1."),)  # PaddleClas -> ppface: files of the backbone alone
+    published_names = ((r"^(input_layer|body|output_layer)\.", r"backbone.\1."),)  # PaddleClas -> ppface: files with only the backbone
 
     def __init__(self, units: list[int], depths: tuple[int, ...], squeeze: bool, embedding_size: int, input_size: tuple[int, int]):
         super().__init__()
-        who = type(self).__name__
+        name = type(self).__name__
         if embedding_size < 1:
-            raise ValueError(f"{who}: expected embedding_size of at least 1, received {embedding_size}")
+            raise ValueError(f"{name}: expected embedding_size of at least 1, received {embedding_size}")
         if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
-            raise ValueError(f"{who}: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
+            raise ValueError(f"{name}: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
         self.input_layer = nn.Sequential(_conv(3, 64, 3), nn.BatchNorm2D(64), PReLU(64))
         body, channels = [], 64
         for count, depth in zip(units, depths, strict=True):
@@ -65,7 +65,7 @@ class AdaFaceIR(nn.Layer):
 
 
 class Unit(nn.Layer):
-    """shortcut(x) + residual(x): two 3x3 convolutions, or 1x1, 3x3 and 1x1 with a quarter of the channels between them."""
+    """shortcut(x) + residual(x): two 3x3 convolutions, or 1x1, 3x3 and 1x1 where the 3x3 has a quarter of the channels."""
 
     def __init__(self, channels: int, depth: int, stride: int, bottleneck: bool, squeeze: bool):
         super().__init__()
@@ -73,11 +73,11 @@ class Unit(nn.Layer):
         self.shortcut_layer = None
         if channels != depth:
             self.shortcut_layer = nn.Sequential(_conv(channels, depth, 1, stride), nn.BatchNorm2D(depth))
-        narrow = depth // 4
+        middle = depth // 4
         layers: list[nn.Layer] = [nn.BatchNorm2D(channels)]
         if bottleneck:
-            layers += [_conv(channels, narrow, 1), nn.BatchNorm2D(narrow), PReLU(narrow)]
-            layers += [_conv(narrow, narrow, 3), nn.BatchNorm2D(narrow), PReLU(narrow), _conv(narrow, depth, 1, stride)]
+            layers += [_conv(channels, middle, 1), nn.BatchNorm2D(middle), PReLU(middle)]
+            layers += [_conv(middle, middle, 3), nn.BatchNorm2D(middle), PReLU(middle), _conv(middle, depth, 1, stride)]
         else:
             layers += [_conv(channels, depth, 3), nn.BatchNorm2D(depth), PReLU(depth), _conv(depth, depth, 3, stride)]
         self.res_layer = nn.Sequential(*layers, nn.BatchNorm2D(depth))
@@ -94,7 +94,7 @@ class Unit(nn.Layer):
 
 
 class SqueezeExcite(nn.Layer):
-    """x * sigmoid(fc2(relu(fc1(mean of x over the map)))), with a sixteenth of the channels between the two."""
+    """x * sigmoid(fc2(relu(fc1(mean of x over the map)))), fc1 has a sixteenth of the channels."""
 
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()
@@ -109,21 +109,21 @@ def _conv(channels_in: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D
 
 
 def _published(name: str, units: list[int], depths: tuple[int, ...], squeeze: bool) -> type[AdaFaceIR]:
-    """One network of the family, registered under its name."""
+    """Defines one network of the family and registers it under its name."""
 
     def __init__(self, embedding_size: int = 512, input_size: tuple[int, int] = (112, 112)):  # noqa: N807
         AdaFaceIR.__init__(self, units, depths, squeeze, embedding_size, input_size)
 
-    about = f"""Units {units} of {depths} channels{", with squeeze-and-excitation" if squeeze else ""}. Source, Shape: see the module.
+    doc = f"""Units {units} of {depths} channels{", with squeeze-and-excitation" if squeeze else ""}. Source, Shape: see the module.
 
     Args:
         embedding_size: D.
         input_size: (height, width) in pixels, multiples of 16.
 
     Raises:
-        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
+        ValueError: an embedding_size below 1, or an input_size that is not a multiple of 16.
     """
-    body = {"__init__": __init__, "__doc__": about, "__module__": __name__}
+    body = {"__init__": __init__, "__doc__": doc, "__module__": __name__}
     return register("backbone")(type(name, (AdaFaceIR,), body))
 
 

@@ -1,4 +1,4 @@
-"""BlazeNet: the light backbone of BlazeFace, single and double blocks of 5x5 depthwise convolutions."""
+"""BlazeNet: the lightweight backbone of BlazeFace, single and double blocks of 5x5 depthwise convolutions."""
 
 from typing import Literal
 
@@ -15,23 +15,23 @@ class BlazeNet(nn.Layer):
     """Backbone of BlazeFace, Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047, figure 2 and table 4, in PaddleDetection's variant:
     batch norm after every convolution, and a 1x1 convolution on a shortcut that changes size.
 
-    One feature map leaves for each resolution of the double blocks, from the last block of that resolution: strides 8 and 16
-    with the published filters.
+    Returns one feature map per resolution of the double blocks, the output of the last block of that resolution: strides 8 and 16 with
+    the published filters.
 
     Args:
-        blaze_filters: a single block each, [in, out] or [in, out, stride].
-        double_blaze_filters: a double block each, [in, mid, out] or [in, mid, out, stride].
+        blaze_filters: one entry per single block, [in, out] or [in, out, stride].
+        double_blaze_filters: one entry per double block, [in, mid, out] or [in, mid, out, stride].
         act: activation after the first 1x1 convolution of every double block; all others are ReLU.
         use_5x5kernel: False replaces every depthwise 5x5 by two depthwise 3x3.
-        stem_kernel: kernel of the first convolution; PaddleDetection takes 3, the paper 5.
-        conv_lr: factor on the learning rate of all convolution weights; PaddleDetection's recipe trains them with 0.1.
+        stem_kernel: kernel size of the first convolution; 3 in PaddleDetection, 5 in the paper.
+        conv_lr: factor on the learning rate of all convolution weights; 0.1 in PaddleDetection's recipe.
 
     Shape:
         (N, 3, H, W) -> list of (N, out_channels[i], ceil(H / strides[i]), ceil(W / strides[i]))
 
     Raises:
-        ValueError: an entry of the wrong length, with a stride other than 1 or 2, whose `in` is not the `out` before it,
-            or a block that keeps the size but not the channels.
+        ValueError: an entry of the wrong length, with a stride other than 1 or 2, or whose `in` is not the `out` of the entry before it,
+            or a block of stride 1 with `in` other than `out`.
     """
 
     published_names = (  # PaddleDetection -> ppface
@@ -66,12 +66,12 @@ class BlazeNet(nn.Layer):
             total *= stride
         self.out_channels: list[int] = []
         self.strides: list[int] = []
-        self.leaves: list[bool] = []  # whether the features after this double block leave the backbone
+        self.is_output: list[bool] = []  # whether the output of this double block is returned
         for i, (channels_in, mid, out, stride) in enumerate(doubles):
             self.double_blocks.append(DoubleBlock(channels_in, mid, out, stride, kernels, act, conv_lr))
             total *= stride
-            self.leaves.append(i + 1 == len(doubles) or doubles[i + 1][3] == 2)
-            if self.leaves[-1]:
+            self.is_output.append(i + 1 == len(doubles) or doubles[i + 1][3] == 2)
+            if self.is_output[-1]:
                 self.out_channels.append(out)
                 self.strides.append(total)
 
@@ -82,7 +82,7 @@ class BlazeNet(nn.Layer):
         features = []
         for i, block in enumerate(self.double_blocks):
             x = block(x)
-            if self.leaves[i]:
+            if self.is_output[i]:
                 features.append(x)
         return features
 
@@ -116,7 +116,7 @@ class DoubleBlock(nn.Layer):
 
 
 def _depthwise(channels: int, kernels: tuple[int, ...], stride: int, conv_lr: float) -> nn.Sequential:
-    """One depthwise convolution a kernel; the last one strides."""
+    """One depthwise convolution per kernel; the last one has the stride."""
     strides = (1,) * (len(kernels) - 1) + (stride,)
     layers = [ConvBN(channels, channels, k, s, groups=channels, conv_lr=conv_lr) for k, s in zip(kernels, strides, strict=True)]
     return nn.Sequential(*layers)
@@ -125,19 +125,19 @@ def _depthwise(channels: int, kernels: tuple[int, ...], stride: int, conv_lr: fl
 def _shortcut(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
     if block.shortcut is None:
         return x
-    return block.shortcut(F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True))  # ceil: odd sizes, as the strided convolution
+    return block.shortcut(F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True))  # ceil_mode: for odd sizes, as strided convolution
 
 
-def _blocks(filters: list[list[int]], argument: str, words: list[str], last: int | None) -> list[list[int]]:
-    """Checks one list of blocks, the first of which follows `last` channels, and gives every block a stride."""
+def _blocks(filters: list[list[int]], argument: str, fields: list[str], last: int | None) -> list[list[int]]:
+    """Validates a list of blocks, whose first input has `last` channels, and adds the default stride 1."""
     if not filters:
         raise ValueError(f"BlazeNet: expected at least one block in {argument}, received []")
     blocks = []
     for i, entry in enumerate(filters):
         where = f"BlazeNet: {argument}[{i}]: expected"
-        if len(entry) - len(words) not in (0, 1) or min(entry) < 1:
-            raise ValueError(f"{where} [{', '.join(words)}] or [{', '.join(words)}, stride], each at least 1, received {entry}")
-        *channels, stride = entry if len(entry) > len(words) else [*entry, 1]
+        if len(entry) - len(fields) not in (0, 1) or min(entry) < 1:
+            raise ValueError(f"{where} [{', '.join(fields)}] or [{', '.join(fields)}, stride], each at least 1, received {entry}")
+        *channels, stride = entry if len(entry) > len(fields) else [*entry, 1]
         if stride not in (1, 2):
             raise ValueError(f"{where} stride 1 or 2, received {entry}")
         if last is not None and channels[0] != last:

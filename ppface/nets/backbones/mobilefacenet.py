@@ -1,4 +1,4 @@
-"""MobileFaceNet: the one-million-parameter recognition backbone for phones."""
+"""MobileFaceNet: a recognition backbone for mobile devices with one million parameters."""
 
 from typing import Literal
 
@@ -16,23 +16,23 @@ SETTINGS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 1
 @register("backbone")
 class MobileFaceNet(nn.Layer):
     """MobileFaceNet, Chen et al. 2018, https://arxiv.org/abs/1804.07573, table 1: 3x3 convolution with stride 2, depthwise 3x3, five groups
-    of inverted residuals, 1x1 convolution to 512, then the last pooling and a linear layer to the embedding.
+    of inverted residuals, 1x1 convolution to 512, global pooling and a linear layer to the embedding.
 
-    PReLU and batch norm after every convolution, the linear ones with batch norm alone. 1,003,136 parameters with the defaults;
+    Batch norm and PReLU after every convolution; only batch norm after linear ones. 1,003,136 parameters with the defaults;
     999,552 for an input of 112x96.
 
     Args:
-        embedding_size: D; the paper takes 128, later ones 512.
-        pooling: the paper's comparison (table 2) of how the last map becomes a vector: "gdc", a global depthwise convolution, "avg", its
-            average, or "fc", one fully connected layer from all of it to the embedding.
-        input_size: (height, width) in pixels, multiples of 16: it fixes the size of the last kernel.
+        embedding_size: D; 128 in the paper, 512 in later work.
+        pooling: from the last feature map to a vector, compared in table 2 of the paper: "gdc", global depthwise convolution; "avg", global
+            average pooling; "fc", one fully connected layer from the whole map to the embedding.
+        input_size: (height, width) in pixels, multiples of 16: determines the size of the last kernel.
 
     Shape:
         (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation
 
     Raises:
-        ValueError: an embedding_size below 1, or an input_size that is no multiple of 16.
-        DataError: pictures of another size, unless the pooling is "avg", which takes any.
+        ValueError: an embedding_size below 1, or an input_size that is not a multiple of 16.
+        DataError: pictures of another size, unless pooling is "avg", which takes any size.
     """
 
     def __init__(self, embedding_size: int = 128, pooling: Literal["gdc", "avg", "fc"] = "gdc", input_size: tuple[int, int] = (112, 112)):

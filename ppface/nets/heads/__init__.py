@@ -1,4 +1,4 @@
-"""Heads: features to the raw outputs that losses and post-processing read."""
+"""Heads: map features to the raw outputs that losses and post-processing read."""
 
 from ppface.nets.heads.ada_margin import AdaMargin
 from ppface.nets.heads.arc_margin import ArcMargin

@@ -1,4 +1,4 @@
-"""AdaMargin: the margin of AdaFace, which follows the quality of the picture."""
+"""AdaMargin: the margin of AdaFace, adapted to the image quality."""
 
 import math
 
@@ -17,27 +17,27 @@ class AdaMargin(CosineHead):
 
         a = clip((|z| - mean) / (std + eps) * h, -1, 1),   |z| clipped to eps..100 and without gradient, eps = 1e-3
         target: s * (cos(clip(theta - m a, eps, pi - eps)) - (m + m a));   others: s * cos theta;   cos clipped to +-(1 - eps)
-        mean <- t_alpha * mean of |z| in the batch + (1 - t_alpha) * mean, and so std (unbiased), before a is computed, in training alone
+        mean <- t_alpha * mean of |z| in the batch + (1 - t_alpha) * mean, likewise std (unbiased), before a is computed, only in training
 
-    a = -1 is ArcFace, 0 CosFace, +1 a negative angular margin. Batches of one picture leave std as it is. Several processes share one mean
-    and std.
+    a = -1 gives ArcFace, 0 CosFace, +1 a negative angular margin. Batches of one picture do not change std. Mean and std are computed over
+    the pictures of all processes.
 
     Args:
         embedding_size: D.
-        class_num: C, identities.
-        m: margin; the paper takes 0.4, and 0.75 for pictures of low quality.
-        s: factor of the cosines, > 0.
-        h: how far from the mean norm the margin reaches its ends, > 0.
-        t_alpha: share of the batch in the running mean and std, 0..1.
-        sample_ratio: share of the classes that one step sees, above 0, at most 1.
-        class_parallel: whether processes share the centres out; None: where they are sampled.
+        class_num: C, number of identities.
+        m: margin; the paper uses 0.4, and 0.75 for low-quality pictures.
+        s: scale of the cosines, > 0.
+        h: concentration: the margin saturates where |z| is std / h away from the mean, > 0.
+        t_alpha: weight of the current batch in the running mean and std, 0..1.
+        sample_ratio: share of the classes used in one step, above 0, at most 1.
+        class_parallel: whether the class centres are split over processes; None: if they are sampled.
 
     Shape:
-        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for the sampled ones; buffers t, batch_mean, batch_std (1,)
+        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for sampled classes; buffers t, batch_mean, batch_std (1,)
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
+        DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
     def __init__(

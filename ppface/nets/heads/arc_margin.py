@@ -15,24 +15,24 @@ class ArcMargin(CosineHead):
 
         target: s * cos(theta + m);   others: s * cos theta
 
-    Beyond theta = pi - m the cosine would rise again. With `easy_margin` only targets with cos theta > 0 get the margin.
+    Beyond theta = pi - m, cos(theta + m) increases again, see `beyond`. With `easy_margin` only targets with cos theta > 0 get the margin.
 
     Args:
         embedding_size: D.
-        class_num: C, identities.
+        class_num: C, number of identities.
         m: margin in radians, 0..pi.
-        s: factor of the cosines, > 0.
-        easy_margin: no margin for targets further than a right angle.
-        beyond: the target's cosine where theta + m > pi: "linear", cos theta - m sin m, still falling; "clip", -1; "none", as the formula.
-        sample_ratio: share of the classes that one step sees, above 0, at most 1.
-        class_parallel: whether processes share the centres out; None: where they are sampled.
+        s: scale of the cosines, > 0.
+        easy_margin: no margin for targets with theta of pi / 2 or more.
+        beyond: the target's cosine where theta + m > pi: "linear", cos theta - m sin m; "clip", -1; "none", cos(theta + m) unchanged.
+        sample_ratio: share of the classes used in one step, above 0, at most 1.
+        class_parallel: whether the class centres are split over processes; None: if they are sampled.
 
     Shape:
-        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for the sampled ones
+        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for sampled classes
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
+        DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ArcMargin(CosineHead):
         self.m, self.easy_margin, self.beyond = m, easy_margin, beyond
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:
-        moved = cosine * math.cos(self.m) - sine(cosine) * math.sin(self.m)
+        shifted = cosine * math.cos(self.m) - sine(cosine) * math.sin(self.m)
         if self.easy_margin:
-            return paddle.where(cosine > 0, moved, cosine)
+            return paddle.where(cosine > 0, shifted, cosine)
         if self.beyond == "none":
-            return moved
-        instead = cosine - self.m * math.sin(self.m) if self.beyond == "linear" else paddle.full_like(cosine, -1.0)
-        return paddle.where(cosine >= math.cos(math.pi - self.m), moved, instead)
+            return shifted
+        fallback = cosine - self.m * math.sin(self.m) if self.beyond == "linear" else paddle.full_like(cosine, -1.0)
+        return paddle.where(cosine >= math.cos(math.pi - self.m), shifted, fallback)

@@ -12,24 +12,24 @@ class CombinedMargin(CosineHead):
 
         target: s * (cos(m1 theta + m2) - m3);   others: s * cos theta
 
-    The formula as it stands, also beyond an angle of pi.
+    No fallback is applied where the angle exceeds pi.
 
     Args:
         embedding_size: D.
-        class_num: C, identities.
-        m1: factor of the angle, > 0.
+        class_num: C, number of identities.
+        m1: factor on the angle, > 0.
         m2: added to the angle, in radians.
-        m3: taken from the cosine.
-        s: factor of the cosines, > 0.
-        sample_ratio: share of the classes that one step sees, above 0, at most 1.
-        class_parallel: whether processes share the centres out; None: where they are sampled.
+        m3: subtracted from the cosine.
+        s: scale of the cosines, > 0.
+        sample_ratio: share of the classes used in one step, above 0, at most 1.
+        class_parallel: whether the class centres are split over processes; None: if they are sampled.
 
     Shape:
-        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for the sampled ones
+        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for sampled classes
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
+        DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
     def __init__(
@@ -50,5 +50,5 @@ class CombinedMargin(CosineHead):
         self.m1, self.m2, self.m3 = m1, m2, m3
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:
-        theta = paddle.atan2(sine(cosine), cosine)  # unlike arccos, with a gradient that stays finite at both ends
+        theta = paddle.atan2(sine(cosine), cosine)  # unlike arccos, its gradient is finite at 0 and pi
         return paddle.cos(self.m1 * theta + self.m2) - self.m3

@@ -15,18 +15,18 @@ class CosMargin(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, identities.
-        m: margin of the cosine.
-        s: factor of the cosines, > 0.
-        sample_ratio: share of the classes that one step sees, above 0, at most 1.
-        class_parallel: whether processes share the centres out; None: where they are sampled.
+        class_num: C, number of identities.
+        m: margin, subtracted from the cosine.
+        s: scale of the cosines, > 0.
+        sample_ratio: share of the classes used in one step, above 0, at most 1.
+        class_parallel: whether the class centres are split over processes; None: if they are sampled.
 
     Shape:
-        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for the sampled ones
+        embedding (N, D), label (N,) int64 -> logits (N, C), see CosineHead for sampled classes
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
+        DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
     def __init__(

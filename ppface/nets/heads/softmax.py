@@ -15,14 +15,14 @@ class Softmax(nn.Layer):
 
     Args:
         embedding_size: D.
-        class_num: C, identities.
+        class_num: C, number of identities.
 
     Shape:
         embedding (N, D), label (N,) int64 -> logits (N, C); no label: {"embedding": (N, D), "norm": (N, 1)}
 
     Raises:
-        ValueError: sizes below 1, or an embedding_size that is not the backbone's.
-        DataError: a label outside 0..class_num-1, labels that are no integers, or not as many as rows.
+        ValueError: sizes below 1, or an embedding_size other than the backbone's.
+        DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
     takes = ("label",)
@@ -42,7 +42,7 @@ class Softmax(nn.Layer):
         return outputs if label is None else outputs["logits"]
 
     def outputs(self, embedding: paddle.Tensor, label: paddle.Tensor | None) -> dict:
-        """What `forward` returns by name."""
+        """The outputs of `forward`, by name."""
         with paddle.amp.auto_cast(enable=False):
             embedding = embedding.astype("float32")
             if label is None:

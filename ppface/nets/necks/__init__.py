@@ -1,4 +1,4 @@
-"""Necks: feature maps to feature maps."""
+"""Necks: map feature maps to feature maps."""
 
 from ppface.nets.necks.blaze_neck import BlazeNeck
 

@@ -17,9 +17,9 @@ class BlazeNeck(nn.Layer):
     then the context module of SSH, Najibi et al. 2017, https://arxiv.org/abs/1708.03979, figure 4.
 
     Args:
-        in_channels: channels of the two feature maps, the finer one first.
-        neck_type: which of the two parts; None and "None" pass the features through.
-        conv_lr: factor on the learning rate of all convolution weights; PaddleDetection's recipe trains them with 0.1.
+        in_channels: channels of the two feature maps, the higher resolution first.
+        neck_type: which of the two parts are used; None and "None" return the features unchanged.
+        conv_lr: factor on the learning rate of all convolution weights; 0.1 in PaddleDetection's recipe.
 
     Shape:
         [(N, C0, H, W), (N, C1, ceil(H / 2), ceil(W / 2))] -> the same sizes with `out_channels`: C1 // 2 each after a pyramid
@@ -66,7 +66,7 @@ class BlazeNeck(nn.Layer):
 
 
 class Pyramid(nn.Layer):
-    """Two 1x1 laterals; the coarser one, doubled in size, is added to the finer one and smoothed by a 3x3."""
+    """Two 1x1 laterals; the coarse one, upsampled by 2, is added to the fine one, followed by a 3x3 convolution."""
 
     def __init__(self, in_channels: list[int], out: int, conv_lr: float):
         super().__init__()
@@ -76,11 +76,11 @@ class Pyramid(nn.Layer):
 
     def forward(self, fine: paddle.Tensor, coarse: paddle.Tensor) -> list[paddle.Tensor]:
         fine, coarse = self.fine(fine), self.coarse(coarse)
-        return [self.merge(fine + _doubled(coarse, fine)), coarse]
+        return [self.merge(fine + _upsampled(coarse, fine)), coarse]
 
 
 class Context(nn.Layer):
-    """SSH context module: one, two and three 3x3 convolutions in a row, their outputs side by side, ReLU."""
+    """SSH context module: one, two and three 3x3 convolutions in sequence, their outputs concatenated, ReLU."""
 
     def __init__(self, channels: int, conv_lr: float):
         super().__init__()
@@ -96,8 +96,8 @@ class Context(nn.Layer):
         return F.relu(paddle.concat([one, two, three], axis=1))
 
 
-def _doubled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
-    """Nearest x2, cropped to the height and width of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement."""
+def _upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
+    """Nearest-neighbour x2, cropped to the size of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement."""
     x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
     size = paddle.shape(like)
     return x[:, :, : size[2], : size[3]]

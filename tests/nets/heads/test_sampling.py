@@ -192,9 +192,9 @@ def test_that_another_optimizer_moves_what_was_not_sampled_is_told_once(rng, cap
             optimizer.clear_grad()
     assert (head.kernel.numpy() != before).all()  # what the warning is about
     assert caplog.messages == [
-        "CosMargin: sample_ratio=0.25, but no optimizer of ppface.optim updates the class centres: momentum and weight decay of another "
-        "one also move those that a step did not sample, and every step takes the time of all; "
-        "make a ppface.optim.SGD, Momentum, RMSProp, Adam or AdamW before the first step"
+        "CosMargin: sample_ratio=0.25, but no optimizer of ppface.optim updates the class centres: momentum and weight decay of other "
+        "optimizers also change centres that a step did not sample, and a step takes as long as without sampling; "
+        "create a ppface.optim.SGD, Momentum, RMSProp, Adam or AdamW before the first step"
     ]
 
 

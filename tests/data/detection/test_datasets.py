@@ -254,7 +254,9 @@ def test_subset_and_its_rest_share_nothing_and_lose_nothing(root):
         assert rest.name(0) == data.name(rest.indices[0]) and rest[0]["picture"].name == rest.name(0)
     with pytest.raises(ValueError, match=r"^Subset: expected every >= 1, received 0$"):
         Subset(data, every=0)
-    with pytest.raises(DataError, match=r"^Subset: nothing is left of 3 samples by start=3, stop=None, every=1, rest=False$"):
+    with pytest.raises(
+        DataError, match=r"^Subset: expected at least one of 3 samples, received none by start=3, stop=None, every=1, rest=False$"
+    ):
         Subset(data, start=3)
 
 

@@ -177,7 +177,7 @@ def wrong_list(tmp_path):
 def wrong_record(tmp_path):
     convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
     (tmp_path / "x.rec").write_bytes((tmp_path / "x.rec").read_bytes()[:-1])
-    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is cut"
+    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is truncated"
 
 
 def wrong_index(tmp_path):
@@ -185,7 +185,7 @@ def wrong_index(tmp_path):
     (tmp_path / "x.idx").write_text("0\t0\n1\t900000000\n")
     size = (tmp_path / "x.rec").stat().st_size
     reason = f"expected multiples of 4 that lie in the {size} bytes of x.rec, received 900000000 on line 2"
-    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is cut, or this index belongs to another file"
+    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is truncated, or this index belongs to another file"
 
 
 def wrong_label(tmp_path):

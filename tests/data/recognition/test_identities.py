@@ -220,7 +220,7 @@ def test_records_that_are_wrong(root, record):
     torn = changed(offsets[3] + 50, b"\0" * 900)
     assert refused(lambda: torn[2]["picture"].decode()).startswith(f"{record}: record 3: ")
     record.write_bytes(text[:-1])
-    assert refused(lambda: RecordIdentities(str(record))) == f"{record}: record 9: the file ends within this record: it is cut"
+    assert refused(lambda: RecordIdentities(str(record))) == f"{record}: record 9: the file ends within this record: it is truncated"
     record.write_bytes(text)
     assert refused(lambda: RecordIdentities(str(record), class_num=4)) == f"{record}: expected class_num=4 identities, received 3"
 

@@ -124,7 +124,7 @@ def _as_data_errors(name: str) -> Iterator[None]:
             f"{name}: its header claims more pixels than {MAX_MEMORY // 10**6} MB can hold: damaged, or a decompression bomb"
         ) from None
     except Image.UnidentifiedImageError:
-        raise DataError(f"{name}: not a picture, or damaged in its header; expected one of {', '.join(FORMATS)}") from None
+        raise DataError(f"{name}: not a picture, or a damaged header; expected one of {', '.join(FORMATS)}") from None
     except IndexError:
         raise DataError(f"{name}: broken picture: truncated") from None
     except Exception as error:  # decoders may raise anything on hostile data

@@ -115,9 +115,9 @@ def damaged(jpeg, png: bytes) -> dict[str, tuple[bytes | None, str]]:
         ),
         "words.jpg": (
             b"It was a dark and stormy night",
-            "not a picture, or damaged in its header; expected one of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP",
+            "not a picture, or a damaged header; expected one of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP",
         ),
-        "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture, or damaged in its header; expected one of .*"),
+        "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture, or a damaged header; expected one of .*"),
         "cut.jpg": (data[:middle], "broken picture: Premature end of JPEG file"),
         "last_byte.jpg": (data[:-2] + b"", "broken picture: Premature end of JPEG file"),
         "hole.jpg": (data[:middle] + data[middle + 300 :], "broken picture: Corrupt JPEG data: .*"),

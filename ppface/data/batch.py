@@ -1,4 +1,4 @@
-"""THE list of what a sample and a batch may hold: every key, its shape and its type, in one place."""
+"""The keys that a sample and a batch may contain, each with its shape and type."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Key:
     Args:
         dtype: NumPy type name.
         shape: sizes and names of the axes of one sample.
-        about: what it is, with units.
+        about: description, with units.
     """
 
     dtype: str
@@ -25,14 +25,14 @@ KEYS = {
     "gt_boxes": Key("float32", ("G", 4), "faces as x1, y1, x2, y2 in pixels of `image`; padding rows are zero"),
     "gt_landmarks": Key("float32", ("G", "K", 2), "x, y in pixels of `image`; zero where not labelled"),
     "gt_has_landmarks": Key("bool", ("G",), "whether the face's landmarks are labelled"),
-    "gt_count": Key("int64", (), "how many rows of the arrays over G are real; made by `collate`"),
+    "gt_count": Key("int64", (), "how many rows along G are not padding; set by `collate`"),
     "label": Key("int64", (), "identity, 0..class_num-1"),
     "pose": Key("float32", (3,), "yaw, pitch, roll in degrees"),
 }
 
 
 def ragged(key: str) -> bool:
-    """Whether the first axis of this key varies from sample to sample (and follows the faces of a picture)."""
+    """Whether the first axis of this key varies from sample to sample: one row per face of a picture."""
     shape = KEYS[key].shape
     return bool(shape) and shape[0] == "G"
 

@@ -101,7 +101,7 @@ def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(caplog
     loader = Loader(Pixels(broken=(3,)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
     batches = list(loader.stream(0, 4))
     assert loader.broken == {"pixel-3": "pixel-3: broken picture: torn"}
-    assert caplog.messages == ["skipped sample 1 that cannot be read: pixel-3: broken picture: torn"]
+    assert caplog.messages == ["skipped unreadable sample 1: pixel-3: broken picture: torn"]
     assert all(len(batch.names) == 4 for batch in batches)
     loader = Loader(Pixels(broken=(3, 5)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
     with pytest.raises(DataError) as caught:

@@ -14,7 +14,7 @@ from ppface.data.recognition.align_folder import align_folder
 from ppface.ops.align import ARCFACE
 
 TOOL = "tools/align_faces.py"
-FORMAT = "expected a line a picture: its path, then x y of 5 or 68 points, all separated by commas, tabs or blanks"
+FORMAT = "expected one line per picture: its path, then x y of 5 or 68 points, separated by commas, tabs or spaces"
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ FIVE = "1 2 3 4 5 6 7 8 9 10"
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path x y\n", f": no landmarks in it: {FORMAT}"),
+        ("path x y\n", f": expected at least one line of landmarks, found none: {FORMAT}"),
         (f"a.jpg {FIVE}\nb.jpg 1 2\n", f":2: {FORMAT}; received 'b.jpg 1 2'"),
         (f"a.jpg {FIVE}\nb.jpg {FIVE[:-2]}nan\n", f":2: {FORMAT}; received 'b.jpg {FIVE[:-2]}nan'"),
-        (f"a.jpg {FIVE}\nb.jpg{' 1' * 136}\n", ":2: expected 5 points as before, received 68"),
-        (f"a.jpg {FIVE}\na.jpg {FIVE}\n", ":2: a second line for a.jpg"),
+        (f"a.jpg {FIVE}\nb.jpg{' 1' * 136}\n", ":2: expected 5 points as in the lines before, received 68"),
+        (f"a.jpg {FIVE}\na.jpg {FIVE}\n", ":2: expected one line per picture, received a second one for a.jpg"),
         (f"../a.jpg {FIVE}\n", ":1: expected a path inside the folder, received ../a.jpg"),
     ],
 )

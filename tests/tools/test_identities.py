@@ -92,7 +92,7 @@ def test_the_tool_leaves_out_and_names_what_is_broken(faces, tmp_path, run_tool)
     assert (done.returncode, done.stdout) == (3, f"{tmp_path}/out.rec: 80 pictures of 12 identities, 1 broken\n")
     assert f"broken: {faces}/person 03/0.jpg: not a picture" in done.stderr
     again = run_tool(CONVERT, faces, "--out", tmp_path / "out.rec")
-    assert (again.returncode, again.stderr) == (3, f"error: {tmp_path}/out.rec: exists already; expected a file that is yet to be made\n")
+    assert (again.returncode, again.stderr) == (3, f"error: {tmp_path}/out.rec: exists already; expected the name of a new file\n")
 
 
 def test_an_identity_that_loses_all_its_pictures_ends_the_conversion(faces, tmp_path):
@@ -109,7 +109,7 @@ def test_an_identity_that_loses_all_its_pictures_ends_the_conversion(faces, tmp_
 def test_a_source_that_is_not_there(tmp_path):
     with pytest.raises(DataError) as refusal:
         open_identities(tmp_path / "no")
-    assert str(refusal.value) == f"{tmp_path}/no: expected a folder of people, a list of pictures, or a .rec: there is no such thing"
+    assert str(refusal.value) == f"{tmp_path}/no: expected a folder of people, a list of pictures, or a .rec: no such file or folder"
 
 
 def test_the_report_counts_everything(faces):
@@ -126,7 +126,7 @@ def test_the_tool_prints_and_saves_what_it_found(faces, tmp_path, run_tool):
     done = run_tool(INFO, faces, "--json", tmp_path / "i.json", "--plot", tmp_path / "i.png")
     assert done.returncode == 3
     told = done.stdout
-    assert told.startswith("identities         12\nimages             81\n\nimages an identity: min 3, median 8, mean 6.8, max 8\n")
+    assert told.startswith("identities         12\nimages             81\n\nimages per identity: min 3, median 8, mean 6.8, max 8\n")
     assert "        4..7          4  #############\n" in told and "       20x40          1\n" in told
     assert f"broken: 1\n  {faces}/person 04/0.jpg: not a picture" in told
     numbers = json.loads((tmp_path / "i.json").read_text())
@@ -161,23 +161,23 @@ def test_real_people_as_records(shared_data, tmp_path):
 
 def wrong_folder(tmp_path):
     (tmp_path / "empty").mkdir()
-    return ["empty"], "IdentityFolder: no folder in {0}/empty: expected root/person/pictures, one folder a person"
+    return ["empty"], "IdentityFolder: no folder in {0}/empty: expected root/person/pictures, one folder per person"
 
 
 def wrong_person(tmp_path):
     (tmp_path / "faces" / "person 99").mkdir()
-    return ["faces"], "IdentityFolder: no picture in {0}/faces/person 99: remove the folder, or fill it"
+    return ["faces"], "IdentityFolder: no picture in {0}/faces/person 99: remove the folder, or add pictures"
 
 
 def wrong_list(tmp_path):
     (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
-    return ["list.txt"], "{0}/list.txt: no picture of identity 1; expected at least one of each of 0..2"
+    return ["list.txt"], "{0}/list.txt: expected at least one picture of each identity 0..2, found none of 1"
 
 
 def wrong_record(tmp_path):
     convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
     (tmp_path / "x.rec").write_bytes((tmp_path / "x.rec").read_bytes()[:-1])
-    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is cut"
+    return ["x.rec"], "{0}/x.rec: record 93: the file ends within this record: it is truncated"
 
 
 def wrong_index(tmp_path):
@@ -185,7 +185,7 @@ def wrong_index(tmp_path):
     (tmp_path / "x.idx").write_text("0\t0\n1\t900000000\n")
     size = (tmp_path / "x.rec").stat().st_size
     reason = f"expected multiples of 4 that lie in the {size} bytes of x.rec, received 900000000 on line 2"
-    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is cut, or this index belongs to another file"
+    return ["x.rec"], "{0}/x.idx: " + reason + ": the .rec is truncated, or this index belongs to another file"
 
 
 def wrong_label(tmp_path):

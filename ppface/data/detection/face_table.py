@@ -1,4 +1,4 @@
-"""The faces of a label file as arrays: parsed once, small in memory, cheap to send to a worker."""
+"""The faces of a label file as arrays: parsed once, compact, fast to pickle for a worker."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,15 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.data.pictures.picture import Picture
 
-SLIPS = 1e-4  # share of boxes with a negative side that a large label file may hold: WIDER FACE val has 1 of 39,708
-Where = Callable[[int], str]  # number of a face -> the place that labels it, for messages
+MAX_NEGATIVE = 1e-4  # largest share of boxes with a negative side that are dropped, not errors: WIDER FACE val has 1 of 39,708
+Where = Callable[[int], str]  # number of a face -> file and line of its label, for messages
 
 
 class FaceTable:
     """Faces in rows, grouped by picture.
 
-    Faces without width or height are left out, as the official labels of WIDER FACE demand: they hold some with a side of 0 and
-    one of -2 pixels. Negative sides are left out only while they are rarer than SLIPS; a file of your own should have none.
+    Faces without width or height are dropped, because the official labels of WIDER FACE contain some with a side of 0 and one with
+    -2 pixels. Faces with a negative side are dropped only if they are rarer than MAX_NEGATIVE; more of them are an error.
 
     Args:
         source: the label file, for messages.
@@ -31,9 +31,9 @@ class FaceTable:
     def __init__(self, source: str, names: list[str], counts: list[int], rows: np.ndarray, lines: list[int]):
         self.source, self.names, self.rows, self.lines = source, names, rows, np.array(lines, dtype=np.int64)
         self.first = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        slips = (rows[:, 2:4] < 0).any(axis=1)
-        forgiven = slips & (slips.sum() < SLIPS * len(rows))
-        check_boxes(np.where(forgiven[:, None], 0, rows[:, :4]), self.where)
+        negative = (rows[:, 2:4] < 0).any(axis=1)
+        dropped = negative & (negative.sum() < MAX_NEGATIVE * len(rows))
+        check_boxes(np.where(dropped[:, None], 0, rows[:, :4]), self.where)
         self.leave_out(np.asarray((rows[:, 2:4] <= 0).any(axis=1)))
 
     def where(self, row: int) -> str:
@@ -45,14 +45,14 @@ class FaceTable:
         self.rows, self.lines = self.rows[~mask], self.lines[~mask]
 
     def of(self, index: int, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-        """Faces of one picture: boxes (G, 4) x1, y1, x2, y2 float32, cut at its borders, and the rows (G, C)."""
+        """Faces of one picture: boxes (G, 4) x1, y1, x2, y2 float32, clipped at its borders, and the rows (G, C)."""
         first, stop = self.first[index : index + 2]
         rows = self.rows[first:stop]
         return inside(corners(rows[:, :4]), picture, lambda row: self.where(first + row)), rows
 
 
 def table(source: str, names: list[str], counts: list[int], rows: list[list[float]], lines: list[int]) -> FaceTable:
-    """A FaceTable from a parser's lists, all rows of one length."""
+    """A FaceTable from the lists of a parser; all rows have the same length."""
     array = np.array(rows, dtype=np.float32) if rows else np.zeros((0, 4), np.float32)
     return FaceTable(source, names, counts, array, lines)
 
@@ -63,7 +63,7 @@ def corners(xywh: np.ndarray) -> np.ndarray:
 
 
 def check_boxes(xywh: np.ndarray, where: Where) -> None:
-    """Refuses widths and heights below zero and what is not a finite number."""
+    """Raises DataError for negative widths and heights, and for numbers that are not finite."""
     wrong = ~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] < 0).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -72,7 +72,7 @@ def check_boxes(xywh: np.ndarray, where: Where) -> None:
 
 
 def inside(boxes: np.ndarray, picture: Picture, where: Where) -> np.ndarray:
-    """Cuts boxes at the picture's borders; one that lies wholly outside means that labels and pictures do not belong together."""
+    """Clips boxes at the picture's borders; a box completely outside is an error: labels and pictures do not match."""
     height, width = picture.size
     cut = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
     outside = (cut[:, 2:] <= cut[:, :2]).any(axis=1)

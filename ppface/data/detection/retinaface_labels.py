@@ -1,4 +1,4 @@
-"""Faces with five landmarks from label files in the layout of RetinaFace."""
+"""Faces with five landmarks from label files in the format of RetinaFace."""
 
 from pathlib import Path
 
@@ -19,19 +19,19 @@ class RetinaFaceLabels:
     """Labels with landmarks as published with RetinaFace, Deng et al. 2020, https://arxiv.org/abs/1905.00641.
 
     `# path` begins a picture; each line after it is a face: `x y w h`, five times `x y flag` (eyes, nose, corners of the mouth; the eye at
-    the left of the picture first), and perhaps the blur. A flag of -1 means that the face has no landmarks; lines may end after x y w h.
+    the left of the picture first), and optionally the blur. A flag of -1 means that the face has no landmarks; lines may end after x y w h.
 
     Args:
-        root: folder that holds pictures and labels.
+        root: folder that contains pictures and labels.
         labels: label file under root, may be .gz.
         images: folder of the pictures under root.
-        min_size: leave out faces whose shorter side is under this many pixels, >= 0.
+        min_size: drop faces whose shorter side is less than this many pixels, >= 0.
 
     Shape:
         sample: picture, gt_boxes (G, 4), gt_landmarks (G, 5, 2), gt_has_landmarks (G,)
 
     Raises:
-        DataError: a missing folder or file, a label file that is not in this format, a box that is negative, not a number or outside.
+        DataError: a missing folder or file, a malformed label file, a box that is negative, not finite or outside its picture.
     """
 
     def __init__(self, root: str, labels: str = "label.txt", images: str = "images", min_size: float = 0.0):
@@ -60,7 +60,7 @@ def parse(lines: list[str], source: str) -> FaceTable:
     """Reads the lines of a label.txt.
 
     Raises:
-        DataError: with the line at which the file leaves the format.
+        DataError: a malformed line; the message names it.
     """
     names: list[str] = []
     counts: list[int] = []
@@ -84,10 +84,10 @@ def parse(lines: list[str], source: str) -> FaceTable:
     return faces
 
 
-def _face(line: str, where: str, begun: bool) -> list[float]:
+def _face(line: str, where: str, in_picture: bool) -> list[float]:
     values = label_files.numbers(line)
     if values is None or len(values) not in (4, COLUMNS, COLUMNS + 1):
         raise DataError(f"{where}: expected '# path', or a face of 4, {COLUMNS} or {COLUMNS + 1} numbers, received {line.strip()[:60]!r}")
-    if not begun:
+    if not in_picture:
         raise DataError(f"{where}: expected '# path' of a picture before its first face")
     return values[:COLUMNS] if len(values) > 4 else values + [-1.0] * (COLUMNS - 4)

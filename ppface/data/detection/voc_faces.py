@@ -1,4 +1,4 @@
-"""One's own faces, labelled as Pascal VOC XML by any of the usual drawing tools."""
+"""Custom faces in Pascal VOC XML, the format of common labelling tools."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,19 +18,19 @@ ADVICE = "give the folder of the pictures as `images` and that of the XML files 
 class VocFaces:
     """A folder of pictures and a folder with one XML file for each, as of Pascal VOC, http://host.robots.ox.ac.uk/pascal/VOC.
 
-    The picture is found by the XML's `filename`. Every `object` with a `bndbox` is a face; xmin, ymin, xmax, ymax are taken as edges.
+    The XML's `filename` names the picture. Each `object` with a `bndbox` is a face; xmin, ymin, xmax, ymax are its edges.
 
     Args:
-        root: folder that holds both.
+        root: folder that contains both.
         images: folder of the pictures under root.
-        annotations: folder of the XML files under root; taken in the order of their names.
+        annotations: folder of the XML files under root; sorted by name.
         classes: names of the objects that are faces; None: every object.
 
     Shape:
         sample: picture, gt_boxes (G, 4)
 
     Raises:
-        DataError: a missing folder, no annotation in it, broken or incomplete XML, a box that is negative or outside its picture.
+        DataError: a missing or empty folder, broken or incomplete XML, a box that is negative or outside its picture.
     """
 
     def __init__(self, root: str, images: str = "images", annotations: str = "annotations", classes: list[str] | None = None):
@@ -56,7 +56,7 @@ class VocFaces:
 
 
 def annotation(path: Path, classes: list[str] | None) -> tuple[str, np.ndarray]:
-    """File name of the picture and its faces (G, 4); those without width or height are left out."""
+    """File name of the picture and its faces (G, 4); those without width or height are dropped."""
     try:
         tree = ElementTree.fromstring(path.read_bytes())
         file = (tree.findtext("filename") or "").strip()

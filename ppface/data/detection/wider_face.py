@@ -20,24 +20,24 @@ ADVICE = (
 
 @register("dataset")
 class WiderFace:
-    """WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, in its official layout, or anything labelled like it.
+    """WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, in its official layout, or other data in the same format.
 
     The label file has, for each picture, its path, the number of faces, and a line `x y w h` for each face, with or without the six
-    attributes. Where the number is 0, a line of zeros follows. Faces without width or height are left out, as are `invalid` ones.
+    attributes. If the number is 0, a line of zeros follows. Faces without width or height are dropped, as are `invalid` ones.
 
     Args:
-        root: folder that holds pictures and labels.
-        split: which files are taken where `images` and `labels` are None.
+        root: folder that contains pictures and labels.
+        split: selects the files if `images` and `labels` are None.
         images: folder of the pictures under root; None: WIDER_<split>/images.
         labels: label file under root, may be .gz; None: wider_face_split/wider_face_<split>_bbx_gt.txt.
         keep_invalid: keep the faces marked invalid.
-        min_size: leave out faces whose shorter side is under this many pixels, >= 0.
+        min_size: drop faces whose shorter side is less than this many pixels, >= 0.
 
     Shape:
         sample: picture, gt_boxes (G, 4), and per face _blur, _expression, _illumination, _invalid, _occlusion, _pose (G,)
 
     Raises:
-        DataError: a missing folder or file, a label file that is not in this format, a box that is negative, not a number or outside.
+        DataError: a missing folder or file, a malformed label file, a box that is negative, not finite or outside its picture.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ def parse(lines: list[str], source: str) -> FaceTable:
     """Reads the lines of a bbx_gt.txt.
 
     Raises:
-        DataError: with the line at which the file leaves the format.
+        DataError: a malformed line; the message names it.
     """
     names: list[str] = []
     counts: list[int] = []
@@ -98,7 +98,7 @@ def parse(lines: list[str], source: str) -> FaceTable:
 
 
 def _count(lines: list[str], at: int, source: str, before: int) -> int:
-    """The number of faces that line `at` + 1 announces for the picture of line `at`."""
+    """The number of faces on line `at` + 1 for the picture on line `at`."""
     words = label_files.numbers(lines[at])
     if words is not None and len(words) in (4, 10):
         raise DataError(
@@ -119,12 +119,12 @@ def _faces(lines: list[str], first: int, count: int, source: str) -> list[list[f
                 f"is the count of {count} on line {first} right?"
             )
     if len(faces) < count:
-        raise DataError(f"{source}:{first}: expected {count} faces as counted here, but the file ends after {len(faces)}")
+        raise DataError(f"{source}:{first}: expected {count} faces according to this count, but the file ends after {len(faces)}")
     return [face for face in faces if face is not None]
 
 
 def _zeros(lines: list[str], at: int, source: str) -> int:
-    """How many lines stand in for no face: the official files have one, of zeros."""
+    """Number of placeholder lines of a picture without faces: one of zeros in the official files."""
     face = label_files.numbers(lines[at]) if at < len(lines) else None
     if not face:
         return 0

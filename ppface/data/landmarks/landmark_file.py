@@ -1,4 +1,4 @@
-"""Landmarks of many pictures in one text file: a line a picture, its path and then x y of each point."""
+"""Landmarks of many pictures in one text file: per line the path of a picture, then x y of each point."""
 
 from pathlib import Path, PurePosixPath
 
@@ -7,13 +7,13 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.data.loading import label_files
 
-ADVICE = "expected a line a picture: its path, then x y of 5 or 68 points, all separated by commas, tabs or blanks"
+ADVICE = "expected one line per picture: its path, then x y of 5 or 68 points, separated by commas, tabs or spaces"
 
 
 def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
     """Paths relative to the pictures' folder, and their points.
 
-    A first line without numbers is a heading. Empty lines and lines that begin with `#` do not count.
+    A first line without numbers is a header. Empty lines and lines that begin with `#` are ignored.
 
     Args:
         path: the file; may be .gz.
@@ -23,7 +23,7 @@ def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
         N names, (N, 5 or 68, 2)
 
     Raises:
-        DataError: with the line that is not in this format, names a picture twice, or leads out of the folder.
+        DataError: a line that is malformed, names a picture again, or has a path outside the folder; the message names the line.
     """
     found: dict[str, list[float]] = {}
     numbers = 0
@@ -37,18 +37,18 @@ def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
         if values is None or len(values) not in (10, 136) or not np.isfinite(values).all():
             raise DataError(f"{path}:{at}: {ADVICE}; received {line[:60]!r}")
         if numbers and len(values) != numbers:
-            raise DataError(f"{path}:{at}: expected {numbers // 2} points as before, received {len(values) // 2}")
+            raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")
         if name in found:
-            raise DataError(f"{path}:{at}: a second line for {name}")
+            raise DataError(f"{path}:{at}: expected one line per picture, received a second one for {name}")
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise DataError(f"{path}:{at}: expected a path inside the folder, received {name}")
         found[name], numbers = values, len(values)
     if not found:
-        raise DataError(f"{path}: no landmarks in it: {ADVICE}")
+        raise DataError(f"{path}: expected at least one line of landmarks, found none: {ADVICE}")
     return list(found), np.array(list(found.values())).reshape(len(found), -1, 2)
 
 
 def _columns(line: str) -> list[str]:
-    """Commas win over tabs, tabs over blanks: so a path may hold what wins less."""
+    """Splits at commas, else at tabs, else at spaces, so that a path may contain the separators that are not used."""
     separator = next((mark for mark in (",", "\t") if mark in line), None)
     return [word.strip() for word in line.strip().split(separator)]

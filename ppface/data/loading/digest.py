@@ -1,4 +1,4 @@
-"""A digest of what a data set is made of: its lists and settings, not the pixels."""
+"""A digest of the lists and settings of a data set, not of its pixels."""
 
 import hashlib
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-MOST = 64  # objects within objects; a data set that is deeper points back at itself
+MAX_DEPTH = 64  # nested objects; deeper nesting is a reference cycle
 
 
 def digest(dataset: Any) -> str:
-    """SHA-256 over what a data set keeps in its public attributes: names, labels, boxes, folders and arguments, in their order.
+    """SHA-256 over the public attributes of a data set: names, labels, boxes, folders and arguments, in their order.
 
-    Two data sets have the same digest where they list the same samples with the same labels from the same places. An object that
-    keeps more than that, or handles in the place of lists, says in `lists()` what identifies it.
+    Two data sets have the same digest if they list the same samples with the same labels from the same paths. An object whose public
+    attributes do not identify it, such as one that holds file handles, returns what does from `lists()`.
 
     Args:
         dataset: an object of numbers, strings, paths, arrays, lists, mappings and objects of the same kind.
     """
     total = hashlib.sha256()
-    _add(total, dataset, MOST)
+    _add(total, dataset, MAX_DEPTH)
     return total.hexdigest()
 
 
@@ -45,5 +45,5 @@ def _add(total: Any, value: Any, depth: int) -> None:
         total.update(f"{type(value).__name__} {str(value)!r} ".encode("utf-8", "surrogateescape"))
     else:
         total.update(f"object {type(value).__name__} ".encode())
-        told = value.lists() if hasattr(value, "lists") else getattr(value, "__dict__", {})
-        _add(total, {name: entry for name, entry in told.items() if not name.startswith("_")}, depth - 1)
+        content = value.lists() if hasattr(value, "lists") else getattr(value, "__dict__", {})
+        _add(total, {name: entry for name, entry in content.items() if not name.startswith("_")}, depth - 1)

@@ -1,4 +1,4 @@
-"""Finding and reading what a data set consists of, with an answer a user can act on where something is missing."""
+"""Finds and reads the folders and label files of a data set, with messages that say what to do if one is missing."""
 
 import gzip
 from pathlib import Path
@@ -7,7 +7,7 @@ from ppface.core.errors import DataError
 
 
 def folder(path: Path, owner: str, advice: str) -> Path:
-    """The folder, if it exists; `owner` and `advice` go into the message otherwise."""
+    """The folder, if it exists; else an error whose message contains `owner` and `advice`."""
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
         raise DataError(f"{owner}: expected a folder, but {path} {found}: {advice}")
@@ -29,7 +29,7 @@ def lines(path: Path, owner: str, advice: str) -> list[str]:
 
 
 def numbers(text: str) -> list[float] | None:
-    """The numbers of a line, or None where some word is not a number."""
+    """The numbers of a line, or None if one of its words is not a number."""
     try:
         return [float(word) for word in text.split()]
     except ValueError:

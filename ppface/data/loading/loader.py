@@ -1,4 +1,4 @@
-"""The training loader: which samples stand in which batch, and who reads them; a function of (seed, epoch, index), never of the worker."""
+"""The training loader: composes and reads batches; what they contain depends on (seed, epoch, index), not on the worker that reads them."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ from ppface.data.batch import collate
 from ppface.data.loading.digest import digest
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.loading.samplers import Shuffled
-from ppface.data.loading.workers import ANSWERS, Workers, noted, sample
+from ppface.data.loading.workers import FILE_SYSTEM_HINT, Workers, describe_sample, with_note
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Batch:
     Attributes:
         arrays: keys, shapes and types of ppface.data.batch.KEYS, with a leading batch axis.
         names: of the samples, for messages.
-        broken: name -> reason, samples that could not be read and whose place the next readable one took.
+        broken: name -> reason, samples that could not be read and were replaced by the next readable one.
     """
 
     arrays: dict[str, np.ndarray]
@@ -37,78 +37,78 @@ class Batch:
 
 
 class Reader:
-    """Reads samples into batches; the same object works in this process or in a worker.
+    """Reads samples into batches, in this process or in a worker.
 
     Args:
         dataset: `len`, indexing to samples, `name(i)`.
-        pipeline: from sample to arrays.
+        pipeline: converts a sample to arrays.
         seed: of all random draws.
-        timeout: seconds that a sample may take in the process of a tool itself; 0: any time.
+        timeout: time limit of one sample in seconds if it is read in the process of a tool; 0: none.
 
     Attributes:
-        held: (sample, whether it is being read), for those who watch.
+        current: (index of the last sample begun, 1 while it is being read), for progress monitoring.
     """
 
     def __init__(self, dataset: Any, pipeline: Pipeline, seed: int, timeout: float = 0.0):
         self.dataset, self.pipeline, self.seed, self.timeout = dataset, pipeline, seed, timeout
-        self.held: MutableSequence[int] = [-1, 0]
+        self.current: MutableSequence[int] = [-1, 0]
 
     def batch(self, epoch: int, indices: list[int]) -> Batch:
         broken: dict[str, str] = {}
         read = [self._sample(epoch, index, broken) for index in indices]
-        self.held[1] = 0
+        self.current[1] = 0
         return Batch(collate([arrays for arrays, _ in read]), [name for _, name in read], broken)
 
     def _sample(self, epoch: int, index: int, broken: dict[str, str]) -> tuple[dict, str]:
         """One sample, or the next readable one."""
         for step in range(len(self.dataset)):
             i = (index + step) % len(self.dataset)
-            self.held[:] = i, 1
+            self.current[:] = i, 1
             start = time.monotonic()
             try:
                 rng = np.random.default_rng([self.seed, epoch, i])
                 with signals.time_limit(self.timeout):
                     return self.pipeline(self.dataset[i], rng), self.dataset.name(i)
             except signals.Overdue:
-                told = f"has stood still for {time.monotonic() - start:.0f} s while it was read (train.timeout={self.timeout:g})"
-                raise DataError(f"{sample(self.dataset, i)} {told}; {ANSWERS}") from None
+                reason = f"reading timed out after {time.monotonic() - start:.0f} s (train.timeout={self.timeout:g})"
+                raise DataError(f"{describe_sample(self.dataset, i)}: {reason}; {FILE_SYSTEM_HINT}") from None
             except DataError as error:
                 broken[self.dataset.name(i)] = str(error)
             except OSError as error:
                 broken[self.dataset.name(i)] = f"{self.dataset.name(i)}: cannot be read: {error}"
             except Exception as error:
-                noted(error, f"while reading {sample(self.dataset, i)}")
+                with_note(error, f"while reading {describe_sample(self.dataset, i)}")
                 raise
         raise DataError(f"no sample of this data set can be read; the first: {next(iter(broken.values()))}")
 
 
 @register("loader")
 class Loader:
-    """Batches of transformed samples, shuffled anew each epoch; the last, incomplete batch of an epoch is left out.
+    """Batches of transformed samples, shuffled again each epoch; the last, incomplete batch of an epoch is dropped.
 
     Source: the order of an epoch is the sampler's, by default `numpy.random.default_rng([seed, epoch]).permutation`; process r of R takes
-    every R-th sample of a batch, so that what stands in a batch does not depend on the number of processes or workers.
+    every R-th sample of a batch, so that the content of a batch does not depend on the number of processes or workers.
 
     Args:
         dataset: what to train on.
-        transforms: from the sample's picture to the network's input, in order.
-        batch_size: samples a step over all processes together.
+        transforms: applied to each sample, in this order.
+        batch_size: samples per step, summed over all processes.
         shuffle: a new order each epoch; unused with a sampler.
-        sampler: which samples an epoch takes, and in which order; None: every one, once.
-        workers: reading processes beside each training process; 0 reads in the training process itself.
-        prefetch: batches read ahead a worker.
-        timeout: seconds that the reading of one sample may stand still while the training waits for it; 0: any time.
-        broken_share: share of the data set that may be unreadable, 0..1; one sample more ends the run.
+        sampler: selects and orders the samples of an epoch; None: each sample once.
+        workers: reading processes per training process; 0 reads in the training process itself.
+        prefetch: batches read ahead per worker.
+        timeout: time limit in seconds for reading one sample while the training waits for it; 0: none.
+        broken_share: largest share of the data set that may be unreadable, 0..1; more ends the run.
 
     Shape:
         `stream()` yields Batch objects whose arrays have batch_size / processes rows.
 
     Attributes:
-        broken: name -> reason of every sample that this process met and could not read.
+        broken: name -> reason of every sample that this process could not read.
 
     Raises:
-        ValueError: a batch size that the processes cannot share, that is larger than the data set, or cuts the sampler's groups.
-        DataError: too many broken samples, or a worker that died, cannot start or stands still.
+        ValueError: a batch size that is not a multiple of the processes or of the sampler's group, or is larger than the data set.
+        DataError: too many broken samples, or a worker that died, cannot start or timed out.
     """
 
     def __init__(
@@ -144,19 +144,19 @@ class Loader:
         self.workers, self.ahead, self.timeout, self.broken_share = workers, workers * prefetch, timeout, broken_share
         self.broken: dict[str, str] = {}
         self._list: Path | None = None
-        self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): made once an epoch
+        self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): computed once per epoch
         self.reader = Reader(dataset, Pipeline(transforms), seed, timeout)
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self._length // self.batch_size
 
     def digest(self) -> str:
-        """Of the lists that the data set holds, see ppface/data/loading/digest.py."""
+        """The digest of the data set's lists, see ppface/data/loading/digest.py."""
         return digest(self.dataset)
 
     def indices(self, number: int) -> tuple[int, list[int]]:
-        """(epoch, samples of this process) of the batch with this number, counted from the beginning of training."""
+        """(epoch, indices of this process's samples) of the batch with this number, counted from the start of training."""
         epoch, position = divmod(number, len(self))
         if self._order is None or self._order[0] != epoch:
             everything = np.arange(len(self.dataset))
@@ -165,7 +165,7 @@ class Loader:
         return epoch, self._order[1][start : start + self.batch_size][self.rank :: self.world].tolist()
 
     def stream(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches number `start` to `stop`-1 of the training, across epochs. Starting late reads nothing of what came before."""
+        """Batches number `start` to `stop`-1 of the training, across epochs; earlier batches are not read."""
         numbers = range(start, stop)
         batches = self._from_workers(numbers) if self.workers else (self.reader.batch(*self.indices(n)) for n in numbers)
         for batch in batches:
@@ -183,20 +183,20 @@ class Loader:
                 yield workers.result(waiting.popleft())
 
     def list_in(self, file: Path) -> None:
-        """From now on, each broken sample's reason stands in this file as soon as it is met, one a line, and none twice."""
+        """From now on, appends the reason of each broken sample to this file as it is found, one per line, without repeats."""
         self._list = file
 
     def _count_broken(self, batch: Batch) -> None:
         new = {name: reason for name, reason in batch.broken.items() if name not in self.broken}
         for name, reason in new.items():
             self.broken[name] = reason
-            log.warning("skipped sample %d that cannot be read: %s", len(self.broken), reason)
+            log.warning("skipped unreadable sample %d: %s", len(self.broken), reason)
         if new and self._list:
-            with contextlib.suppress(OSError):  # a full disk; the log has told it
-                there = self._list.read_text(encoding="utf-8").splitlines() if self._list.exists() else []
+            with contextlib.suppress(OSError):  # such as a full disk; the log contains the reasons
+                listed = self._list.read_text(encoding="utf-8").splitlines() if self._list.exists() else []
                 with self._list.open("a", encoding="utf-8") as file:
-                    file.writelines(f"{reason}\n" for reason in new.values() if reason not in there)
+                    file.writelines(f"{reason}\n" for reason in new.values() if reason not in listed)
         if len(self.broken) > self.broken_share * len(self.dataset):
-            listed = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
+            reasons = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
             share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"
-            raise DataError(f"{len(self.broken)} sample(s) cannot be read, more than {share}:\n{listed}")
+            raise DataError(f"{len(self.broken)} sample(s) cannot be read, more than {share}:\n{reasons}")

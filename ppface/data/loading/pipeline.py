@@ -1,4 +1,4 @@
-"""From a sample of a data set to the arrays of a batch: transforms decide, then the picture is drawn once."""
+"""Converts a sample of a data set to the arrays of a batch: transforms set its geometry and colour, then the pixels are rendered once."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,17 @@ from ppface.data.transforms import geometry
 
 
 class Pipeline:
-    """Runs the transforms in order and draws what they ask for. Knows no task: keys of batch.KEYS pass through.
+    """Runs the transforms in order and renders the resulting view. Independent of the task: all keys of batch.KEYS are passed on.
 
     Args:
         transforms: each `(sample, rng) -> sample`; all randomness comes from `rng`, so (seed, epoch, index) fixes the result.
 
     Shape:
         {"picture": Picture, "gt_boxes": (G, 4), ...} -> {"image": (3, H, W) uint8, "gt_boxes": (G', 4), ...}, sizes as the
-        transforms leave them; without any, the picture's own.
+        transforms leave them; without transforms, that of the picture.
 
     Raises:
-        DataError: the picture is broken.
+        DataError: a broken picture.
     """
 
     def __init__(self, transforms: list[Callable[[dict, np.random.Generator], dict]]):
@@ -31,9 +31,9 @@ class Pipeline:
         for transform in self.transforms:
             sample = transform(sample, rng)
         matrix, size = sample["_matrix"], geometry.size(sample)
-        image, drawn = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
+        image, rendered = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
         if sample["_resolution"]:
             image = coarsened(image, *sample["_resolution"])
-        geometry.move(sample, drawn @ np.linalg.inv(matrix), size)  # the half pixels between what was asked for and drawn
+        geometry.move(sample, rendered @ np.linalg.inv(matrix), size)  # at most half a pixel: the view was cut at whole pixels
         geometry.clip(sample)
         return {"image": image} | {key: value for key, value in sample.items() if key in KEYS}

@@ -1,4 +1,4 @@
-"""In which order an epoch takes its samples: each a function of (seed, epoch) alone, so any process can work it out."""
+"""Samplers: the order of the samples of an epoch, a function of (seed, epoch) only, so that every process computes the same."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class Shuffled:
     group = 1  # samples that belong together
 
     def length(self, dataset: Any) -> int:
-        """Samples an epoch."""
+        """Samples per epoch."""
         return len(dataset)
 
     def order(self, dataset: Any, seed: int, epoch: int) -> np.ndarray:
@@ -33,10 +33,10 @@ class IdentityBatches:
     """Batches of P different identities with K pictures of each, for losses that compare pictures: Hermans et al. 2017,
     https://arxiv.org/abs/1703.07737, section 2.
 
-    The identities come in rounds: in each, all in random order, P at a time, the last fewer than P left out. Over the rounds of an epoch an
-    identity's pictures are taken in a random order without repeats, and from the beginning again where it has no more; with fewer than K
-    pictures, some stand in a batch twice. An epoch has as many pictures as the data set, in whole batches. Within a batch the first
-    pictures of all P come first, then the second ones, so that processes that share P equally hold whole identities.
+    A round takes all identities in random order, P per batch, and drops the last ones if fewer than P remain. Over the rounds of an epoch
+    the pictures of an identity are taken in random order without repeats, then in the same order again; with fewer than K pictures, some
+    occur twice in a batch. An epoch has as many pictures as the data set, rounded down to whole batches. A batch contains the first
+    pictures of all P identities, then the second ones, so that processes whose number divides P get whole identities.
 
     Args:
         identities: P, >= 1.
@@ -55,7 +55,7 @@ class IdentityBatches:
         self.identities, self.images, self.group = identities, images, identities * images
 
     def length(self, dataset: Any) -> int:
-        """Samples an epoch."""
+        """Samples per epoch."""
         labels = getattr(dataset, "labels", None)
         if labels is None:
             raise ValueError(f"IdentityBatches: expected a data set of identities, received {type(dataset).__name__}")

@@ -1,4 +1,4 @@
-"""A slice of a data set, to hold some of it out."""
+"""A slice of a data set, for instance to hold out a part."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ class Subset:
     Source: Python's slices.
 
     Args:
-        dataset: the data set that is cut.
+        dataset: the data set to slice.
         start: first sample, >= 0; a negative number counts from the end.
         stop: first sample after the slice; None: the end.
         every: step, >= 1.
@@ -26,7 +26,7 @@ class Subset:
 
     Raises:
         ValueError: every under 1.
-        DataError: nothing is left.
+        DataError: an empty slice.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class Subset:
         self.dataset = dataset
         self.indices = [index for index in range(len(dataset)) if index not in chosen] if rest else list(chosen)
         if not self.indices:
-            raise DataError(f"Subset: nothing is left of {len(dataset)} samples by start={start}, stop={stop}, every={every}, rest={rest}")
+            received = f"none by start={start}, stop={stop}, every={every}, rest={rest}"
+            raise DataError(f"Subset: expected at least one of {len(dataset)} samples, received {received}")
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -53,7 +54,7 @@ class Subset:
 
     @property
     def labels(self) -> np.ndarray | None:
-        """Of the slice's samples; None where the data set has no labels."""
+        """Labels of the slice's samples; None if the data set has no labels."""
         labels = getattr(self.dataset, "labels", None)
         return None if labels is None else labels[self.indices]
 

@@ -1,4 +1,4 @@
-"""Reading workers: processes beside the training process, so watched that one which dies or stands still is named, with its sample."""
+"""Reading workers: processes that read batches; errors name the worker that died or timed out, and its sample."""
 
 import contextlib
 import math
@@ -21,14 +21,15 @@ import cv2
 from ppface.core.errors import DataError
 from ppface.core.run import signals
 from ppface.core.run.log import log
-from ppface.data.loading.worker_diagnostics import Shortage
+from ppface.data.loading.worker_diagnostics import ResourceMonitor
 
-TICK = 0.25  # seconds between two looks at the workers while a batch is awaited
-PATIENCE = 5.0  # seconds until a death is told by the log, should the training not have asked for a batch meanwhile
-START = 60.0  # seconds at least that a worker has to come to its first sample
-FAREWELL = 1.0  # seconds that a worker has to leave by itself at the end
-ANSWERS = "does its file system answer?"
-HERE = "train.workers=0 reads in the training process itself"
+POLL_INTERVAL_S = 0.25  # between two checks of the workers while the training waits for a batch
+REPORT_DELAY_S = 5.0  # until a worker's death is logged, if the training has not requested a batch in the meantime
+JOIN_TIMEOUT_S = 5.0  # for a killed worker or its thread to end
+START_TIMEOUT_S = 60.0  # the least time that a worker has until its first sample
+EXIT_TIMEOUT_S = 1.0  # for a worker to exit by itself before it is killed
+FILE_SYSTEM_HINT = "check that its file system responds"
+NO_WORKERS_HINT = "train.workers=0 reads in the training process itself"
 
 
 @dataclass(eq=False)
@@ -36,14 +37,14 @@ class Job:
     """One batch to be read.
 
     Attributes:
-        epoch, indices: what the reader is asked for.
-        answer: its batch or its exception; cancelled where its worker died.
-        worker: who reads it, once somebody does.
+        epoch, indices: arguments of the reader.
+        future: the batch or an exception; cancelled if the worker died.
+        worker: which one reads the batch, None before it has started.
     """
 
     epoch: int
     indices: list[int]
-    answer: Future = field(default_factory=Future)
+    future: Future = field(default_factory=Future)
     worker: "Worker | None" = None
 
 
@@ -52,51 +53,52 @@ class Worker:
 
     Attributes:
         number: 0 .. count-1, for messages.
-        held: (sample, whether it is being read), written by the process; the sample is -1 before the first one.
-        answers: batches that came from it.
+        current: (sample, 1 while it is being read), written by the process; the sample is -1 before the first one.
+        results: batches received from it.
     """
 
     def __init__(self, number: int, reader: bytes):
         context = multiprocessing.get_context("spawn")
-        self.number, self.answers, self.reader = number, 0, reader
-        self.held = context.RawArray("q", [-1, 0])
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(number, theirs, self.held), name=f"reading worker {number}", daemon=True)
-        with _deaf_to_ctrl_c():
+        self.number, self.results, self.reader = number, 0, reader
+        self.current = context.RawArray("q", [-1, 0])
+        self.pipe, child_pipe = context.Pipe()
+        arguments = number, child_pipe, self.current
+        self.process = context.Process(target=worker_main, args=arguments, name=f"reading worker {number}", daemon=True)
+        with _sigint_blocked():
             self.process.start()
-        theirs.close()
+        child_pipe.close()
 
     def state(self) -> tuple[int, ...]:
-        """What changes as long as it gets on."""
-        return (*self.held, self.answers)
+        """Changes as long as the worker makes progress."""
+        return (*self.current, self.results)
 
 
 class Workers:
-    """As many processes as wanted, which read batches in any order.
+    """A pool of processes that read batches in any order.
 
-    A thread a worker hands it one job after another and receives what comes back, so that the worker never waits for the training.
+    One thread per worker sends it one job after another and receives the results, so that the worker never waits for the training.
 
     Args:
-        reader: has `batch(epoch, indices)`, `dataset`, and writes the sample it reads into `held`.
+        reader: has `batch(epoch, indices)`, `dataset`, and writes the sample that it reads into `current`.
         count: processes.
-        timeout: seconds that a worker may stand still over one sample while the training waits for it; 0: any time.
+        timeout: time limit in seconds for one sample while the training waits for it; 0: none.
 
     Raises:
-        DataError: processes that cannot be started, or a data set that cannot be handed to them.
+        DataError: processes that cannot be started, or a data set that cannot be pickled.
     """
 
     def __init__(self, reader: Any, count: int, timeout: float):
         self.reader, self.timeout = reader, timeout
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._told = threading.Event()  # a death was reported, or none matters any more
-        self._shortage = Shortage()
+        self._death_reported = threading.Event()  # also set once deaths no longer matter
+        self._resources = ResourceMonitor()
         self.workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
         try:
             pickled = bytes(ForkingPickler.dumps(reader))
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            raise DataError(f"train.dataset or its transforms cannot be handed to reading workers: {said}; {HERE}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"train.dataset or its transforms cannot be pickled for workers: {reason}; {NO_WORKERS_HINT}") from error
         try:
             for number in range(count):
                 self.workers.append(Worker(number, pickled))
@@ -111,58 +113,59 @@ class Workers:
             raise DataError(f"reading worker {number} of {count} cannot be started: {error.strerror}; try fewer train.workers") from error
 
     def submit(self, epoch: int, indices: list[int]) -> Job:
-        """Has a batch read by the worker that is free first."""
+        """Queues a batch for the first worker that is free."""
         job = Job(epoch, indices)
         self._jobs.put(job)
         return job
 
     def result(self, job: Job) -> Any:
-        """The batch of a job, awaited.
+        """Waits for the batch of a job.
 
         Raises:
-            DataError: a worker died, cannot start, or stands still; or the data set's own.
-            Exception: any other of the data set's.
+            DataError: a worker died, cannot start, or timed out; or raised by the data set.
+            Exception: any other that the data set raises.
         """
-        seen, still = None, 0.0
+        last_state, idle_s = None, 0.0
         while True:
             dead = [worker for worker in self.workers if worker.process.exitcode is not None]
-            if dead and self._stopping(dead):  # the signal that asks the run to stop went to the whole process group: finish here
-                return job.answer.result() if _answered(job) else self.reader.batch(job.epoch, job.indices)
+            if dead and self._ended_by_stop_signal(dead):  # sent to the whole process group: read the step's batch in this process
+                return job.future.result() if _finished(job) else self.reader.batch(job.epoch, job.indices)
             if dead:
-                self._told.set()
-                raise DataError(self._death(dead[0]))
-            wait([job.answer], TICK)
-            if _answered(job):
-                return job.answer.result()
+                self._death_reported.set()
+                raise DataError(self._death_message(dead[0]))
+            wait([job.future], POLL_INTERVAL_S)
+            if _finished(job):
+                return job.future.result()
             worker = job.worker or self.workers[0]
             state = worker.state()
-            seen, still = state, still + TICK if state == seen else 0.0  # by ticks: a whole run that was suspended is not to blame
-            allowed = (self.timeout if worker.answers or state[1] else max(self.timeout, START)) if self.timeout else math.inf
-            if still >= (min(allowed, signals.STOP_TIMEOUT_S) if signals.stop_signal() else allowed):
-                raise DataError(self._stillness(worker, still))
+            # counted in polls, not by the clock, so that the time in which the whole run was suspended does not count
+            last_state, idle_s = state, idle_s + POLL_INTERVAL_S if state == last_state else 0.0
+            allowed = (self.timeout if worker.results or state[1] else max(self.timeout, START_TIMEOUT_S)) if self.timeout else math.inf
+            if idle_s >= (min(allowed, signals.STOP_TIMEOUT_S) if signals.stop_signal() else allowed):
+                raise DataError(self._timeout_message(worker, idle_s))
 
     def close(self) -> None:
-        """Ends all of them; who reads just now is not waited for."""
-        self._told.set()
+        """Ends all workers without waiting for batches that are being read."""
+        self._death_reported.set()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._jobs.get_nowait()
         for _ in self._threads:
             self._jobs.put(None)
-        deadline = time.monotonic() + (FAREWELL if self._threads else 0)
+        deadline = time.monotonic() + (EXIT_TIMEOUT_S if self._threads else 0)
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.process.kill()
         for worker in self.workers:
-            worker.process.join(PATIENCE)
+            worker.process.join(JOIN_TIMEOUT_S)
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(JOIN_TIMEOUT_S)
         for worker in self.workers:
             worker.pipe.close()
 
     def _serve(self, worker: Worker) -> None:
         """The thread of one worker."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)  # they are for the main thread
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)  # handled by the main thread
         job = None
         try:
             worker.pipe.send_bytes(worker.reader)
@@ -171,21 +174,21 @@ class Workers:
                 job.worker = worker
                 worker.pipe.send((job.epoch, job.indices))
                 batch, error = worker.pipe.recv()
-                worker.answers += 1
+                worker.results += 1
                 if error is None:
-                    job.answer.set_result(batch)
+                    job.future.set_result(batch)
                 else:
-                    job.answer.set_exception(error)
+                    job.future.set_exception(error)
             worker.pipe.send(None)
-        except (EOFError, OSError):  # it died, or is ended
-            worker.process.join(PATIENCE)
+        except (EOFError, OSError):  # it died, or was ended by `close`
+            worker.process.join(JOIN_TIMEOUT_S)
             if job:
-                job.answer.cancel()
-            if not self._told.wait(PATIENCE) and not self._stopping([worker]):
-                log.error("%s", self._death(worker))
+                job.future.cancel()
+            if not self._death_reported.wait(REPORT_DELAY_S) and not self._ended_by_stop_signal([worker]):
+                log.error("%s", self._death_message(worker))
 
-    def _stopping(self, dead: list[Worker]) -> bool:
-        """Whether these ended by the signal that asks this process to stop, which may arrive here a little later."""
+    def _ended_by_stop_signal(self, dead: list[Worker]) -> bool:
+        """Whether these were ended by the signal that requests this process to stop, which may arrive here a little later."""
         if any(worker.process.exitcode not in [-number for number in signals.SIGNALS] for worker in dead):
             return False
         deadline = time.monotonic() + 1.0
@@ -193,45 +196,45 @@ class Workers:
             time.sleep(0.01)
         return bool(signals.stop_signal())
 
-    def _death(self, worker: Worker) -> str:
+    def _death_message(self, worker: Worker) -> str:
         code = worker.process.exitcode
         if code is not None and code < 0:
             how = f"was killed by signal {-code} ({signals.signal_name(-code)})"
         else:
             how = f"ended with exit code {code}"
-        found = self._shortage.hints()
-        return "; ".join([f"{self._title(worker)} {how} {self._place(worker)}", *found, f"try fewer train.workers; {HERE}"])
+        hints = self._resources.hints()
+        return "; ".join([f"{self._name(worker)} {how} {self._progress(worker)}", *hints, f"try fewer train.workers; {NO_WORKERS_HINT}"])
 
-    def _stillness(self, worker: Worker, seconds: float) -> str:
-        told = f"{self._title(worker)} has stood still for {seconds:g} s {self._place(worker)} (train.timeout={self.timeout:g})"
-        return "; ".join([told, *self._shortage.hints(), f"{ANSWERS} {HERE}"])
+    def _timeout_message(self, worker: Worker, seconds: float) -> str:
+        reason = f"{self._name(worker)} timed out: no progress for {seconds:g} s {self._progress(worker)} (train.timeout={self.timeout:g})"
+        return "; ".join([reason, *self._resources.hints(), FILE_SYSTEM_HINT, NO_WORKERS_HINT])
 
-    def _title(self, worker: Worker) -> str:
+    def _name(self, worker: Worker) -> str:
         return f"reading worker {worker.number} of {len(self.workers)} (process {worker.process.pid})"
 
-    def _place(self, worker: Worker) -> str:
-        index, reads = worker.held
+    def _progress(self, worker: Worker) -> str:
+        index, reading = worker.current
         if index < 0:
-            return "before it read a sample"
-        return f"{'while it read' if reads else 'after it had read'} {sample(self.reader.dataset, index)}"
+            return "before its first sample"
+        return f"{'while' if reading else 'after'} reading {describe_sample(self.reader.dataset, index)}"
 
 
-def sample(dataset: Any, index: int) -> str:
+def describe_sample(dataset: Any, index: int) -> str:
     """Number and name of a sample, for messages."""
     try:
         return f"sample {index} ({dataset.name(index)})"
-    except Exception:  # this message is about something else
+    except Exception:  # must not hide the error that is being reported
         return f"sample {index}"
 
 
-def _answered(job: Job) -> bool:
-    return job.answer.done() and not job.answer.cancelled()
+def _finished(job: Job) -> bool:
+    return job.future.done() and not job.future.cancelled()
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started within never hear SIGINT, which a terminal sends to all: the training process decides what becomes of it."""
-    resource_tracker.ensure_running()  # were it started within, it would take the block away
+def _sigint_blocked() -> Iterator[None]:
+    """Processes started within the block ignore SIGINT, which a terminal sends to the whole group: only the training process handles it."""
+    resource_tracker.ensure_running()  # if it were started within the block, it would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -239,48 +242,48 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work(number: int, pipe: Any, held: Any) -> None:
-    """What a worker does: takes over the reader, then answers each (epoch, indices) by (batch, None) or (None, exception); ends at None."""
+def worker_main(number: int, pipe: Any, current: Any) -> None:
+    """Runs a worker: receives the reader, then replies to each (epoch, indices) with (batch, None) or (None, exception); None ends it."""
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     try:
-        reader, refusal = pipe.recv(), None
-        reader.held = held
-    except Exception as error:  # whatever the data set's module does when it is imported
-        text = f"reading worker {number} cannot take over the data set: {type(error).__name__}: {error}; {HERE}"
-        reader, refusal = None, DataError(text)
+        reader, failure = pipe.recv(), None
+        reader.current = current
+    except Exception as error:  # the import of the data set's module may raise anything
+        text = f"reading worker {number} cannot load the data set: {type(error).__name__}: {error}; {NO_WORKERS_HINT}"
+        reader, failure = None, DataError(text)
     with contextlib.suppress(EOFError, BrokenPipeError):  # the training process has ended
-        answer: tuple[Any, Exception | None]
+        result: tuple[Any, Exception | None]
         while job := pipe.recv():
             try:
-                answer = (reader.batch(*job), None) if refusal is None else (None, refusal)
+                result = (reader.batch(*job), None) if failure is None else (None, failure)
             except Exception as error:
-                answer = None, _portable(error, number)
-            pipe.send(answer)
+                result = None, _picklable(error, number)
+            pipe.send(result)
 
 
-def _portable(error: Exception, number: int) -> Exception:
-    """The exception, or one that says the same if it cannot be sent to another process; where it tells of a bug, with its traceback."""
-    told = f"in reading worker {number}:\n{''.join(traceback.format_exception(error))}"
+def _picklable(error: Exception, number: int) -> Exception:
+    """The exception, or a RuntimeError with its text if it cannot be pickled; unless it is a DataError, with the worker's traceback."""
+    note = f"in reading worker {number}:\n{''.join(traceback.format_exception(error))}"
     bug = not isinstance(error, DataError)
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")
-    return noted(error, told) if bug else error
+    return with_note(error, note) if bug else error
 
 
-def noted(error: Exception, told: str) -> Exception:
-    """The exception with words that its traceback will end with."""
+def with_note(error: Exception, note: str) -> Exception:
+    """The exception with a note that is printed after its traceback."""
     if hasattr(error, "add_note"):  # Python 3.11
-        error.add_note(told)
+        error.add_note(note)
     else:
-        error.__cause__ = RuntimeError(told)
+        error.__cause__ = RuntimeError(note)
     return error
 
 
-def _end_with(parent: Any) -> None:
-    """Ends this process when the training process does, however that ended."""
+def _exit_with_parent(parent: Any) -> None:
+    """Ends this process when the training process ends, for whatever reason."""
     parent.join()
     os._exit(1)

@@ -1,7 +1,7 @@
-"""Sets of labelled pairs of pictures for verification, one a line.
+"""Sets of labelled picture pairs for verification.
 
 A set has `len` (distinct pictures), `picture(i)`, `first` and `second` (N,) picture numbers of each pair, `issame` (N,) bool, and
-`folds`: into how many folds its protocol cuts the pairs, in their order.
+`folds`: the number of folds, of consecutive pairs, in its protocol.
 """
 
 from ppface.data.pairs.bin_pairs import BinPairs

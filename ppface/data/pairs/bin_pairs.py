@@ -1,4 +1,4 @@
-"""Pairs from a `.bin` file, as the evaluation sets of the public training sets come."""
+"""Pairs from a `.bin` file, the format of the evaluation sets that come with public training sets."""
 
 import os
 
@@ -12,22 +12,22 @@ from ppface.data.pictures.picture import Picture
 
 @register("pairs")
 class BinPairs:
-    """lfw.bin, cfp_fp.bin, agedb_30.bin, ...: 2 N encoded pictures and N flags in a pickle, of which nothing is ever run.
+    """lfw.bin, cfp_fp.bin, agedb_30.bin, ...: 2 N encoded pictures and N flags in a pickle, which is read without executing code.
 
     Source: the evaluation sets of https://github.com/deepinsight/insightface/tree/master/recognition/_datasets_.
 
-    Pictures 2 k and 2 k + 1 are pair k. Equal files are one picture.
+    Pictures 2 k and 2 k + 1 are pair k. Identical files count as one picture.
 
     Args:
         path: the file.
-        folds: into how many folds the pairs are cut, in their order, >= 2.
+        folds: number of folds, of consecutive pairs, >= 2.
 
     Shape:
         6,000 pairs of LFW and AgeDB-30, 7,000 of CFP-FP
 
     Raises:
-        DataError: a damaged file, one that holds anything but bytes (or arrays of them) and bools (or 0 and 1), or numbers of pictures and
-            flags that do not fit.
+        DataError: a damaged file, one that contains anything but bytes (or arrays of them) and bools (or 0 and 1), or numbers of
+            pictures and flags that do not match.
         ValueError: fewer than two folds.
     """
 
@@ -36,7 +36,7 @@ class BinPairs:
             raise ValueError(f"BinPairs: expected at least two folds, received {folds}")
         pictures, self.issame = read_pictures_and_flags(path)
         if len(pictures) % 2:
-            raise DataError(f"{path}: expected two pictures a pair, received an odd number, {len(pictures)}")
+            raise DataError(f"{path}: expected two pictures per pair, received an odd number, {len(pictures)}")
         if not pictures or len(pictures) != 2 * len(self.issame):
             raise DataError(f"{path}: expected two pictures for each of the {len(self.issame)} flags, received {len(pictures)}")
         number: dict[bytes, int] = {}

@@ -1,4 +1,4 @@
-"""The pairs of CFP's own protocol folder: frontal against frontal, or frontal against profile."""
+"""The pairs of CFP's protocol folder: frontal against frontal, or frontal against profile."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +13,21 @@ from ppface.data.pairs.file_pairs import FilePairs, Row, folder, lines
 class CfpPairs(FilePairs):
     """Celebrities in Frontal-Profile: Sengupta et al. 2016, http://www.cfpw.io.
 
-    The protocol's folder holds `Pair_list_F.txt` and `Pair_list_P.txt` (`number path` lines) and `Split/FP/01/same.txt`, ... with
-    lines `number,number`: frontal, then profile (in FF frontal both). Every split is a fold.
+    The protocol folder contains `Pair_list_F.txt` and `Pair_list_P.txt` (`number path` lines) and `Split/FP/01/same.txt`, ... with
+    lines `number,number`: frontal, then profile (in FF frontal both). Each split is a fold.
 
     Args:
         protocol: the folder.
-        images: folder of the pictures, as `001/frontal/01.jpg`: what stands behind `Images/` in the lists.
+        images: folder of the pictures, as `001/frontal/01.jpg`: the lists' paths after `Images/`.
         against: FP, frontal against profile, or FF.
-        splits: which of the ten; none takes all. Split k tests people 50 (k - 1) + 1 to 50 k.
+        splits: which of the ten; None: all. Split k tests people 50 (k - 1) + 1 to 50 k.
 
     Shape:
-        700 pairs a split
+        700 pairs per split
 
     Raises:
-        DataError: a missing file, folder or picture, or a line of another form.
-        ValueError: fewer than two splits, or others than 1 to 10.
+        DataError: a missing file, folder or picture, or a malformed line.
+        ValueError: fewer than two splits, repeated ones, or numbers outside 1..10.
     """
 
     def __init__(self, protocol: str, images: str, against: Literal["FP", "FF"] = "FP", splits: list[int] | None = None):
@@ -42,7 +42,7 @@ class CfpPairs(FilePairs):
 
 
 def _numbered(path: Path, images: Path) -> dict[int, Path]:
-    """The list of all frontal or all profile pictures by their number."""
+    """{number: path} of all frontal or all profile pictures."""
     found = {}
     for where, text in lines(path):
         number, _, name = text.partition(" ")
@@ -59,5 +59,5 @@ def _rows(path: Path, tables: tuple[dict[int, Path], dict[int, Path]], issame: b
             raise DataError(f"{where}: expected 'number,number', received {text[:60]!r}")
         for word, table in zip(words, tables, strict=True):
             if int(word) not in table:
-                raise DataError(f"{where}: there is no picture {word} in the protocol's list of {len(table)}")
+                raise DataError(f"{where}: expected a picture number from the protocol's list of {len(table)}, received {word}")
         yield Row(tables[0][int(words[0])], tables[1][int(words[1])], issame, where)

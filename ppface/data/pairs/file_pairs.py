@@ -1,4 +1,4 @@
-"""What all sets of pairs in text files are made of: lines that name two picture files each."""
+"""Base class of pair sets in text files, whose lines name two picture files each."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,15 +20,15 @@ class Row(NamedTuple):
 
 
 class FilePairs:
-    """Pairs of picture files; a file that stands in many pairs is one picture.
+    """Pairs of picture files; a file that occurs in several pairs is one picture.
 
     Args:
         rows: all pairs in order.
-        folds: into how many folds the protocol cuts them.
-        source: the list they come from, for messages.
+        folds: number of folds of the protocol.
+        source: the list file, for messages.
 
     Raises:
-        DataError: no pairs, or pictures that are missing: the first is named with its line.
+        DataError: no pairs, or missing pictures; the message names the first one and its line.
     """
 
     def __init__(self, rows: Iterable[Row], folds: int, source: Path):
@@ -41,8 +41,8 @@ class FilePairs:
             lines.setdefault(row.second, row.where)
         missing = [path for path in lines if not path.is_file()]
         if missing:
-            told = f"{len(missing)} of {len(lines)} pictures of the pairs are missing"
-            raise DataError(f"{lines[missing[0]]}: no such picture file {missing[0]}; {told}")
+            count = f"{len(missing)} of {len(lines)} pictures of the pairs are missing"
+            raise DataError(f"{lines[missing[0]]}: no such picture file {missing[0]}; {count}")
         self.files = list(lines)
         number = {path: i for i, path in enumerate(self.files)}
         self.first = np.array([number[row.first] for row in rows])
@@ -61,7 +61,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
     """(`pairs.txt:17`, text) of every line that is not empty.
 
     Raises:
-        DataError: a file that is not there, or not text.
+        DataError: a missing file, or one that is not text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -78,7 +78,7 @@ def folder(path: str) -> Path:
     """The path of a folder of pictures.
 
     Raises:
-        DataError: there is none.
+        DataError: no such folder.
     """
     if not Path(path).is_dir():
         raise DataError(f"{path}: no such folder; expected the pictures of the pairs")

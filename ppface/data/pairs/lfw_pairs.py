@@ -1,4 +1,4 @@
-"""The pairs of LFW's own protocol file, `pairs.txt`."""
+"""The pairs of LFW's protocol file, `pairs.txt`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +7,16 @@ from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.pairs.file_pairs import FilePairs, Row, folder, lines
 
-FOLDS = 10  # where the file names none
+DEFAULT_FOLDS = 10  # if the file does not say
 
 
 @register("pairs")
 class LfwPairs(FilePairs):
     """LFW's `pairs.txt`: Huang et al. 2007, http://vis-www.cs.umass.edu/lfw/README.txt.
 
-    Its first line says folds and pairs a class in each (`10 300`); then `name number number` is a pair of one person and
-    `name number name number` one of two. One number alone (`pairsDevTest.txt`: 500) means one set, first all pairs of one person, then
-    all of two: it is cut into ten folds, each with a tenth of both in the file's order.
+    Its first line is the number of folds and of pairs per class in each (`10 300`); then `name number number` is a pair of one person and
+    `name number name number` one of two people. A single number (`pairsDevTest.txt`: 500) means one set, first all pairs of one person,
+    then all of two: it is split into ten folds, each with a tenth of both in the file's order.
 
     Args:
         pairs: the file.
@@ -24,10 +24,10 @@ class LfwPairs(FilePairs):
         suffix: ending of the picture files.
 
     Shape:
-        6,000 pairs of 7,701 pictures in ten folds, where the file is LFW's
+        6,000 pairs of 7,701 pictures in ten folds for LFW's file
 
     Raises:
-        DataError: a missing file, folder or picture, a line of another form, or other numbers of pairs than the first line says.
+        DataError: a missing file, folder or picture, a malformed line, or another number of pairs than in the first line.
     """
 
     def __init__(self, pairs: str, images: str, suffix: str = ".jpg"):
@@ -40,12 +40,12 @@ class LfwPairs(FilePairs):
         folds, each = (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else (1, int(numbers[0]))
         rows = list(_rows(source, folder(images), suffix))
         if rows and len(rows) != 2 * folds * each:
-            raise DataError(f"{path}: expected {2 * folds * each} pairs as its first line says, received {len(rows)}")
-        super().__init__(_alternating(rows, path) if folds == 1 else rows, folds if folds > 1 else FOLDS, path)
+            raise DataError(f"{path}: expected {2 * folds * each} pairs according to its first line, received {len(rows)}")
+        super().__init__(_alternating(rows, path) if folds == 1 else rows, folds if folds > 1 else DEFAULT_FOLDS, path)
 
 
 def _alternating(rows: list[Row], path: Path) -> list[Row]:
-    """Pairs of one person and of two in turn, so that folds of consecutive pairs hold both."""
+    """Alternates pairs of one person and of two, so that folds of consecutive pairs contain both."""
     same, different = ([row for row in rows if row.issame == wanted] for wanted in (True, False))
     if len(same) != len(different):
         raise DataError(f"{path}: expected as many pairs of one person as of two, received {len(same)} and {len(different)}")

@@ -1,4 +1,4 @@
-"""Pairs from a plain list: two pictures and whether they show one person."""
+"""Pairs from a text list: two pictures and whether they show the same person."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +10,22 @@ from ppface.data.pairs.file_pairs import FilePairs, Row, folder, lines
 
 @register("pairs")
 class PairList(FilePairs):
-    """A text file with lines `a.jpg b.jpg 1`, or `1 a.jpg b.jpg` as the `lfw_ann.txt` files in circulation have it.
+    """A text file with lines `a.jpg b.jpg 1`, or `1 a.jpg b.jpg` the form of published `lfw_ann.txt` files.
 
-    Source: the protocol is that of LFW, http://vis-www.cs.umass.edu/lfw/README.txt, view 2, on pairs of one's own.
+    Source: the protocol is that of LFW, http://vis-www.cs.umass.edu/lfw/README.txt, view 2, on custom pairs.
 
-    Fields are parted by tabs, or by spaces where the line has no tab; 1 means one person, 0 two.
+    Fields are separated by tabs, or by spaces if the line has no tab; 1 means the same person, 0 different people.
 
     Args:
         pairs: the file.
         images: folder that the names are relative to.
-        folds: into how many folds the lines are cut, in their order, >= 2. Every fold needs pairs of both classes.
+        folds: number of folds, of consecutive lines, >= 2. Each fold needs pairs of both classes.
 
     Shape:
-        one pair a line
+        one pair per line
 
     Raises:
-        DataError: a missing file, folder or picture, or a line of another form.
+        DataError: a missing file, folder or picture, or a malformed line.
         ValueError: fewer than two folds.
     """
 
@@ -43,4 +43,4 @@ def _rows(path: Path, images: Path) -> Iterator[Row]:
         elif len(words) == 3 and words[0] in ("0", "1"):
             yield Row(images / words[1], images / words[2], words[0] == "1", where)
         else:
-            raise DataError(f"{where}: expected 'a.jpg b.jpg 1' or '1 a.jpg b.jpg' (0: two people), received {text[:60]!r}")
+            raise DataError(f"{where}: expected 'a.jpg b.jpg 1' or '1 a.jpg b.jpg' (0: different people), received {text[:60]!r}")

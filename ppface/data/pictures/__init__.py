@@ -1,1 +1,1 @@
-"""Picture files: opened, checked for damage, decoded, and drawn into a batch with one warp."""
+"""Picture files: opened, checked for damage, decoded, and rendered into a batch by one warp."""

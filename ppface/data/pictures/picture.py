@@ -1,4 +1,4 @@
-"""Pictures that know their size before they are decoded, and that decode whole or not at all."""
+"""Pictures whose size is known before they are decoded, and which decode completely or raise an error."""
 
 import io
 import os
@@ -17,21 +17,21 @@ from PIL import Image
 from ppface.core.errors import DataError
 from ppface.data.pictures import container_checks, truncation
 
-MEMORY = 300_000_000  # bytes that the decoding of one picture may take; a header that claims more is taken for a bomb
-COST = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # bytes a pixel beside the file itself, measured; "full": progressive JPEG, or of inks
-OTHER_COST, TURNING_COST = 8.8, 3.0
-COPIES = {"WEBP": 4, "GIF": 2}  # of the file itself that are held at once; of the others one
-FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # what is not read: formats whose decoder starts other programs
-ROWS = 1 << 20  # pixels that are converted at a time
+MAX_MEMORY = 300_000_000  # bytes to decode one picture; a header that claims more is treated as a decompression bomb
+BYTES_PER_PIXEL = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # of decoding, without the file, measured; "full": progressive or CMYK JPEG
+OTHER_BYTES_PER_PIXEL, ROTATION_BYTES_PER_PIXEL = 8.8, 3.0
+COPIES = {"WEBP": 4, "GIF": 2}  # of the file in memory at once; 1 for other formats
+FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # no formats whose decoder starts other programs
+CONVERTED = 1 << 20  # pixels that are converted at a time
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 to 8 swap height and width
 
 
 class Picture:
-    """One picture of a data set: its name and size now, its pixels when they are asked for.
+    """One picture of a data set: name and size are known at once, the pixels are decoded on demand.
 
     Attributes:
-        name: for messages; the path where there is one.
+        name: for messages; the path if it is a file.
         size: (height, width) in pixels, upright (EXIF orientation applied).
     """
 
@@ -51,58 +51,58 @@ class Picture:
         """A picture file: reads its header only.
 
         Raises:
-            DataError: no such file, not a picture, or a picture too large to be meant.
+            DataError: no such file, not a picture, or one too large to decode.
         """
         name = os.fspath(path)
-        with _refusals(name):
-            if not stat.S_ISREG(Path(name).stat().st_mode):  # to open a pipe would wait for ever
-                raise DataError(f"{name}: a folder or no ordinary file, expected a picture")
+        with _as_data_errors(name):
+            if not stat.S_ISREG(Path(name).stat().st_mode):  # opening a pipe would block
+                raise DataError(f"{name}: a folder or special file, expected a picture")
             with Path(name).open("rb") as file:
-                _begins(file.peek(64), name)
+                _check_start(file.peek(64), name)
                 size, orientation = _header(file, os.fstat(file.fileno()).st_size)
         return cls(name, size, orientation=orientation)
 
     @classmethod
     def encoded(cls, data: bytes, name: str) -> "Picture":
-        """The bytes of a picture file that lie in memory: reads their header only.
+        """A picture file in memory: reads its header only.
 
         Raises:
-            DataError: not a picture, or a picture too large to be meant.
+            DataError: not a picture, or one too large to decode.
         """
-        with _refusals(name):
-            _begins(data[:64], name)
-            if data.startswith(JPEG_START) and b"Exif\0" not in data:  # Pillow would take half as long as the decoding
-                height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]  # its oddities are mended later
-                size, orientation = _believable(height, width, "JPEG", len(data)), 1
+        with _as_data_errors(name):
+            _check_start(data[:64], name)
+            if data.startswith(JPEG_START) and b"Exif\0" not in data:  # Pillow needs half the time of decoding for this
+                height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]  # format violations are repaired later
+                size, orientation = _check_memory(height, width, "JPEG", len(data)), 1
             else:
                 size, orientation = _header(io.BytesIO(data), len(data))
         return cls(name, size, orientation=orientation, data=data)
 
     def decode(self, reduce: int = 1) -> np.ndarray:
-        """All pixels as uint8 RGB, `reduce` (1, 2, 4 or 8) times smaller in each direction (rounded up); small JPEGs cost less to decode.
+        """All pixels as uint8 RGB, `reduce` (1, 2, 4 or 8) times smaller in each direction (rounded up); reduced JPEGs decode faster.
 
         Shape:
             (ceil(height / reduce), ceil(width / reduce), 3)
 
         Raises:
-            DataError: the file is damaged; never is a part of a picture returned.
+            DataError: a damaged file; a part of a picture is never returned.
         """
         assert reduce in (1, 2, 4, 8), reduce
         if self._pixels is not None:
             return shrink(self._pixels, reduce)
-        in_decoder = reduce if self._orientation == 1 else 1  # a turned picture would begin with its partial pixels
-        with _refusals(self.name):
+        in_decoder = reduce if self._orientation == 1 else 1  # the partial pixels of a rotated picture would come first
+        with _as_data_errors(self.name):
             data = Path(self.name).read_bytes() if self._data is None else self._data
             pixels = _jpeg(data, in_decoder) if data.startswith(JPEG_START) else shrink(_pillow(data), in_decoder)
         pixels = shrink(_upright(pixels, self._orientation), reduce // in_decoder)
         expected = tuple(-(-side // reduce) for side in self.size)
         if pixels.shape[:2] != expected:
-            raise DataError(f"{self.name}: expected {expected} pixels as its header said, received {pixels.shape[:2]}: did it change?")
+            raise DataError(f"{self.name}: expected {expected} pixels as in its header, received {pixels.shape[:2]}: was the file changed?")
         return pixels
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Means over squares of `factor` x `factor` pixels; the last row and column are repeated where a square is not full."""
+    """Means over squares of `factor` x `factor` pixels; the last row and column are repeated to fill the last squares."""
     if factor == 1:
         return pixels
     height, width = pixels.shape[:2]
@@ -111,8 +111,8 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
 
 
 @contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    """Whatever a decoder raises on a broken file becomes one line that names the file and the reason."""
+def _as_data_errors(name: str) -> Iterator[None]:
+    """Converts whatever a decoder raises on a broken file to a DataError with one line that names the file and the reason."""
     try:
         yield
     except DataError:
@@ -120,12 +120,14 @@ def _refusals(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{name}: no such picture file") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: its header claims more pixels than {MEMORY // 10**6} MB can hold: damaged, or a bomb") from None
+        raise DataError(
+            f"{name}: its header claims more pixels than {MAX_MEMORY // 10**6} MB can hold: damaged, or a decompression bomb"
+        ) from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{name}: not a picture, or a damaged header; expected one of {', '.join(FORMATS)}") from None
     except IndexError:
-        raise DataError(f"{name}: broken picture: cut off before its end") from None
-    except Exception as error:  # decoders meet hostile bytes here: any exception of theirs means a broken picture
+        raise DataError(f"{name}: broken picture: truncated") from None
+    except Exception as error:  # decoders may raise anything on hostile data
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"{name}: cannot be read: {error.strerror}") from None
         words = " ".join(str(error).split()) or type(error).__name__
@@ -134,19 +136,19 @@ def _refusals(name: str) -> Iterator[None]:
 
 @contextmanager
 def _pillow_opens(file: IO[bytes]) -> Iterator[Image.Image]:
-    """Pillow without its warnings of damaged EXIF and large pictures: what matters is raised."""
+    """Opens by Pillow without its warnings of damaged EXIF data and large pictures, which are checked elsewhere."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(file, formats=FORMATS) as image:
             yield image
 
 
-def _begins(start: bytes, name: str) -> None:
-    """Refuses by its first bytes what is no picture at all."""
+def _check_start(start: bytes, name: str) -> None:
+    """Rejects data that is not a picture by its first bytes."""
     if not start:
         raise DataError(f"{name}: empty, expected a picture")
     if start.lstrip().startswith(b"<"):
-        raise DataError(f"{name}: a web page or other markup, expected a picture: was its download refused?")
+        raise DataError(f"{name}: a web page or other markup, expected a picture: check its download")
 
 
 def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
@@ -159,14 +161,14 @@ def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
     else:
         with _pillow_opens(file) as header:
             height, width, kind = header.height, header.width, header.format or ""
-            orientation = 1 if kind == "TIFF" else _orientation(header.getexif)  # Pillow turns TIFF itself
-    size = _believable(height, width, kind, length, TURNING_COST * (orientation > 1))
+            orientation = 1 if kind == "TIFF" else _orientation(header.getexif)  # Pillow rotates TIFF itself
+    size = _check_memory(height, width, kind, length, ROTATION_BYTES_PER_PIXEL * (orientation > 1))
     return (size[::-1] if orientation > 4 else size), orientation
 
 
-def _believable(height: int, width: int, kind: str, length: int, more: float = 0.0) -> tuple[int, int]:
-    """(height, width), if a file of that length and kind can be decoded to as many pixels within MEMORY; `more`: further bytes a pixel."""
-    if length * COPIES.get(kind, 1) + height * width * (COST.get(kind, OTHER_COST) + more) > MEMORY:
+def _check_memory(height: int, width: int, kind: str, length: int, more: float = 0.0) -> tuple[int, int]:
+    """(height, width), if a file of this length and kind can be decoded within MAX_MEMORY; `more`: further bytes per pixel."""
+    if length * COPIES.get(kind, 1) + height * width * (BYTES_PER_PIXEL.get(kind, OTHER_BYTES_PER_PIXEL) + more) > MAX_MEMORY:
         raise Image.DecompressionBombError
     return height, width
 
@@ -183,68 +185,68 @@ def _orientation(exif: Callable[[], Image.Exif]) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = exif().get(ORIENTATION, 1)
-    except Exception:  # EXIF is an appendix: its damage does not touch the pixels
+    except Exception:  # damaged EXIF data does not affect the pixels
         return 1
     return value if value in range(1, 9) else 1
 
 
 def _jpeg(data: bytes, reduce: int) -> np.ndarray:
-    """libjpeg-turbo with its warnings as errors: they are all it says where data is missing and it would fill with grey."""
+    """Decodes by libjpeg-turbo with warnings as errors: if data is missing, it only warns and fills with grey."""
     data, progressive = container_checks.jpeg(data)
     height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-    inks = colorspace in ("CMYK", "YCCK")
-    if progressive or inks:
-        _believable(height, width, "full", len(data))
+    cmyk = colorspace in ("CMYK", "YCCK")
+    if progressive or cmyk:
+        _check_memory(height, width, "full", len(data))
     smaller = {"min_height": -(-height // reduce), "min_width": -(-width // reduce), "min_factor": 1.0}
-    pixels = simplejpeg.decode_jpeg(data, "CMYK" if inks else "RGB", **smaller)
-    if not inks:
+    pixels = simplejpeg.decode_jpeg(data, "CMYK" if cmyk else "RGB", **smaller)
+    if not cmyk:
         return pixels
-    del pixels  # it was found whole; Pillow knows which way round the writer meant the inks
+    del pixels  # decoded only to detect damage; Pillow knows whether the writer inverted CMYK
     return shrink(_pillow(data), reduce)
 
 
 def _pillow(data: bytes) -> np.ndarray:
-    """Any other format: 16 bits a channel keep their upper 8, alpha is dropped, of an animation the first frame is taken."""
+    """Decodes any other format by Pillow: upper 8 of 16 bits per channel, no alpha, the first frame of an animation."""
     if data.startswith(PNG_START):
         container_checks.png(data)
-    pixels, twin = _loaded(data)
-    if twin and _loads(twin):
-        raise ValueError("its decoder needed less than all of its data: damaged")
+    pixels, truncated = _loaded(data)
+    if truncated and _loads(truncated):
+        raise ValueError("its decoder did not need all of its data: damaged")
     return pixels
 
 
 def _loaded(data: bytes) -> tuple[np.ndarray, bytes]:
-    """The pixels, and a twin that must not load, of the formats that need one."""
+    """The pixels and, for formats that need this check, a truncated copy that must not load."""
     with _pillow_opens(io.BytesIO(data)) as image:
-        _believable(image.height, image.width, image.format or "", len(data))
+        _check_memory(image.height, image.width, image.format or "", len(data))
         if image.mode == "F":
-            raise ValueError("floating-point pixels, expected 8 or 16 bits a channel")
+            raise ValueError("floating-point pixels, expected 8 or 16 bits per channel")
         if image.format == "TIFF":
             container_checks.tiff(image, data)
         elif image.format in ("BMP", "PPM"):
             container_checks.unmarked(image, data)
-        shorten = {"GIF": truncation.gif, "WEBP": truncation.webp}.get(image.format or "")
-        twin = shorten(image, data) if shorten else b""
+        truncate = {"GIF": truncation.gif, "WEBP": truncation.webp}.get(image.format or "")
+        truncated = truncate(image, data) if truncate else b""
         image.load()
         colours = len(image.getpalette() or ()) // 3 if image.format == "PNG" and image.mode == "P" else 256
         if colours < 256 and any(image.histogram()[colours:]):
-            raise ValueError(f"pixels of other colours than the {colours} of its palette")
+            raise ValueError(f"pixels with colours beyond the {colours} of its palette")
         pixels = np.empty((image.height, image.width, 3), np.uint8)
-        rows = max(1, ROWS // image.width)  # a few at a time: a picture's copies would take more than the picture
+        rows = max(1, CONVERTED // image.width)  # a few at a time, so that copies need little memory
         for y in range(0, image.height, rows):
             part = image.crop((0, y, image.width, min(y + rows, image.height)))
             if image.mode.startswith("I"):
                 pixels[y : y + rows] = (np.asarray(part).astype(np.int64).clip(0, 65535) >> 8)[:, :, None]
             else:
                 pixels[y : y + rows] = np.asarray(part.convert("RGB"))
-    return pixels, twin
+    return pixels, truncated
 
 
 def _loads(data: bytes) -> bool:
     try:
         with _pillow_opens(io.BytesIO(data)) as image:
             image.load()
-    except Exception:  # of whatever kind: decoders meet broken bytes here
+    except Exception:  # decoders may raise anything on broken data
         return False
     return True
 

@@ -1,11 +1,11 @@
-"""The pixels of a sample: one decode as small as will do, one colour transform, one warp of uint8."""
+"""The pixels of a sample: one decode at the smallest sufficient size, one colour transform, one warp of uint8."""
 
 import cv2
 import numpy as np
 
 from ppface.data.pictures.picture import Picture
 
-FILL = (124, 116, 104)  # RGB where the view leaves the picture: the mean of ImageNet, near the means the models subtract
+FILL = (124, 116, 104)  # RGB outside the picture: the mean of ImageNet, near the means the models subtract
 
 
 def render(
@@ -16,22 +16,22 @@ def render(
     fill: tuple[float, float, float] = FILL,
     shown: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the view of a picture that `matrix` asks for.
+    """Renders a view of a picture.
 
-    An upright view is cut at whole pixels, so that it can be resized instead of warped; its matrix differs from the one
-    asked for by at most half a pixel of the picture at its borders.
+    An upright view is cut at whole pixels, so that it can be resized instead of warped; its matrix differs from the
+    requested one by at most half a pixel of the picture at its borders.
 
     Args:
         matrix: 3x3, picture to view, in continuous coordinates (geometry.py).
         size: (height, width) of the view.
         color: 3x4, (RGB, 1) to RGB, or 3x7, (RGB, mean RGB of the picture, 1) to RGB; None leaves the colours.
-        fill: RGB where the view leaves the picture; not changed by `color`.
-        shown: (4,) x1, y1, x2, y2 of the part of the picture that is drawn, the rest is filled; None: all of it.
+        fill: RGB outside the picture; not changed by `color`.
+        shown: (4,) x1, y1, x2, y2 of the part of the picture that is rendered, the rest is filled; None: all of it.
 
     Returns:
-        (3, height, width) uint8, and the 3x3 matrix that was drawn.
+        (3, height, width) uint8, and the 3x3 matrix that was used.
     """
-    scales = np.hypot(matrix[0, :2], matrix[1, :2])  # view pixels a picture pixel, along x and along y of the picture
+    scales = np.hypot(matrix[0, :2], matrix[1, :2])  # view pixels per picture pixel, along x and along y of the picture
     reduce = next(factor for factor in (8, 4, 2, 1) if factor == 1 or factor * scales.max() <= 1 + 1e-6)
     from_reduced = np.diag([reduce, reduce, 1.0])
     pixels = picture.decode(reduce)
@@ -55,7 +55,7 @@ def coarsened(image: np.ndarray, share: float, down: int, up: int) -> np.ndarray
 
 
 def _upright(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:
-    """A view without rotation or shear: cut out, resize, mirror where the matrix says so."""
+    """A view without rotation or shear: cut out, resize, mirror if the matrix does."""
     (u1, u2, x1, x2), (v1, v2, y1, y2) = (
         _span(matrix[axis, axis], matrix[axis, 2], shown[axis::2], pixels.shape[1 - axis], size[1 - axis]) for axis in (0, 1)
     )
@@ -71,12 +71,12 @@ def _upright(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.n
         part = cv2.transform(part, color)
     across, down = (u2 - u1) / (x2 - x1), (v2 - v1) / (y2 - y1)
     if (across, down) != (1, 1):
-        averaging = across * down > 4  # more than the four pixels that linear interpolation looks at
+        averaging = across * down > 4  # more than the four pixels that linear interpolation uses
         part = cv2.resize(part, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
     mirrored = [axis for axis in (0, 1) if matrix[axis, axis] < 0]
     if mirrored:
         part = cv2.flip(part, {(0,): 1, (1,): 0, (0, 1): -1}[tuple(mirrored)])
-    cv2.split(part, list(image[:, y1:y2, x1:x2]))  # writes the planes where they belong
+    cv2.split(part, list(image[:, y1:y2, x1:x2]))  # writes the planes in place
     return image, _drawn(matrix, (u1, u2, x1, x2), (v1, v2, y1, y2))
 
 
@@ -92,7 +92,7 @@ def _span(scale: float, shift: float, shown: np.ndarray, source: int, output: in
 
 
 def _drawn(matrix: np.ndarray, *spans: tuple[int, int, int, int]) -> np.ndarray:
-    """The matrix that takes each span's picture pixels exactly to its view pixels."""
+    """The matrix that maps each span's picture pixels exactly to its view pixels."""
     drawn = np.eye(3)
     for axis, (u1, u2, x1, x2) in enumerate(spans):
         scale = (x2 - x1) / (u2 - u1)
@@ -103,8 +103,10 @@ def _drawn(matrix: np.ndarray, *spans: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def _turned(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:
-    """Any other affine view, by one warp; OpenCV's matrices count from pixel centres."""
-    x1, y1 = np.floor(np.maximum(shown[:2] - 1, 0)).astype(int)  # one pixel more, so that views without a crop end as they should
+    """Any other affine view, by one warp; OpenCV's coordinates have their origin at a pixel centre."""
+    x1, y1 = np.floor(np.maximum(shown[:2] - 1, 0)).astype(
+        int
+    )  # one pixel more, for correct interpolation at the border of views without a crop
     x2, y2 = np.ceil(shown[2:] + 1).astype(int)
     pixels = pixels[y1:y2, x1:x2]
     if color is not None:

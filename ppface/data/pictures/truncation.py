@@ -1,8 +1,8 @@
-"""Twins of pictures without the end of their packed pixels, which must not decode any more.
+"""Truncated copies of pictures, without the end of their compressed pixels; if such a copy still decodes, the file is damaged.
 
-A decoder of WebP or GIF stops where it has all pixels. Of bytes that were overwritten it makes other pixels, from more bits or from fewer:
-where there are too few, it says so; at a rest it does not look. Of a sound file the last bytes are needed. Each function raises ValueError
-with the reason, or IndexError where the bytes end too early.
+A decoder of WebP or GIF stops once it has all pixels. It decodes overwritten bytes to other pixels, which may need more or fewer bits: if
+bits are missing, it reports an error; it ignores surplus ones. An intact file needs its last bytes. Each function raises ValueError with
+the reason, or IndexError if the data ends too early.
 """
 
 import struct
@@ -10,19 +10,19 @@ from collections import deque
 
 from PIL import Image
 
-from ppface.data.pictures.container_checks import CHUNKS, fills
+from ppface.data.pictures.container_checks import MAX_CHUNKS, fills
 
-SPARE = 8  # bytes; more than encoders leave behind what the last pixel needs: libwebp at most 3 in 3,000 pictures, libvpx 1
-BLOCKS = 1 << 20  # of the first frame of a GIF; of ordinary ones each holds 255 bytes
+CUT = 8  # bytes; more than encoders write after what the last pixel needs: libwebp at most 3 in 3,000 pictures, libvpx 1
+MAX_BLOCKS = 1 << 20  # of the first frame of a GIF; ordinary ones hold 255 bytes each
 
 
 def webp(image: Image.Image, data: bytes) -> bytes:
-    """The first frame alone, shortened."""
+    """Only the first frame, truncated."""
     start = 12
-    for _ in range(CHUNKS):
+    for _ in range(MAX_CHUNKS):
         kind, length = data[start : start + 4], int.from_bytes(data[start + 4 : start + 8], "little")
         if kind in (b"VP8 ", b"VP8L"):
-            packed = memoryview(data)[start + 8 : start + 8 + max(0, length - SPARE)]
+            packed = memoryview(data)[start + 8 : start + 8 + max(0, length - CUT)]
             odd = len(packed) % 2
             head = b"RIFF" + struct.pack("<I", 12 + len(packed) + odd) + b"WEBP" + kind + struct.pack("<I", len(packed))
             return b"".join([head, packed, bytes(odd)])
@@ -34,27 +34,27 @@ def webp(image: Image.Image, data: bytes) -> bytes:
             raise IndexError
         else:
             start += 8 + length + length % 2
-    raise ValueError(f"more than {CHUNKS} chunks: damaged, or a bomb")
+    raise ValueError(f"more than {MAX_CHUNKS} chunks: damaged, or a decompression bomb")
 
 
 def gif(image: Image.Image, data: bytes) -> bytes:
-    """All up to the end of the first frame, shortened."""
+    """Everything up to the end of the first frame, truncated."""
     _, frame, start, _ = image.tile[0]  # type: ignore[attr-defined]
     fills(image, frame)
-    last: deque[int] = deque(maxlen=SPARE)  # positions of as many blocks as may be concerned
+    last: deque[int] = deque(maxlen=CUT)  # positions of the blocks that may be cut
     position = start
-    for _ in range(BLOCKS):
+    for _ in range(MAX_BLOCKS):
         if not data[position]:
             break
         last.append(position)
         position += 1 + data[position]
     else:
-        raise ValueError(f"more than {BLOCKS} blocks of pixels: damaged, or a bomb")
-    spare = SPARE
+        raise ValueError(f"more than {MAX_BLOCKS} blocks of pixels: damaged, or a decompression bomb")
+    to_cut = CUT
     for position in reversed(last):
-        kept = data[position] - spare
+        kept = data[position] - to_cut
         if kept > 0:
             view = memoryview(data)
             return b"".join([view[:position], bytes([kept]), view[position + 1 : position + 1 + kept]])
-        spare = -kept
+        to_cut = -kept
     return data[:start]

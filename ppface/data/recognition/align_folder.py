@@ -1,4 +1,4 @@
-"""Aligns the faces of a whole folder; what is done already is left alone."""
+"""Aligns the faces of a whole folder; existing results are kept."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from ppface.data.pictures.picture import Picture
 
 @dataclass
 class Tally:
-    """What became of the pictures.
+    """Counts of the pictures.
 
     Attributes:
-        done: written now.
-        there: found written already.
+        done: aligned and written.
+        there: already written by an earlier run.
         broken: name -> reason.
     """
 
@@ -36,18 +36,18 @@ def align_folder(
 ) -> Tally:
     """Warps every picture and writes it under the same name.
 
-    A picture appears whole or not at all, so a run that was stopped can be started again.
+    Each file is written completely or not at all, so that an interrupted run can be started again.
 
     Args:
         images: folder of the pictures.
-        out: folder of the results; each keeps its name but for the suffix.
+        out: folder of the results; each keeps its name except for the suffix.
         faces: names relative to `images`, and points.
-        warp: pixels and points to pixels, `ops.align.align` or alike.
-        suffix: of the results: .png loses nothing, .jpg is written at quality 95.
-        progress: given the list of what is to be done, yields it; shows how far it is (`tqdm`).
+        warp: pixels and points to pixels, as `ops.align.align`.
+        suffix: of the results: .png is lossless, .jpg is written with quality 95.
+        progress: iterates over the given list and shows progress (`tqdm`).
 
     Raises:
-        DataError: two pictures that would get one name, or a result that cannot be written.
+        DataError: two pictures that would get the same name, or a result that cannot be written.
     """
     faces = list(faces)
     targets = [(out / name).with_suffix(suffix) for name, _ in faces]
@@ -74,10 +74,10 @@ def align_folder(
 def _write(pixels: np.ndarray, target: Path) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if target.suffix == ".jpg" else []
     _, code = cv2.imencode(target.suffix, pixels[:, :, ::-1], options)
-    aside = target.with_name(f".{target.name}.part")
+    temporary = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(code.tobytes())
-        aside.replace(target)
+        temporary.write_bytes(code.tobytes())
+        temporary.replace(target)
     except OSError as error:
         raise DataError(f"{target}: cannot write: {error.strerror}") from None

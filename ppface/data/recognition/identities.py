@@ -1,4 +1,4 @@
-"""What data sets of identities share: labels, their number, and pictures of one size."""
+"""Base class of data sets of identities: labels, the number of classes, and pictures of one size."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -11,7 +11,7 @@ from ppface.data.transforms import geometry
 
 
 class Identities(ABC):
-    """Pictures of people, each with the number of its person; a data set says where they are.
+    """Pictures of people, each labelled with the number of its person; subclasses define where they are stored.
 
     Args:
         size: (height, width) that every picture must have.
@@ -33,15 +33,15 @@ class Identities(ABC):
         return len(self.labels)
 
     def facts(self) -> dict[str, int]:
-        """What the model must know of the data."""
+        """Facts about the data that the model depends on."""
         return {"class_num": self.class_num}
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What messages call a picture; its path where it has one."""
+        """Name of a picture in messages; its path if it is a file."""
 
     def read(self, index: int) -> tuple[Picture, int]:
-        """The picture as it is, and its label."""
+        """The picture in its own size, and its label."""
         return Picture.open(self.name(index)), int(self.labels[index])
 
     def encoded(self, index: int) -> bytes:
@@ -64,24 +64,24 @@ class Identities(ABC):
 
 
 def count_classes(labels: np.ndarray, source: str, class_num: int | None = None) -> int:
-    """How many identities there are, after checking that each has a picture.
+    """The number of identities, after checking that each has a picture.
 
     Args:
         labels: (N,) of all pictures, >= 0.
         source: for messages.
-        class_num: how many there should be; None: as many as the largest label says.
+        class_num: the expected number; None: the largest label + 1.
 
     Raises:
         DataError: no picture, a label beyond class_num, or an identity without a picture.
     """
     seen = np.unique(labels)
     if len(seen) == 0:
-        raise DataError(f"{source}: no picture")
+        raise DataError(f"{source}: expected at least one picture, found none")
     count = int(seen[-1]) + 1 if class_num is None else class_num
     if seen[-1] >= count:
         raise DataError(f"{source}: expected labels under class_num={count}, received {seen[-1]}")
     if len(seen) < count:
         gaps = np.flatnonzero(seen != np.arange(len(seen)))
         missing = gaps[0] if len(gaps) else len(seen)
-        raise DataError(f"{source}: no picture of identity {missing}; expected at least one of each of 0..{count - 1}")
+        raise DataError(f"{source}: expected at least one picture of each identity 0..{count - 1}, found none of {missing}")
     return count

@@ -1,4 +1,4 @@
-"""Identities from one form into another: a folder of people, a list, a RecordIO file. Picture files are copied as they are."""
+"""Converts data sets of identities between folders of people, lists and RecordIO files. Picture files are copied unchanged."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -23,33 +23,33 @@ def open_identities(source: Path, root: Path | None = None) -> Identities:
 
     Args:
         source: the folder or file.
-        root: the folder that a list's paths begin from; None: the list's own.
+        root: the folder that a list's paths are relative to; None: that of the list.
 
     Raises:
-        DataError: as the data sets do.
+        DataError: those of the data sets.
     """
     if source.suffix == ".rec":
         return RecordIdentities(str(source))
     if source.is_dir():
         return IdentityFolder(str(source))
     if not source.exists():
-        raise DataError(f"{source}: expected a folder of people, a list of pictures, or a .rec: there is no such thing")
+        raise DataError(f"{source}: expected a folder of people, a list of pictures, or a .rec: no such file or folder")
     return IdentityList(str(root or source.parent), str(source.resolve()))
 
 
 def convert(data: Identities, out: Path, progress: Progress = iter) -> dict[str, str]:
     """Writes a `.rec`, a `.txt` list, or, for any other name, a folder of people.
 
-    A list names the pictures where they lie, from its own folder on; those of a .rec are first written into a folder of the list's name.
+    A list refers to existing pictures by paths relative to it; those of a .rec are first written to a folder with the list's name.
 
     Returns:
         broken: name -> reason, of pictures that were left out.
 
     Raises:
-        DataError: a file that exists or cannot be written, or an identity of whose pictures none can be read.
+        DataError: a file that exists or cannot be written, or an identity without a readable picture.
     """
     if out.suffix in (".rec", ".txt") and out.exists():
-        raise DataError(f"{out}: exists already; expected a file that is yet to be made")
+        raise DataError(f"{out}: exists already; expected the name of a new file")
     try:
         if out.suffix == ".rec":
             return _records(data, out, progress)
@@ -61,8 +61,8 @@ def convert(data: Identities, out: Path, progress: Progress = iter) -> dict[str,
 
 
 def _files(data: Identities, order: Iterable[int], broken: dict[str, str]) -> Iterator[tuple[int, bytes]]:
-    """Each picture's file, after a look at its header; broken ones are left out as long as their identity has others."""
-    left = np.bincount(data.labels, minlength=data.class_num)
+    """(index, file content) of each picture whose header is valid; broken ones are skipped as long as their identity has others."""
+    remaining = np.bincount(data.labels, minlength=data.class_num)
     for index in order:
         try:
             code = data.encoded(index)
@@ -70,8 +70,8 @@ def _files(data: Identities, order: Iterable[int], broken: dict[str, str]) -> It
         except DataError as error:
             broken[data.name(index)] = str(error)
             label = data.labels[index]
-            left[label] -= 1
-            if left[label] == 0:
+            remaining[label] -= 1
+            if remaining[label] == 0:
                 raise DataError(f"no picture of identity {label} can be read; the last: {error}") from None
         else:
             yield index, code
@@ -86,7 +86,7 @@ def _records(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
 
 
 def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
-    """One folder an identity, so named that the labels stay the same; pictures that are there already stay."""
+    """One folder per identity, with names that keep the labels; existing pictures are kept."""
     broken: dict[str, str] = {}
     names = getattr(data, "class_names", None) or [f"{label:0{len(str(data.class_num - 1))}d}" for label in range(data.class_num)]
     for index, code in _files(data, progress(range(len(data))), broken):
@@ -94,9 +94,9 @@ def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
         target = out / names[data.labels[index]] / f"{index:07d}{suffix}"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside = target.with_name(f".{target.name}.part")
-            aside.write_bytes(code)
-            aside.replace(target)
+            temporary = target.with_name(f".{target.name}.part")
+            temporary.write_bytes(code)
+            temporary.replace(target)
     return broken
 
 
@@ -105,9 +105,9 @@ def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     if not isinstance(data, IdentityFolder | IdentityList):
         broken = _folder(data, out.with_suffix(""), progress)
         data = IdentityFolder(str(out.with_suffix("")))
-    way = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
-    before = "" if way == "." else f"{way}/"
-    lines = [f"{'' if file.startswith('/') else before}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    relative = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
+    prefix = "" if relative == "." else f"{relative}/"
+    lines = [f"{'' if file.startswith('/') else prefix}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(lines), encoding="utf-8")
     return broken

@@ -1,4 +1,4 @@
-"""A folder of people: one folder a person, pictures in it."""
+"""A folder with one subfolder of pictures per person."""
 
 import os
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from ppface.data.loading import label_files
 from ppface.data.recognition.identities import Identities
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-ADVICE = "expected root/person/pictures, one folder a person"
+ADVICE = "expected root/person/pictures, one folder per person"
 
 
 @register("dataset")
 class IdentityFolder(Identities):
-    """Every folder under root is a person, every picture in it or deeper is theirs; labels follow the order of the folders' names.
+    """Each folder under root is a person, with all pictures in it and its subfolders; labels follow the sorted folder names.
 
     Source: the layout of LFW, https://vis-www.cs.umass.edu/lfw, and of CASIA-WebFace.
 
     Args:
-        root: the folder of the people's folders.
+        root: the folder that contains the people's folders.
         size: (height, width) that every picture must have.
         resize: stretch pictures of other sizes to it instead of refusing them.
 
@@ -39,13 +39,13 @@ class IdentityFolder(Identities):
         try:
             self.class_names, found = _people(self.root)
         except OSError as error:
-            raise DataError(f"IdentityFolder: cannot look into {error.filename}: {error.strerror}") from None
+            raise DataError(f"IdentityFolder: cannot read {error.filename}: {error.strerror}") from None
         if not self.class_names:
             raise DataError(f"IdentityFolder: no folder in {root}: {ADVICE}")
         empty = [person for person, pictures in zip(self.class_names, found, strict=True) if not pictures]
         if empty:
-            also = f" ({len(empty) - 1} other folders neither)" if len(empty) > 1 else ""
-            raise DataError(f"IdentityFolder: no picture in {self.root}/{empty[0]}{also}: remove the folder, or fill it")
+            also = f" (nor in {len(empty) - 1} other folders)" if len(empty) > 1 else ""
+            raise DataError(f"IdentityFolder: no picture in {self.root}/{empty[0]}{also}: remove the folder, or add pictures")
         self.files = [picture for pictures in found for picture in pictures]
         self.class_num = len(self.class_names)
         self.labels = np.repeat(np.arange(self.class_num), [len(pictures) for pictures in found])
@@ -61,7 +61,7 @@ def _people(root: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _pictures(root: str, folder: str) -> Iterator[str]:
-    """Paths under root of all pictures in one of its folders, also in deeper ones."""
+    """Paths relative to root of all pictures in one of its folders and its subfolders."""
     for entry in os.scandir(f"{root}/{folder}"):
         if entry.name.startswith("."):
             continue

@@ -9,19 +9,19 @@ from ppface.core.registry import register
 from ppface.data.loading import label_files
 from ppface.data.recognition.identities import Identities, count_classes
 
-ADVICE = "expected a text file with a line 'path label' a picture"
+ADVICE = "expected a text file with a line 'path label' per picture"
 
 
 @register("dataset")
 class IdentityList(Identities):
-    """A line a picture: its path under root, then a blank or tab, then its label 0, 1, 2, ... Paths may hold blanks.
+    """One line per picture: its path relative to root, a space or tab, and its label 0, 1, 2, ... Paths may contain spaces.
 
     Source: the lists of PaddleClas, https://github.com/PaddlePaddle/PaddleClas.
 
     Args:
-        root: the folder that paths begin from.
-        list_file: the list, under root or an absolute path; may be .gz.
-        class_num: how many identities there are; None: the largest label + 1.
+        root: the folder that paths are relative to.
+        list_file: the list, relative to root or an absolute path; may be .gz.
+        class_num: number of identities; None: the largest label + 1.
         size: (height, width) that every picture must have.
         resize: stretch pictures of other sizes to it instead of refusing them.
 
@@ -29,8 +29,8 @@ class IdentityList(Identities):
         sample: picture, label (): 0..class_num-1
 
     Raises:
-        DataError: a missing list, the line that is not in this format or whose label is not under class_num, an identity without a
-            picture; later a missing or broken picture, or one of another size.
+        DataError: a missing list, a malformed line, a label that is not below class_num, an identity without a picture; later a
+            missing or broken picture, or one of another size.
     """
 
     def __init__(self, root: str, list_file: str, class_num: int | None = None, size: tuple[int, int] = (112, 112), resize: bool = False):

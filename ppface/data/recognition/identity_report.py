@@ -1,4 +1,4 @@
-"""What a set of identities consists of: how many pictures each has, and of what size they are."""
+"""Statistics of a data set of identities: pictures per identity, and picture sizes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Report:
 
     Attributes:
         counts: (class_num,) pictures of each identity.
-        sizes: (height, width) -> pictures of that size, among those looked at.
+        sizes: (height, width) -> pictures of that size, among those read.
         looked_at: pictures whose headers were read.
         broken: name -> reason, among them.
     """
@@ -46,20 +46,20 @@ class Report:
         }
 
     def histogram(self) -> tuple[list[int], list[int]]:
-        """Edges, each bar from one up to but not the next, and how many identities have so many pictures; bars double."""
+        """Bin edges, which double, and the number of identities in each bin; a bin excludes its upper edge."""
         edges = [1]
         while edges[-1] <= self.counts.max():
             edges.append(2 * edges[-1])
         return edges, np.histogram(self.counts, [edge - 0.5 for edge in edges])[0].tolist()
 
     def text(self) -> str:
-        """The same for people."""
+        """The same as text."""
         numbers = self.numbers()
         per = numbers["images_per_identity"]
         lines = [f"identities {numbers['identities']:>10,}", f"images     {numbers['images']:>10,}"]
-        lines += ["", f"images an identity: min {per['min']}, median {per['median']:g}, mean {per['mean']:.1f}, max {per['max']}"]
+        lines += ["", f"images per identity: min {per['min']}, median {per['median']:g}, mean {per['mean']:.1f}, max {per['max']}"]
         lines += [_bar(_span(bar["from"], bar["to"]), bar["identities"], len(self.counts)) for bar in per["histogram"]]
-        lines += ["", f"image sizes (width x height) of {self.looked_at} images looked at"]
+        lines += ["", f"image sizes (width x height) of {self.looked_at} images read"]
         lines += [_bar(f"{width}x{height}", count, self.looked_at) for (height, width), count in self.sizes.most_common(12)]
         if len(self.sizes) > 12:
             lines.append(f"and {len(self.sizes) - 12} other sizes")
@@ -67,7 +67,7 @@ class Report:
 
 
 def report(data: Identities, sample: int = 2000) -> Report:
-    """Counts all labels, and reads the headers of up to `sample` >= 0 pictures, evenly spread; 0: of all."""
+    """Counts all labels, and reads the headers of up to `sample` >= 0 evenly spaced pictures; 0: of all."""
     assert sample >= 0
     chosen = np.arange(len(data)) if sample == 0 else np.unique(np.linspace(0, len(data) - 1, sample).astype(np.int64))
     sizes: Counter = Counter()
@@ -81,10 +81,10 @@ def report(data: Identities, sample: int = 2000) -> Report:
 
 
 def draw(found: Report, path: Path, title: str) -> None:
-    """Both histograms as one PNG picture.
+    """Draws both histograms into one PNG file.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # 0.3 s, so only when needed
     from matplotlib.figure import Figure
@@ -95,7 +95,7 @@ def draw(found: Report, path: Path, title: str) -> None:
     edges, bars = found.histogram()
     identities.bar([_span(low, high) for low, high in pairwise(edges)], bars)
     identities.set(
-        xlabel="images an identity", ylabel="identities", title=f"{len(found.counts):,} identities, {found.counts.sum():,} images"
+        xlabel="images per identity", ylabel="identities", title=f"{len(found.counts):,} identities, {found.counts.sum():,} images"
     )
     common = found.sizes.most_common(12)
     sizes.barh([f"{width}x{height}" for (height, width), _ in common][::-1], [count for _, count in common][::-1])

@@ -1,4 +1,4 @@
-"""A slice of the people of a data set, to hold some of them out."""
+"""A slice of the identities of a data set, for instance to hold out a part."""
 
 from typing import Annotated, Any
 
@@ -10,12 +10,12 @@ from ppface.core.registry import Kind, register
 
 @register("dataset")
 class IdentitySubset:
-    """Every `every`-th identity from `start` up to `stop` with all of its pictures, or all the others; labels are counted anew from 0.
+    """Every `every`-th identity from `start` up to `stop` with all of its pictures, or all the others; labels are renumbered from 0.
 
     Two that differ in `rest` alone share no person. Source: Python's slices; people held out as in CFP's folds, http://www.cfpw.io.
 
     Args:
-        dataset: the data set whose identities are cut.
+        dataset: the data set to slice.
         start: first identity, >= 0; a negative number counts from the end.
         stop: first identity after the slice; None: the end.
         every: step, >= 1.
@@ -26,7 +26,7 @@ class IdentitySubset:
 
     Raises:
         ValueError: every under 1, or a data set without identities.
-        DataError: nobody is left.
+        DataError: an empty slice.
     """
 
     def __init__(
@@ -47,7 +47,8 @@ class IdentitySubset:
         chosen[start:stop:every] = True
         chosen ^= rest
         if not chosen.any():
-            raise DataError(f"IdentitySubset: nobody is left of {people} by start={start}, stop={stop}, every={every}, rest={rest}")
+            received = f"none by start={start}, stop={stop}, every={every}, rest={rest}"
+            raise DataError(f"IdentitySubset: expected at least one of {people} identities, received {received}")
         self.dataset, self.indices = dataset, np.flatnonzero(chosen[labels])
         self.labels = (np.cumsum(chosen) - 1)[labels[self.indices]]
         self.class_num = int(chosen.sum())
@@ -58,7 +59,7 @@ class IdentitySubset:
         return len(self.indices)
 
     def facts(self) -> dict[str, int]:
-        """What the model must know of the data."""
+        """Facts about the data that the model depends on."""
         return {"class_num": self.class_num}
 
     def name(self, index: int) -> str:

@@ -1,4 +1,4 @@
-"""People out of an MXNet RecordIO file, read in place."""
+"""Identities in an MXNet RecordIO file, read in place."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ class RecordIdentities(Identities):
     """The pictures of a `.rec` with its `.idx`, as faces_emore, MS1MV3, Glint360K and WebFace are published.
 
     Source: https://github.com/deepinsight/insightface, recognition/_datasets_; see ppface/data/recordio for the layout. The
-    number of identities comes from record 0; without one, from the labels of all records, which are then looked up at the start.
+    number of identities is taken from record 0; without it, from the labels of all records, which are then read at the start.
 
     Args:
         path: the .rec.
-        class_num: how many identities there are; None: as the file says.
+        class_num: number of identities; None: that of the file.
         size: (height, width) that every picture must have.
         resize: stretch pictures of other sizes to it instead of refusing them.
 
@@ -26,8 +26,8 @@ class RecordIdentities(Identities):
         sample: picture, label (): 0..class_num-1
 
     Raises:
-        DataError: a file that is cut, no RecordIO, or that another index belongs to; an identity without a picture; later a broken
-            record or picture, a label that is not under class_num, or a picture of another size.
+        DataError: a file that is truncated, not RecordIO, or does not match its index; an identity without a picture; later a broken
+            record or picture, a label that is not below class_num, or a picture of another size.
     """
 
     def __init__(self, path: str, class_num: int | None = None, size: tuple[int, int] = (112, 112), resize: bool = False):
@@ -41,7 +41,7 @@ class RecordIdentities(Identities):
             return
         empty = np.flatnonzero((ranges[:, 0] == ranges[:, 1]) & (ranges[:, 1] < EXACT))
         if len(empty):
-            raise DataError(f"{path}: no picture of identity {empty[0]}; expected at least one of each of 0..{len(ranges) - 1}")
+            raise DataError(f"{path}: expected at least one picture of each identity 0..{len(ranges) - 1}, found none of {empty[0]}")
         self.class_num = len(ranges) if class_num is None else class_num
         if self.class_num != len(ranges):
             raise DataError(f"{path}: expected class_num={class_num} identities, received {len(ranges)}")
@@ -51,24 +51,24 @@ class RecordIdentities(Identities):
 
     @property
     def labels(self) -> np.ndarray:  # type: ignore[override]
-        """(N,) int64 of all pictures, each under class_num; the first look reads a part of every record."""
+        """(N,) int64 of all pictures, each under class_num; the first access reads a part of every record."""
         if self._labels is None:
             labels = self.records.labels()
-            beyond = np.flatnonzero(labels >= self.class_num)
-            if len(beyond):
-                raise self._beyond(int(beyond[0]), int(labels[beyond[0]]))
+            invalid = np.flatnonzero(labels >= self.class_num)
+            if len(invalid):
+                raise self._label_error(int(invalid[0]), int(labels[invalid[0]]))
             self._labels = labels
         return self._labels
 
-    def _beyond(self, index: int, label: int) -> DataError:
+    def _label_error(self, index: int, label: int) -> DataError:
         return DataError(f"{self.name(index)}: expected a label under class_num={self.class_num}, received {label}")
 
     def lists(self) -> dict[str, object]:
-        """What tells this data set from another; the labels follow from the file."""
+        """What identifies this data set; the labels follow from the file."""
         return {"records": self.records, "class_num": self.class_num, "size": self.size, "resize": self.resize}
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_labels": None}  # workers read pictures, whose labels stand beside them
+        return self.__dict__ | {"_labels": None}  # workers read the label with each picture
 
     def name(self, index: int) -> str:
         return self.records.name(index)
@@ -76,7 +76,7 @@ class RecordIdentities(Identities):
     def read(self, index: int) -> tuple[Picture, int]:
         data, label = self.records[index]
         if label >= self.class_num:
-            raise self._beyond(index, label)
+            raise self._label_error(index, label)
         return Picture.encoded(data, self.name(index)), label
 
     def encoded(self, index: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the records of a RecordIO file begin: read from its .idx, or found by going through the file."""
+"""Offsets of the records of a RecordIO file: read from its .idx, or found by a scan of the file."""
 
 import os
 import struct
@@ -13,11 +13,11 @@ MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits of continuation flag and 29 of length
 LENGTH = (1 << 29) - 1
 CHUNK = 4 << 20  # bytes of .idx parsed at once
-LINE = 100  # no line is longer
+MAX_LINE = 100  # bytes
 
 
 def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and byte offsets of an .idx, a line `key<tab>offset` a record, in the order of the keys.
+    """Keys and byte offsets of an .idx, one line `key<tab>offset` per record, in the order of the keys.
 
     Args:
         path: the .idx.
@@ -28,7 +28,7 @@ def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray
         (R,) int64, (R,) int64
 
     Raises:
-        DataError: no index, a line that is none, a key that comes twice, or an offset where no record can begin.
+        DataError: no index, an invalid line, a repeated key, or an offset where no record can begin.
     """
     keys: list[np.ndarray] = []
     offsets: list[np.ndarray] = []
@@ -36,7 +36,7 @@ def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
-                pairs = _pairs(chunk + file.readline(LINE), path, line)
+                pairs = _pairs(chunk + file.readline(MAX_LINE), path, line)
                 keys.append(pairs[:, 0].copy())
                 offsets.append(pairs[:, 1].copy())
                 line += len(pairs)
@@ -50,7 +50,7 @@ def read_index(path: Path, rec: Path, size: int) -> tuple[np.ndarray, np.ndarray
     if len(wrong):
         found = f"received {where[wrong[0]]} on line {wrong[0] + 1}"
         expected = f"expected multiples of 4 that lie in the {size} bytes of {rec.name}"
-        raise DataError(f"{path}: {expected}, {found}: the .rec is cut, or this index belongs to another file")
+        raise DataError(f"{path}: {expected}, {found}: the .rec is truncated, or this index belongs to another file")
     key = np.concatenate(keys)
     if key.min() < 0:
         raise DataError(f"{path}: expected keys of at least 0, received {key.min()}")
@@ -69,7 +69,7 @@ def _pairs(text: bytes, path: Path, first: int) -> np.ndarray:
     count = text.count(b"\n") + (not text.endswith(b"\n"))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # NumPy's word for text that is no number
+            warnings.simplefilter("error", DeprecationWarning)  # raised by NumPy for text that is not a number
             numbers = np.fromstring(text.decode("ascii"), np.int64, sep=" ")
     except (ValueError, DeprecationWarning):
         numbers = np.empty(0, np.int64)
@@ -87,7 +87,7 @@ def scan(descriptor: int, size: int, path: Path) -> tuple[np.ndarray, np.ndarray
     """Keys 0, 1, 2, ... and offsets of all records of an open file without an index.
 
     Raises:
-        DataError: at the first place where a record should begin and none does, or where the file ends too early.
+        DataError: at the first byte where a record should begin and none does, or where the file ends too early.
     """
     offsets: list[int] = []
     at = 0
@@ -96,8 +96,8 @@ def scan(descriptor: int, size: int, path: Path) -> tuple[np.ndarray, np.ndarray
         magic, word = HEAD.unpack(head) if len(head) == HEAD.size else (0, 0)
         end = at + HEAD.size + (word & LENGTH)
         if magic != MAGIC or end > size:
-            raise DataError(f"{path}: record {len(offsets)}, byte {at}: expected a whole record, the file is cut or no RecordIO")
-        if word >> 29 < 2:  # 2 and 3 go on with a record
+            raise DataError(f"{path}: record {len(offsets)}, byte {at}: expected a whole record: the file is truncated or not RecordIO")
+        if word >> 29 < 2:  # 2 and 3 continue a record
             offsets.append(at)
         at = end + -end % 4
     return np.arange(len(offsets)), np.array(offsets, np.int64)

@@ -9,27 +9,27 @@ from ppface.core.errors import DataError
 from ppface.data.recordio.record_file import FIRST, HEADER, LAST, MIDDLE, WHOLE
 from ppface.data.recordio.record_index import HEAD, LENGTH, MAGIC
 
-MARK = HEAD.pack(MAGIC, 0)[:4]
+MAGIC_BYTES = HEAD.pack(MAGIC, 0)[:4]
 
 
 class RecordWriter:
-    """A `.rec` with its `.idx`: record 0, the pictures, and a record an identity. Nothing has its final name before all is written.
+    """A `.rec` with its `.idx`: record 0, the pictures, and one record per identity. The files get their names once all is written.
 
     Args:
-        path: the .rec to make.
+        path: the .rec to write.
 
     Raises:
-        DataError: a file that cannot be written, pictures that do not come identity by identity, or too many.
+        DataError: a file that cannot be written, pictures that are not in the order of identities, or too many.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._aside = self.path.with_name(f".{self.path.name}.part")
+        self._temporary = self.path.with_name(f".{self.path.name}.part")
         self._offsets: list[int] = []
         self._first: list[int] = []  # key of each identity's first picture
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._aside.open("wb")
+            self._file = self._temporary.open("wb")
         except OSError as error:
             raise DataError(f"{self.path}: cannot write: {error.strerror}") from None
         self._write([0, 0], b"")  # overwritten at the end
@@ -43,10 +43,10 @@ class RecordWriter:
         self._write(label, data)
 
     def close(self) -> None:
-        """Writes what is known only at the end, and gives both files their names."""
+        """Writes the records of the identities, record 0 and the index, and gives both files their names."""
         images, identities = len(self._offsets), len(self._first)
         if images + identities > 1 << 24:
-            raise DataError(f"{self.path}: expected at most {1 << 24} records, which float32 can count, received {images + identities}")
+            raise DataError(f"{self.path}: expected at most {1 << 24} records, the limit of float32 counts, received {images + identities}")
         for first, last in zip(self._first, [*self._first[1:], images], strict=True):
             self._write([first, last], b"")
         self._file.seek(0)
@@ -54,7 +54,7 @@ class RecordWriter:
         self._file.close()
         lines = "".join(f"{key}\t{offset}\n" for key, offset in enumerate(self._offsets))
         self.path.with_suffix(".idx").write_text(lines, encoding="ascii")
-        self._aside.replace(self.path)
+        self._temporary.replace(self.path)
 
     def __enter__(self) -> "RecordWriter":
         return self
@@ -64,7 +64,7 @@ class RecordWriter:
             self.close()
         else:
             self._file.close()
-            self._aside.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
 
     def _write(self, label: int | list[int], data: bytes) -> None:
         key = len(self._offsets)
@@ -73,18 +73,18 @@ class RecordWriter:
 
 
 def packed(label: float | list[int], data: bytes, key: int) -> bytes:
-    """A whole record: cut into parts wherever its bytes hold the magic number at a multiple of 4, so that a reader can find records."""
+    """A whole record: split wherever its bytes contain the magic number at a multiple of 4, so that a reader can find records."""
     if isinstance(label, list):
         record = HEADER.pack(len(label), 0.0, key, 0) + np.array(label, "<f4").tobytes() + data
     else:
         record = HEADER.pack(0, label, key, 0) + data
     if len(record) > LENGTH:
         raise DataError(f"record {key}: expected at most {LENGTH} bytes, received {len(record)}")
-    cuts, at = [], record.find(MARK)
+    cuts, at = [], record.find(MAGIC_BYTES)
     while at >= 0:
         if at % 4 == 0:
             cuts.append(at)
-        at = record.find(MARK, at + 4 if at % 4 == 0 else at + 1)
+        at = record.find(MAGIC_BYTES, at + 4 if at % 4 == 0 else at + 1)
     starts, ends = [0, *(cut + 4 for cut in cuts)], [*cuts, len(record)]
     flags = [WHOLE] if not cuts else [FIRST, *[MIDDLE] * (len(cuts) - 1), LAST]
     parts = [

@@ -1,4 +1,4 @@
-"""Transforms: what is done to a training sample. Each moves boxes and landmarks; the pixels follow once (render.py)."""
+"""Transforms of training samples. Each changes boxes and landmarks at once; pixels are rendered once after all of them (render.py)."""
 
 from ppface.data.transforms.color_distort import ColorDistort
 from ppface.data.transforms.crop_pad import CropPad

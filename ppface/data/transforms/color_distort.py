@@ -13,9 +13,9 @@ class ColorDistort:
     """Changes brightness, contrast, saturation and hue, each with probability `p`, in random order.
 
     Source: SSD's photometric distortions (Howard 2013, https://arxiv.org/abs/1312.5402), with hue as a rotation in the I-Q plane
-    as in PaddleDetection's RandomDistort, so that all four are linear and one 3x4 matrix is applied to the pixels once,
-    clipped once. There, `prob` is the probability of *not* distorting, brightness adds 0.5 to 1.125 grey levels of 255, and hue
-    degrees are multiplied by pi radians, which makes them any angle; here p applies, and the units are as said below.
+    as in PaddleDetection's RandomDistort, so that all four are linear and one 3x4 matrix is applied to the pixels and clipped
+    once. There, `prob` is the probability of *not* distorting, brightness adds 0.5 to 1.125 grey levels of 255, and the hue in degrees
+    is multiplied by pi and used as radians, an arbitrary angle; here p is the probability of distorting, and units are as given below.
 
     Args:
         brightness: grey levels added, from..to, -255..255.
@@ -25,7 +25,7 @@ class ColorDistort:
         p: probability of applying each of the four, 0..1.
 
     Shape:
-        sample -> sample; pixels change when it is drawn
+        sample -> sample; pixels change at rendering
 
     Raises:
         ValueError: p outside 0..1, a range whose end lies before its beginning, or a negative factor.

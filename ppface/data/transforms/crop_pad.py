@@ -1,4 +1,4 @@
-"""A part of the picture stays where it is, the rest becomes black."""
+"""Keeps a part of the picture in place and fills the rest."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from ppface.data.transforms import geometry
 
 @register("transform")
 class CropPad:
-    """Keeps a random rectangle of the picture in its place and fills what lies around it.
+    """Keeps a random rectangle of the picture in its place and fills the rest.
 
     Source: AdaFace, Kim et al. 2022, https://arxiv.org/abs/2204.00964, section 4.1 "Training": the cropping augmentation, with the area
     and shape of its published code (https://github.com/mk-minchul/AdaFace): a random resized crop that is put back where it was.
 
     Args:
         scale: area of the rectangle relative to the picture's, from..to, 0..1.
-        aspect: width / height of the rectangle, from..to, > 0; drawn on a logarithmic scale. What then is wider or higher than the
-            picture is cut to it (the published code draws again).
+        aspect: width / height of the rectangle, from..to, > 0; drawn on a logarithmic scale. A rectangle that exceeds the
+            picture is cut to its size (the published code draws again).
         p: probability of cropping, 0..1.
         fill: RGB around the rectangle, 0..255 each.
 

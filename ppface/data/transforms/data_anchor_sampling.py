@@ -1,4 +1,4 @@
-"""A crop that brings one face to the size of a random anchor."""
+"""A crop that scales one face to the size of a random anchor."""
 
 from itertools import pairwise
 from typing import Annotated, Any
@@ -18,19 +18,19 @@ class DataAnchorSampling:
 
         i uniform in 0..t,   s uniform in s_i / 2 .. 2 s_i,   for i = t at most 2 s_face
 
-    so faces are mostly made smaller and never more than twice as large at their own scale. There, faces above the last scale but one
-    never reach the last, boxes may be normalised twice, and landmarks are not dropped with their faces; not here.
+    so faces are mostly made smaller and never more than twice as large at their own scale. Unlike there, faces larger than
+    the second-last scale can reach the last one, boxes are never normalised twice, and landmarks are dropped with their faces.
 
     Args:
         size: (height, width) of the view that is cut out, in pixels.
-        scales: anchor sides in pixels, rising.
+        scales: anchor sides in pixels, increasing.
         p: probability of this crop, 0..1.
-        otherwise: the transform for the other draws, and for pictures without a face.
-        min_size: faces with sqrt(w h) under this many pixels afterwards are dropped, >= 0.
-        trials: views tried until one face remains; then the sample is left as it was, >= 1.
+        otherwise: transform that is applied instead, also to pictures without a face.
+        min_size: faces with sqrt(w h) below this many pixels in the crop are dropped, >= 0.
+        trials: crops tried until one keeps a face; else the sample stays unchanged, >= 1.
 
     Shape:
-        sample of any size -> sample of `size`, or what `otherwise` makes of it
+        sample of any size -> sample of `size`, or the result of `otherwise`
 
     Raises:
         ValueError: an argument outside its range.
@@ -48,7 +48,7 @@ class DataAnchorSampling:
         if min(size) < 1:
             raise ValueError(f"DataAnchorSampling: expected a size of at least [1, 1], received {list(size)}")
         if not scales or scales[0] <= 0 or any(low >= high for low, high in pairwise(scales)):
-            raise ValueError(f"DataAnchorSampling: expected rising scales above 0, received {scales}")
+            raise ValueError(f"DataAnchorSampling: expected increasing scales above 0, received {scales}")
         if not 0 <= p <= 1:
             raise ValueError(f"DataAnchorSampling: expected p in 0..1, received {p}")
         if min_size < 0 or trials < 1:
@@ -72,14 +72,14 @@ class DataAnchorSampling:
         return sample
 
     def target(self, side: float, rng: np.random.Generator) -> float:
-        """The size in pixels, sqrt(w h), that a face of `side` pixels shall get."""
+        """The target size in pixels, sqrt(w h), of a face of `side` pixels."""
         own = min(int(np.searchsorted(self.scales, side)), len(self.scales) - 1)
         chosen = int(rng.integers(own + 1))
         least, most = self.scales[chosen] / 2, self.scales[chosen] * 2
         return rng.uniform(least, max(least, min(most, 2 * side)) if chosen == own else most)
 
     def _draw(self, face: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """The rectangle to cut out. Along each axis it contains the view where it is longer, else the face, or lies in the face."""
+        """The crop. Along each axis it contains the view if it is longer than the view, else it contains the face or lies in it."""
         side = np.sqrt(np.prod(face[2:] - face[:2]))
         extent = np.array(self.size[::-1]) * side / self.target(side, rng)
         view = np.array(size[::-1])

@@ -1,4 +1,4 @@
-"""A larger canvas around the picture: faces become small."""
+"""Puts the picture on a larger canvas, so that faces become smaller."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ class Expand:
     """Puts the picture at a random place of a canvas up to `max_ratio` times as high and wide.
 
     Source: SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 3.6 (the "zoom out" of its data augmentation).
-    PaddleDetection's `prob` is the probability of leaving the picture alone; `p` is that of expanding it.
+    PaddleDetection's `prob` is the probability of not expanding; `p` is that of expanding.
 
     Args:
         max_ratio: the ratio is drawn from 1..max_ratio, >= 1.

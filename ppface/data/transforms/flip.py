@@ -1,4 +1,4 @@
-"""Left and right exchanged, landmarks and head pose included."""
+"""Mirrors left and right, including landmarks and head pose."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.transforms import geometry
 
-SIDES = {  # number of landmarks -> which old landmark each new one is
+SIDES = {  # number of landmarks -> index of the old landmark for each new one
     5: [1, 0, 2, 4, 3],  # eye, eye, nose, mouth corner, mouth corner
     6: [1, 0, 2, 3, 5, 4],  # eye, eye, nose, mouth, ear, ear
 }
@@ -20,14 +20,14 @@ class Flip:
 
     Args:
         p: probability of flipping, 0..1.
-        sides: for each landmark, the number of the one across the face (itself on the midline); None knows 5 and 6 landmarks.
+        sides: for each landmark, the index of its mirror landmark (its own on the midline); None: defaults for 5 and 6 landmarks.
 
     Shape:
         sample -> sample of the same size
 
     Raises:
         ValueError: p outside 0..1, or `sides` that do not pair up.
-        DataError: landmarks of a number that it does not know how to exchange.
+        DataError: a number of landmarks without known `sides`.
     """
 
     def __init__(self, p: float = 0.5, sides: list[int] | None = None):
@@ -45,7 +45,7 @@ class Flip:
         if "gt_landmarks" in sample:
             sample["gt_landmarks"] = sample["gt_landmarks"][:, self._sides(sample)]
         if "pose" in sample:
-            sample["pose"] = np.asarray(sample["pose"]) * np.array([-1, 1, -1], np.float32)  # yaw and roll turn the other way
+            sample["pose"] = np.asarray(sample["pose"]) * np.array([-1, 1, -1], np.float32)  # yaw and roll change sign
         return sample
 
     def _sides(self, sample: dict) -> list[int]:
@@ -53,5 +53,5 @@ class Flip:
         sides = SIDES.get(number) if self.sides is None else self.sides
         if sides is None or len(sides) != number:
             known = "5 or 6" if self.sides is None else len(self.sides)
-            raise DataError(f"{sample['picture'].name}: Flip: expected {known} landmarks a face, received {number}: give their `sides`")
+            raise DataError(f"{sample['picture'].name}: Flip: expected {known} landmarks per face, received {number}: set `sides`")
         return sides

@@ -1,4 +1,4 @@
-"""Moves a sample without touching its pixels: matrices and faces change now, the picture is warped once, at the end.
+"""Transforms a sample without changing its pixels: matrix and faces change at once, the picture is warped once, at the end.
 
 Coordinates are continuous: the picture covers [0, width] x [0, height], the centre of its first pixel is (0.5, 0.5).
 """
@@ -14,25 +14,25 @@ EVERYWHERE = np.array([-np.inf, -np.inf, np.inf, np.inf])  # x1, y1, x2, y2
 
 
 def size(sample: dict) -> tuple[int, int]:
-    """(height, width) of the view that the sample has been moved to so far."""
+    """(height, width) of the sample's current view."""
     return sample.get("_size", sample["picture"].size)
 
 
 def boxes(sample: dict) -> np.ndarray:
-    """The faces in the view: (G, 4), with no row where the sample has no boxes."""
+    """The faces in the view: (G, 4), without rows if the sample has no boxes."""
     return sample.get("gt_boxes", np.zeros((0, 4), np.float32))
 
 
 def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
-    """Applies a 3x3 affine matrix, present coordinates to new ones, to the sample, whose view becomes [0, width] x [0, height].
+    """Applies a 3x3 affine matrix, current to new coordinates, to the sample, whose view becomes [0, width] x [0, height].
 
-    A box becomes the upright box around its four moved corners. What one view leaves out of the picture no later, larger one shows again,
-    as its faces are gone; `_shown` is the upright box around the rest, in coordinates of the picture.
+    A box becomes the upright box around its four transformed corners. A part of the picture that was cropped once stays hidden in later
+    views, because its faces were dropped; `_shown` is the upright box around the visible part, in coordinates of the picture.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     sample["_matrix"] = matrix @ sample.get("_matrix", np.eye(3))
     sample["_size"] = (int(size[0]), int(size[1]))
-    sample["_shown"] = _common(sample.get("_shown", EVERYWHERE), _seen(sample["_matrix"], sample["_size"]))
+    sample["_shown"] = _intersection(sample.get("_shown", EVERYWHERE), _visible(sample["_matrix"], sample["_size"]))
     if "gt_boxes" in sample:
         old = sample["gt_boxes"].astype(np.float64)
         corners = points(matrix, old[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
@@ -44,36 +44,36 @@ def move(sample: dict, matrix: np.ndarray, size: tuple[int, int]) -> None:
 
 
 def show_only(sample: dict, box: np.ndarray) -> None:
-    """Leaves everything outside the rectangle x1, y1, x2, y2, in coordinates of the picture, out of every view."""
-    sample["_shown"] = _common(sample.get("_shown", EVERYWHERE), box)
+    """Hides everything outside the rectangle x1, y1, x2, y2, in coordinates of the picture, in all later views."""
+    sample["_shown"] = _intersection(sample.get("_shown", EVERYWHERE), box)
 
 
 def points(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(..., 2) points through a 3x3 affine matrix."""
+    """Applies a 3x3 affine matrix to (..., 2) points."""
     return xy @ matrix[:2, :2].T + matrix[:2, 2]
 
 
-def _seen(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _visible(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """x1, y1, x2, y2 around a view, in coordinates of the picture."""
     corners = points(np.linalg.inv(matrix), np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]))
     return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """What two boxes x1, y1, x2, y2 share; a box without area where they share nothing."""
+def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The intersection of two boxes x1, y1, x2, y2; a box without area if it is empty."""
     first = np.maximum(a[:2], b[:2])
     return np.concatenate([first, np.maximum(first, np.minimum(a[2:], b[2:]))])
 
 
 def keep(sample: dict, mask: np.ndarray) -> None:
-    """Keeps the faces where `mask` (G,) is true: their rows in every array that has one row a face."""
+    """Keeps the faces where `mask` (G,) is true: their rows in every array that has one row per face."""
     for key in sample:
         if key in KEYS and ragged(key):
             sample[key] = sample[key][mask]
 
 
 def view(box: Sequence[float] | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The matrix that makes the rectangle x1, y1, x2, y2 a view of `size` (height, width)."""
+    """The matrix that maps the rectangle x1, y1, x2, y2 to a view of `size` (height, width)."""
     x1, y1, x2, y2 = (float(side) for side in box)
     across, down = size[1] / (x2 - x1), size[0] / (y2 - y1)
     return np.array([[across, 0, -x1 * across], [0, down, -y1 * down], [0, 0, 1]])
@@ -86,7 +86,7 @@ def centre_inside(faces: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def clip(sample: dict, min_side: float = 0.0) -> None:
-    """Cuts the boxes at the borders of the view and drops those whose shorter side is then 0, or less than `min_side` pixels."""
+    """Clips the boxes at the borders of the view and drops those whose shorter side is then 0, or less than `min_side` pixels."""
     if "gt_boxes" not in sample:
         return
     cut = ops.clip(sample["gt_boxes"], size(sample))

@@ -1,4 +1,4 @@
-"""A picture as if it had been taken from far away."""
+"""Simulates a low-resolution picture."""
 
 import cv2
 import numpy as np
@@ -10,17 +10,17 @@ INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER
 
 @register("transform")
 class LowResolution:
-    """Shrinks the finished view by a random factor and enlarges it again, with a random interpolation each way.
+    """Downsamples the view by a random factor and upsamples it again, each with a random interpolation.
 
     Source: AdaFace, Kim et al. 2022, https://arxiv.org/abs/2204.00964, section 4.1 "Training", with the range and the five
     interpolations of its published code (https://github.com/mk-minchul/AdaFace).
 
     Args:
-        side: side of the small picture relative to the view's, from..to, 0..1.
-        p: probability of doing so, 0..1.
+        side: side of the downsampled view relative to the original, from..to, 0..1.
+        p: probability of applying it, 0..1.
 
     Shape:
-        sample -> sample of the same size; pixels change when it is drawn, after everything else
+        sample -> sample of the same size; pixels change at rendering, after all other transforms
 
     Raises:
         ValueError: an argument outside its range.

@@ -1,4 +1,4 @@
-"""Brightness, contrast and saturation as factors."""
+"""Random brightness, contrast and saturation factors."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ppface.data.transforms.color_distort import LUMA, after
 class Photometric:
     """With probability `p`, multiplies brightness, contrast and saturation by random factors, in random order.
 
-    Source: AdaFace, Kim et al. 2022, https://arxiv.org/abs/2204.00964, section 4.1 "Training", whose published code takes torchvision's
+    Source: AdaFace, Kim et al. 2022, https://arxiv.org/abs/2204.00964, section 4.1 "Training", whose published code uses torchvision's
     ColorJitter, https://pytorch.org/vision/stable/generated/torchvision.transforms.ColorJitter.html. With a factor f, the pixel x,
     its grey g(x) (ITU-R BT.601) and the mean grey m of the picture,
 
@@ -25,7 +25,7 @@ class Photometric:
         p: probability of changing the picture, 0..1.
 
     Shape:
-        sample -> sample; pixels change when it is drawn
+        sample -> sample; pixels change at rendering
 
     Raises:
         ValueError: an argument outside 0..1.
@@ -49,16 +49,16 @@ class Photometric:
 
 
 def on_means(color: np.ndarray | None) -> np.ndarray:
-    """A 3x4 matrix on (R, G, B, 1), or None, as a 3x7 one on (R, G, B, mean R, mean G, mean B, 1)."""
+    """Converts a 3x4 matrix on (R, G, B, 1), or None, to a 3x7 one on (R, G, B, mean R, mean G, mean B, 1)."""
     color = np.eye(3, 4) if color is None else color
     return color if color.shape[1] == 7 else np.hstack([color[:, :3], np.zeros((3, 3)), color[:, 3:]])
 
 
 def changed(color: np.ndarray, name: str, factor: float) -> np.ndarray:
-    """The 3x7 matrix with one more change after it."""
+    """The 3x7 matrix followed by one more change."""
     if name == "brightness":
         return factor * color
     if name == "saturation":
         return after(color, np.hstack([factor * np.eye(3) + (1 - factor) * np.tile(LUMA, (3, 1)), np.zeros((3, 1))]))
-    mean = np.hstack([np.zeros((3, 3)), color[:, :3] + color[:, 3:6], color[:, 6:]])  # the mean colour after what was done so far
+    mean = np.hstack([np.zeros((3, 3)), color[:, :3] + color[:, 3:6], color[:, 6:]])  # the mean colour after the changes so far
     return factor * color + (1 - factor) * np.tile(LUMA @ mean, (3, 1))

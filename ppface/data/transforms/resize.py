@@ -1,4 +1,4 @@
-"""The size at which a sample enters the network."""
+"""Resizes a sample to the network's input size."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ppface.data.transforms import geometry
 
 @register("transform")
 class Resize:
-    """Stretches the view to one size, and drops the faces that are then cut to nothing or too small to learn from.
+    """Stretches the view to a fixed size, and drops faces that are then outside or too small.
 
     Source: the last step of PaddleDetection's face recipe (Resize, keep_ratio: False).
 

@@ -1,4 +1,4 @@
-"""Random crops in which at least one face remains, as SSD takes them."""
+"""Random crops of SSD, which keep at least one face."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from ppface.ops import boxes
 
 @register("transform")
 class SsdCrop:
-    """Crops a rectangle that overlaps some face as demanded, and keeps the faces whose centre lies in it.
+    """Crops a rectangle that has a required overlap with a face, and keeps the faces whose centre lies in it.
 
-    Source: SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2 "Data augmentation". The demands are tried in random
-    order, each with `trials` rectangles; the first that fits is taken, and where none does the sample stays whole. PaddleDetection's face
+    Source: SSD, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.2 "Data augmentation". The requirements are tried in random
+    order, each with `trials` rectangles; the first match is used, and without a match the sample stays unchanged. PaddleDetection's face
     recipe is square: true, overlaps: [[0, 1]], coverage: 1, whole: 0.2.
 
     Args:
-        overlaps: demands [least, most]: the IoU that the rectangle must have with at least one face, 0..1.
+        overlaps: requirements [least, most]: the IoU of the rectangle with at least one face, 0..1.
         scale: side of the rectangle relative to the view, from..to, 0..1.
         aspect: width / height of the rectangle relative to the view's, from..to, > 0; unused with `square`.
         coverage: share of at least one face that must lie in the rectangle, 0..1.
-        square: crop squares of pixels, `scale` then relative to the view's shorter side.
-        whole: probability of the largest rectangle (scale 1) instead of a draw, 0..1; where the one does not fit, the other is tried.
-        trials: rectangles drawn for each demand, >= 1.
+        square: crop squares; `scale` is then relative to the view's shorter side.
+        whole: probability of the largest rectangle (scale 1) instead of a random one, 0..1; if one does not match, the other is tried.
+        trials: random rectangles per requirement, >= 1.
 
     Shape:
         sample of (H, W) -> sample of at most (H, W), at least one pixel
@@ -68,7 +68,7 @@ class SsdCrop:
         return sample
 
     def _find(self, faces: np.ndarray, size: tuple[int, int], whole: bool, rng: np.random.Generator) -> np.ndarray | None:
-        """A rectangle that meets one of the demands, or None."""
+        """A rectangle that meets one of the requirements, or None."""
         for least, most in rng.permutation(self.overlaps):
             rectangles = self._draw(size, whole, rng)
             fits = np.ones(len(rectangles), bool) if len(faces) == 0 else self._fits(rectangles, faces, least, most)
@@ -77,7 +77,7 @@ class SsdCrop:
         return None
 
     def _draw(self, size: tuple[int, int], whole: bool, rng: np.random.Generator) -> np.ndarray:
-        """(trials, 4) rectangles inside the view; at scale s the aspect lies in s^2..1/s^2, or the rectangle would not fit."""
+        """(trials, 4) rectangles inside the view; at scale s the aspect lies in s^2..1/s^2, so that the rectangle fits."""
         height, width = size
         scale = np.ones(self.trials) if whole else rng.uniform(*self.scale, self.trials)
         if self.square:
@@ -89,10 +89,10 @@ class SsdCrop:
         return np.concatenate([corner, corner + sides], axis=1)
 
     def _fits(self, rectangles: np.ndarray, faces: np.ndarray, least: float, most: float) -> np.ndarray:
-        """Which rectangles meet the demands with at least one face, and have the centre of at least one inside."""
+        """Which rectangles meet the requirement with at least one face, and contain the centre of at least one."""
         common, face = boxes.intersection(rectangles, faces), np.maximum(boxes.area(faces), 1e-12)
         overlap = common / (boxes.area(rectangles)[:, None] + face - common)
-        demanded = (overlap >= least) & (overlap <= most) & (common >= self.coverage * face - 1e-6 * face)
+        required = (overlap >= least) & (overlap <= most) & (common >= self.coverage * face - 1e-6 * face)
         centre = boxes.centres(faces)[None]
         inside = np.all((centre >= rectangles[:, None, :2]) & (centre <= rectangles[:, None, 2:]), axis=2)
-        return demanded.any(axis=1) & inside.any(axis=1)
+        return required.any(axis=1) & inside.any(axis=1)

@@ -90,7 +90,7 @@ WRONG = {  # case: what is replaced in WIDER, by what, and the answer
         "jpg\n1",
         ":4: expected the path of a picture, received a face: the picture before has more than its count of 1",
     ),
-    "count too large at the end": ("jpg\n3", "jpg\n4", ":9: expected 4 faces as counted here, but the file ends after 3"),
+    "count too large at the end": ("jpg\n3", "jpg\n4", ":9: expected 4 faces according to this count, but the file ends after 3"),
     "no count": ("jpg\n2", "jpg", ":2: expected the number of faces of 0--Parade/a.jpg, received '10 20 30 40 2 1 0 0 1 1'"),
     "count at the end": (WIDER, "a.jpg\n", ":2: expected the number of faces of a.jpg, received 'the end of the file'"),
     "count of 0 with a face": (WIDER, "a.jpg\n0\n1 2 3 4\n", ":3: expected a line of zeros after a count of 0, received '1 2 3 4'"),
@@ -148,7 +148,7 @@ def test_what_is_missing_is_named_with_what_to_do(root):
         WiderFace(str(root), labels="bytes.txt")
 
 
-def test_slips_of_the_official_files_are_left_out_only_while_they_are_rare():
+def test_negative_sides_as_in_the_official_files_are_dropped_only_if_they_are_rare():
     faces = ["1 2 3 4"] * 20_000 + ["1026 474 -2 23"]
     lines = ["a.jpg", str(len(faces)), *faces]
     assert len(wider_face.parse(lines, "large.txt").rows) == 20_000
@@ -254,7 +254,9 @@ def test_subset_and_its_rest_share_nothing_and_lose_nothing(root):
         assert rest.name(0) == data.name(rest.indices[0]) and rest[0]["picture"].name == rest.name(0)
     with pytest.raises(ValueError, match=r"^Subset: expected every >= 1, received 0$"):
         Subset(data, every=0)
-    with pytest.raises(DataError, match=r"^Subset: nothing is left of 3 samples by start=3, stop=None, every=1, rest=False$"):
+    with pytest.raises(
+        DataError, match=r"^Subset: expected at least one of 3 samples, received none by start=3, stop=None, every=1, rest=False$"
+    ):
         Subset(data, start=3)
 
 

@@ -1,4 +1,4 @@
-"""Hints at what a machine lacks: only where it lacks something."""
+"""Hints at low memory and shared memory, only if they are low."""
 
 import os
 from types import SimpleNamespace
@@ -29,14 +29,14 @@ def machine(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("numbers", "hint"),
     [
-        ({"kills": 4}, "meanwhile the system has killed a process for want of memory"),
-        ({"available": 700}, "memory is short: 700 of 16000 MB are free"),
+        ({"kills": 4}, "the system has since killed a process because it ran out of memory"),
+        ({"available": 700}, "memory is low: 700 of 16000 MB are free"),
         ({"shm": 64, "room": 63}, "/dev/shm is small: 63 of 64 MB are free (docker run --shm-size=1g gives more)"),
         ({"room": 12}, "/dev/shm is small: 12 of 8000 MB are free (docker run --shm-size=1g gives more)"),
     ],
 )
 def test_what_is_short_is_told(machine, numbers, hint):
-    before = worker_diagnostics.Shortage()
+    before = worker_diagnostics.ResourceMonitor()
     assert before.hints() == []
     machine(**numbers)
     assert before.hints() == [hint]
@@ -45,4 +45,4 @@ def test_what_is_short_is_told(machine, numbers, hint):
 def test_a_machine_that_tells_nothing_lacks_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(worker_diagnostics, "PROC", tmp_path)
     monkeypatch.setattr(worker_diagnostics, "SHM", str(tmp_path / "none"))
-    assert worker_diagnostics.Shortage().hints() == []
+    assert worker_diagnostics.ResourceMonitor().hints() == []

@@ -1,4 +1,4 @@
-"""Reading workers: whatever becomes of one is told in one line that names it and its sample; nothing hangs, nothing is left."""
+"""Reading workers: every failure is one line that names the worker and its sample; nothing hangs, no process is left."""
 
 import errno
 import logging
@@ -24,8 +24,8 @@ ADVICE = "try fewer train.workers; train.workers=0 reads in the training process
 
 @pytest.fixture(autouse=True)
 def no_shortage(monkeypatch):
-    """This machine lacks nothing, whatever else runs on it."""
-    monkeypatch.setattr(worker_diagnostics.Shortage, "hints", lambda self: [])
+    """No resource of this machine is reported as low, whatever else runs on it."""
+    monkeypatch.setattr(worker_diagnostics.ResourceMonitor, "hints", lambda self: [])
 
 
 def loader(dataset, **options) -> Loader:
@@ -33,7 +33,7 @@ def loader(dataset, **options) -> Loader:
 
 
 def refusal(dataset, batches=4, **options) -> str:
-    """What a training is told that reads so many batches."""
+    """The message of the error that a training gets which reads so many batches."""
     with pytest.raises(DataError) as caught:
         list(loader(dataset, **options).stream(0, batches))
     return re.sub(r"\(process \d+\)", "(process N)", str(caught.value))
@@ -42,18 +42,18 @@ def refusal(dataset, batches=4, **options) -> str:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_killed_worker_is_told_by_number_signal_and_sample(number):
     told = refusal(harmful.Kills(number))
-    how = f"was killed by signal {int(number)} ({number.name}) while it read sample 5 (pixel-5)"
+    how = f"was killed by signal {int(number)} ({number.name}) while reading sample 5 (pixel-5)"
     assert re.fullmatch(rf"reading worker [01] of 2 \(process N\) {re.escape(how)}; {re.escape(ADVICE)}", told), told
 
 
 @pytest.mark.parametrize("code", [0, 7])
 def test_a_worker_that_ends_itself_is_told_by_exit_code(code):
-    want = f"reading worker 0 of 1 (process N) ended with exit code {code} while it read sample 5 (pixel-5); {ADVICE}"
+    want = f"reading worker 0 of 1 (process N) ended with exit code {code} while reading sample 5 (pixel-5); {ADVICE}"
     assert refusal(harmful.Exits(code), workers=1) == want
 
 
 def test_a_worker_that_dies_before_it_read_is_told():
-    want = f"reading worker 0 of 1 (process N) was killed by signal 9 (SIGKILL) before it read a sample; {ADVICE}"
+    want = f"reading worker 0 of 1 (process N) was killed by signal 9 (SIGKILL) before its first sample; {ADVICE}"
     assert refusal(harmful.DeadOnArrival(), workers=1) == want
 
 
@@ -65,10 +65,10 @@ def test_a_worker_that_dies_while_it_waits_is_told_at_the_next_batch():
     os.kill(process, signal.SIGKILL)
     start = time.monotonic()
     with pytest.raises(
-        DataError, match=r"^reading worker 0 of 1 \(process \d+\) was killed by signal 9 \(SIGKILL\) after it had read"
+        DataError, match=r"^reading worker 0 of 1 \(process \d+\) was killed by signal 9 \(SIGKILL\) after reading"
     ) as caught:
         list(stream)
-    assert "after it had read sample 5 (pixel-5); " in str(caught.value)
+    assert "after reading sample 5 (pixel-5); " in str(caught.value)
     assert time.monotonic() - start < 5 and not living()
 
 
@@ -79,7 +79,7 @@ def living() -> list[int]:
 
 
 def test_a_death_that_nobody_asks_about_stands_in_the_log(monkeypatch, caplog):
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    monkeypatch.setattr(workers, "REPORT_DELAY_S", 0.2)
     stream = loader(harmful.Plain(), workers=1).stream(0, 16)
     next(stream)
     os.kill(living()[0], signal.SIGKILL)
@@ -93,8 +93,10 @@ def test_a_death_that_nobody_asks_about_stands_in_the_log(monkeypatch, caplog):
 
 
 def test_a_worker_that_hangs_in_a_sample_is_told():
-    hint = "does its file system answer? train.workers=0 reads in the training process itself"
-    want = f"reading worker 0 of 1 (process N) has stood still for 0.5 s while it read sample 5 (pixel-5) (train.timeout=0.5); {hint}"
+    hint = "check that its file system responds; train.workers=0 reads in the training process itself"
+    want = (
+        f"reading worker 0 of 1 (process N) timed out: no progress for 0.5 s while reading sample 5 (pixel-5) (train.timeout=0.5); {hint}"
+    )
     start = time.monotonic()
     assert refusal(harmful.Hangs(), workers=1, timeout=0.5) == want
     assert time.monotonic() - start < 8 and not living()
@@ -104,15 +106,15 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(
     monkeypatch.setattr(signals, "STOP_TIMEOUT_S", 1.0)
     stream = loader(harmful.Hangs(), batch_size=2, workers=1).stream(0, 16)
     next(stream)
-    monkeypatch.setattr(signals._State, "received", signal.SIGTERM)
-    with pytest.raises(DataError, match=r"^reading worker 0 of 1 \(process \d+\) has stood still for 1 s while it read sample 5"):
+    monkeypatch.setattr(signals._State, "heard", signal.SIGTERM)
+    with pytest.raises(DataError, match=r"^reading worker 0 of 1 \(process \d+\) timed out: no progress for 1 s while reading sample 5"):
         list(stream)
     assert not living()
 
 
 def test_a_worker_that_stands_still_in_the_data_sets_import_is_told(monkeypatch):
-    monkeypatch.setattr(workers, "START", 3.0)
-    want = r"reading worker 0 of 1 \(process N\) has stood still for 3 s before it read a sample \(train.timeout=0.5\); .*"
+    monkeypatch.setattr(workers, "START_TIMEOUT_S", 3.0)
+    want = r"reading worker 0 of 1 \(process N\) timed out: no progress for 3 s before its first sample \(train.timeout=0.5\); .*"
     assert re.fullmatch(want, refusal(harmful.Sleeps(), workers=1, timeout=0.5))
 
 
@@ -120,8 +122,8 @@ def test_a_worker_that_is_stopped_is_told_and_ended():
     stream = loader(harmful.Plain(), batch_size=2, workers=1, timeout=0.5).stream(0, 16)
     next(stream)
     os.kill(living()[0], signal.SIGSTOP)
-    place = r"(while it read|after it had read) sample \d+ \(pixel-"  # wherever it was just then
-    with pytest.raises(DataError, match=rf"^reading worker 0 of 1 \(process \d+\) has stood still for 0.5 s {place}"):
+    place = r"(while|after) reading sample \d+ \(pixel-"  # wherever it was just then
+    with pytest.raises(DataError, match=rf"^reading worker 0 of 1 \(process \d+\) timed out: no progress for 0.5 s {place}"):
         list(stream)
     assert not living()
 
@@ -145,8 +147,8 @@ def test_a_sample_that_hangs_in_a_tool_without_workers_is_told(tmp_path):
         "cli.run(lambda: list(Loader(harmful.Hangs(), [], 4, 0, 0, 1, shuffle=False, timeout=1).stream(0, 4)))\n"
     )
     done = subprocess.run([sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    told = "sample 5 (pixel-5) has stood still for 1 s while it was read (train.timeout=1); does its file system answer?"
-    assert (done.returncode, done.stderr) == (3, f"error: {told}\n")
+    want = "sample 5 (pixel-5): reading timed out after 1 s (train.timeout=1); check that its file system responds"
+    assert (done.returncode, done.stderr) == (3, f"error: {want}\n")
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -195,12 +197,12 @@ def test_a_list_that_cannot_be_written_does_not_end_a_run(tmp_path):
 
 
 def test_a_data_set_that_cannot_be_loaded_in_a_worker_is_told():
-    want = "cannot take over the data set: ModuleNotFoundError: No module named 'no_such_library'; "
+    want = "cannot load the data set: ModuleNotFoundError: No module named 'no_such_library'; "
     assert refusal(harmful.NotHere(), workers=1) == f"reading worker 0 {want}train.workers=0 reads in the training process itself"
 
 
 def test_a_data_set_that_cannot_be_sent_is_told():
-    want = r"train\.dataset or its transforms cannot be handed to reading workers: \w+: .*lambda.*; "
+    want = r"train\.dataset or its transforms cannot be pickled for workers: \w+: .*lambda.*; "
     assert re.fullmatch(want + r"train\.workers=0 reads in the training process itself", refusal(harmful.Local()))
 
 

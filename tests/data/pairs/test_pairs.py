@@ -81,7 +81,7 @@ def test_lfw_pairs_without_folds_are_cut_into_ten_that_hold_both_classes(tmp_pat
         ("Ann 1 2\n", "PAIRS:1: expected 'folds pairs' as in LFW's pairs.txt (10 300), received 'Ann 1 2'"),
         (LFW.replace("Ann\t1\t2", "Ann\t1"), "PAIRS:2: expected 'name number number' or 'name number name number', received 'Ann\\t1'"),
         (LFW.replace("3\t4", "3\tx"), "PAIRS:4: expected 'name number number' or 'name number name number', received 'Bob_Lee\\t3\\tx'"),
-        (LFW.replace("2\t1", "10\t300"), "PAIRS: expected 6000 pairs as its first line says, received 4"),
+        (LFW.replace("2\t1", "10\t300"), "PAIRS: expected 6000 pairs according to its first line, received 4"),
         ("1 1\n", "PAIRS: expected at least one pair, found none"),
         ("1\nAnn\t1\t2\nAnn\t1\t2\n", "PAIRS: expected as many pairs of one person as of two, received 2 and 0"),
         (
@@ -117,7 +117,7 @@ def test_plain_lists(tmp_path, images, form):
 
 def test_mistakes_in_plain_lists_are_named_with_their_line(tmp_path, images):
     path = listed(tmp_path, "Ann/Ann_0001.png Ann/Ann_0002.png 1\nAnn/Ann_0001.png Ann/Ann_0002.png 2\n")
-    told = "expected 'a.jpg b.jpg 1' or '1 a.jpg b.jpg' (0: two people), received 'Ann/Ann_0001.png Ann/Ann_0002.png 2'"
+    told = "expected 'a.jpg b.jpg 1' or '1 a.jpg b.jpg' (0: different people), received 'Ann/Ann_0001.png Ann/Ann_0002.png 2'"
     assert refused(PairList, path, str(images)) == f"{path}:2: {told}"
     path = listed(tmp_path, "\nAnn/Ann_0001.png gone.png 1\n")
     assert (
@@ -165,7 +165,10 @@ def test_mistakes_in_the_cfp_protocol_are_named(cfp):
     (split / "same.txt").write_text("1;2")
     assert refused(CfpPairs, str(cfp), images, splits=[1, 2]) == f"{split}/same.txt:1: expected 'number,number', received '1;2'"
     (split / "same.txt").write_text("1,2\n1,5")
-    assert refused(CfpPairs, str(cfp), images, splits=[1, 2]) == f"{split}/same.txt:2: there is no picture 5 in the protocol's list of 4"
+    assert (
+        refused(CfpPairs, str(cfp), images, splits=[1, 2])
+        == f"{split}/same.txt:2: expected a picture number from the protocol's list of 4, received 5"
+    )
     (split / "same.txt").write_text("1,2")
     (cfp / "images" / "001" / "profile" / "02.jpg").unlink()
     told = f"{split}/same.txt:1: no such picture file {images}/001/profile/02.jpg; 1 of 8 pictures of the pairs are missing"
@@ -193,7 +196,7 @@ def test_bin_pairs_hold_equal_pictures_once(tmp_path):
 def test_mistakes_in_bin_pairs_are_named(tmp_path):
     one = encoded(1)
     path = binary(tmp_path, [one] * 3, [True])
-    assert refused(BinPairs, path) == f"{path}: expected two pictures a pair, received an odd number, 3"
+    assert refused(BinPairs, path) == f"{path}: expected two pictures per pair, received an odd number, 3"
     assert refused(BinPairs, binary(tmp_path, [one] * 4, [True])) == f"{path}: expected two pictures for each of the 1 flags, received 4"
     assert refused(BinPairs, binary(tmp_path, [], [])) == f"{path}: expected two pictures for each of the 0 flags, received 0"
     broken = BinPairs(binary(tmp_path, [one, b"text"], [True]))
@@ -253,7 +256,7 @@ def test_mistakes_in_drawn_pairs_are_named():
     assert refused(DrawnPairs, People([0, 0, 0]), 20) == told + "1, 1 with two"
     assert refused(DrawnPairs, People([0, 1, 2]), 20) == told + "3, 0 with two"
     with pytest.raises(
-        ValueError, match=r"DrawnPairs: expected folds of at least 2, two pairs a fold and .*, received folds=10, count=19, seed=0"
+        ValueError, match=r"DrawnPairs: expected folds of at least 2, two pairs per fold and .*, received folds=10, count=19, seed=0"
     ):
         DrawnPairs(People([0, 0, 1]), 19)
     with pytest.raises(ValueError, match="DrawnPairs: expected a data set of identities, received list, which has no labels"):

@@ -93,7 +93,10 @@ def test_people_held_out_are_counted_anew_and_nobody_is_on_both_sides(root):
                 sample = part[i]
                 assert f"/{part.class_names[sample['label']]}/" in part.name(i) == sample["picture"].name
                 assert sample["label"] == part.labels[i]
-    with pytest.raises(DataError, match=r"^IdentitySubset: nobody is left of 3 by start=3, stop=None, every=1, rest=False$"):
+    with pytest.raises(
+        DataError,
+        match=r"^IdentitySubset: expected at least one of 3 identities, received none by start=3, stop=None, every=1, rest=False$",
+    ):
         IdentitySubset(data, start=3)
     with pytest.raises(ValueError, match=r"^IdentitySubset: expected every >= 1, received 0$"):
         IdentitySubset(data, every=0)
@@ -162,16 +165,16 @@ def refused(make) -> str:
 
 
 def test_folders_that_hold_no_people(root, tmp_path):
-    layout = "expected root/person/pictures, one folder a person"
+    layout = "expected root/person/pictures, one folder per person"
     (tmp_path / "empty").mkdir()
     assert refused(lambda: IdentityFolder(f"{tmp_path}/empty")) == f"IdentityFolder: no folder in {tmp_path}/empty: {layout}"
     missing = f"IdentityFolder: expected a folder, but {tmp_path}/no does not exist: {layout}"
     assert refused(lambda: IdentityFolder(f"{tmp_path}/no")) == missing
     (root / "dan").mkdir()
     (root / "dan" / "notes.txt").touch()
-    assert refused(lambda: IdentityFolder(str(root))) == f"IdentityFolder: no picture in {root}/dan: remove the folder, or fill it"
+    assert refused(lambda: IdentityFolder(str(root))) == f"IdentityFolder: no picture in {root}/dan: remove the folder, or add pictures"
     (root / "eve").mkdir()
-    assert refused(lambda: IdentityFolder(str(root))).endswith("/dan (1 other folders neither): remove the folder, or fill it")
+    assert refused(lambda: IdentityFolder(str(root))).endswith("/dan (nor in 1 other folders): remove the folder, or add pictures")
     with pytest.raises(ValueError, match=r"^IdentityFolder: expected a size of at least \[1, 1\], received \[0, 1\]$"):
         IdentityFolder(str(root), size=(0, 1))
 
@@ -183,9 +186,9 @@ def test_folders_that_hold_no_people(root, tmp_path):
         ("a.jpg 0\nb.jpg -1\n", None, ":2: expected 'path label' with a label 0, 1, 2, ..., received 'b.jpg -1'"),
         ("a.jpg 0\nb.jpg 1.5\n", None, ":2: expected 'path label' with a label 0, 1, 2, ..., received 'b.jpg 1.5'"),
         ("a.jpg 0\nb.jpg 3\n", 3, ":2: expected a label under class_num=3, received 3"),
-        ("a.jpg 0\nb.jpg 2\n", None, ": no picture of identity 1; expected at least one of each of 0..2"),
-        ("a.jpg 0\nb.jpg 1\n", 4, ": no picture of identity 2; expected at least one of each of 0..3"),
-        ("a.jpg 0\nb.jpg 999999999\n", None, ": no picture of identity 1; expected at least one of each of 0..999999999"),
+        ("a.jpg 0\nb.jpg 2\n", None, ": expected at least one picture of each identity 0..2, found none of 1"),
+        ("a.jpg 0\nb.jpg 1\n", 4, ": expected at least one picture of each identity 0..3, found none of 2"),
+        ("a.jpg 0\nb.jpg 999999999\n", None, ": expected at least one picture of each identity 0..999999999, found none of 1"),
         ("\n \n", None, ": an empty label file"),
     ],
 )
@@ -216,11 +219,14 @@ def test_records_that_are_wrong(root, record):
     huge = changed(offsets[3] + 12, struct.pack("<f", 2**31 - 128))
     assert refused(lambda: huge.labels) == f"{record}: record 3: expected a label under class_num=3, received 2147483520"
     empty = struct.pack("<ff", 4.0, 4.0)  # of the second identity
-    assert refused(lambda: changed(offsets[8] + 32, empty)) == f"{record}: no picture of identity 1; expected at least one of each of 0..2"
+    assert (
+        refused(lambda: changed(offsets[8] + 32, empty))
+        == f"{record}: expected at least one picture of each identity 0..2, found none of 1"
+    )
     torn = changed(offsets[3] + 50, b"\0" * 900)
     assert refused(lambda: torn[2]["picture"].decode()).startswith(f"{record}: record 3: ")
     record.write_bytes(text[:-1])
-    assert refused(lambda: RecordIdentities(str(record))) == f"{record}: record 9: the file ends within this record: it is cut"
+    assert refused(lambda: RecordIdentities(str(record))) == f"{record}: record 9: the file ends within this record: it is truncated"
     record.write_bytes(text)
     assert refused(lambda: RecordIdentities(str(record), class_num=4)) == f"{record}: expected class_num=4 identities, received 3"
 

@@ -170,20 +170,20 @@ def cut_in_the_last_record(path):
 WRONG = {  # case: what is done to the file, and the answer
     "cut": (
         cut_by_half,
-        "{idx}: expected multiples of 4 that lie in the {size} bytes of train.rec, received {beyond}: the .rec is cut, or this index belongs to another file",
+        "{idx}: expected multiples of 4 that lie in the {size} bytes of train.rec, received {beyond}: the .rec is truncated, or this index belongs to another file",
     ),
-    "cut in the last record": (cut_in_the_last_record, "{rec}: record 10: the file ends within this record: it is cut"),
+    "cut in the last record": (cut_in_the_last_record, "{rec}: record 10: the file ends within this record: it is truncated"),
     "an index that points outside": (
         lambda path: path.with_suffix(".idx").write_text("0\t0\n1\t4000000000\n"),
-        "{idx}: expected multiples of 4 that lie in the {size} bytes of train.rec, received 4000000000 on line 2: the .rec is cut, or this index belongs to another file",
+        "{idx}: expected multiples of 4 that lie in the {size} bytes of train.rec, received 4000000000 on line 2: the .rec is truncated, or this index belongs to another file",
     ),
     "an index that points between": (
         lambda path: path.with_suffix(".idx").write_text("0\t0\n1\t8\n"),
-        "{rec}: record 1: no record where one should begin (byte 8): damaged, or another file's index",
+        "{rec}: record 1: expected the start of a record at byte 8: damaged, or the index of another file",
     ),
     "an index that is cut": (
         lambda path: path.with_suffix(".idx").write_text("".join(path.with_suffix(".idx").read_text().splitlines(True)[:4])),
-        "{rec}: record 0: expected 7 pictures as it says, received 3 in the index: is it cut?",
+        "{rec}: record 0: expected 7 pictures according to its labels, received 3 in the index: is it truncated?",
     ),
     "an index of words": (
         lambda path: path.with_suffix(".idx").write_text("0\t0\none\t8\n"),
@@ -203,19 +203,19 @@ WRONG = {  # case: what is done to the file, and the answer
     "no file": (lambda path: path.unlink(), "{rec}: cannot read it: No such file or directory"),
     "another magic number": (
         lambda path: changed(path, offset_of(path, 2), b"abcd"),
-        "{rec}: record 2: no record where one should begin (byte {second}): damaged, or another file's index",
+        "{rec}: record 2: expected the start of a record at byte {second}: damaged, or the index of another file",
     ),
     "a length beyond the file": (
         lambda path: changed(path, offset_of(path, 2) + 4, struct.pack("<I", (1 << 29) - 1)),
-        "{rec}: record 2: the file ends within this record: it is cut",
+        "{rec}: record 2: the file ends within this record: it is truncated",
     ),
     "a part that nothing begins": (
         lambda path: changed(path, offset_of(path, 2) + 4, struct.pack("<I", 2 << 29 | 4)),
-        "{rec}: record 2: no record where one should begin (byte {second}): damaged, or another file's index",
+        "{rec}: record 2: expected the start of a record at byte {second}: damaged, or the index of another file",
     ),
     "a part that nothing ends": (
         lambda path: changed(path, offset_of(path, 2) + 4, struct.pack("<I", 1 << 29 | 65)),
-        "{rec}: record 2: no record where one should begin (byte {third}): damaged, or another file's index",
+        "{rec}: record 2: expected the start of a record at byte {third}: damaged, or the index of another file",
     ),
     "no room for a header": (
         lambda path: changed(path, offset_of(path, 2) + 4, struct.pack("<I", 5)),
@@ -223,7 +223,7 @@ WRONG = {  # case: what is done to the file, and the answer
     ),
     "more labels than bytes": (
         lambda path: changed(path, offset_of(path, 2) + 8, struct.pack("<I", 1 << 31)),
-        "{rec}: record 2: expected 2147483648 labels as its header says, received 68 bytes",
+        "{rec}: record 2: expected 2147483648 labels according to its header, received 68 bytes",
     ),
     "half a label": (
         lambda path: changed(path, offset_of(path, 2) + 12, struct.pack("<f", 1.5)),
@@ -235,51 +235,51 @@ WRONG = {  # case: what is done to the file, and the answer
     ),
     "a header that counts nothing": (
         lambda path: changed(path, 32, struct.pack("<f", float("-inf"))),
-        "{rec}: record 0: expected how many pictures follow, received the labels [-inf, 11.0]",
+        "{rec}: record 0: expected the number of pictures, received the labels [-inf, 11.0]",
     ),
     "a header of more pictures than float32 counts": (
         lambda path: changed(path, 32, struct.pack("<ff", 2.0**24, 2.0**24 + 8)),
-        "{rec}: record 0: expected 16777215 pictures as it says, received 10 in the index: is it cut?",
+        "{rec}: record 0: expected 16777215 pictures according to its labels, received 10 in the index: is it truncated?",
     ),
     "a header of very many pictures": (
         lambda path: changed(path, 32, struct.pack("<ff", 2.0**100, 2.0**101)),
-        f"{{rec}}: record 0: expected {2**100 - 1} pictures as it says, received 10 in the index: is it cut?",
+        f"{{rec}}: record 0: expected {2**100 - 1} pictures according to its labels, received 10 in the index: is it truncated?",
     ),
     "a header of no number": (
         lambda path: changed(path, 32, struct.pack("<f", float("nan"))),
-        "{rec}: record 0: expected how many pictures follow, received the labels [nan, 11.0]",
+        "{rec}: record 0: expected the number of pictures, received the labels [nan, 11.0]",
     ),
     "a header of half a picture": (
         lambda path: changed(path, 32, struct.pack("<f", 7.5)),
-        "{rec}: record 0: expected how many pictures follow, received the labels [7.5, 11.0]",
+        "{rec}: record 0: expected the number of pictures, received the labels [7.5, 11.0]",
     ),
     "a header of fewer than no identities": (
         lambda path: changed(path, 36, struct.pack("<f", -11.0)),
-        "{rec}: record 0: expected how many pictures follow, received the labels [8.0, -11.0]",
+        "{rec}: record 0: expected the number of pictures, received the labels [8.0, -11.0]",
     ),
     "a header of more identities than there are": (
         lambda path: changed(path, 36, struct.pack("<f", 12.0)),
-        "{rec}: record 0: expected 12 records as it says, received 11 in the index: is it cut?",
+        "{rec}: record 0: expected 12 records according to its labels, received 11 in the index: is it truncated?",
     ),
     "a header of fewer identities than there are": (
         lambda path: changed(path, 36, struct.pack("<f", 10.0)),
-        "{rec}: record 0: expected 10 records as it says, received 11 in the index: is it cut?",
+        "{rec}: record 0: expected 10 records according to its labels, received 11 in the index: is it truncated?",
     ),
     "a header of identities that are not there": (
         lambda path: path.with_suffix(".idx").write_text("".join(path.with_suffix(".idx").read_text().splitlines(True)[:8])),
-        "{rec}: record 0: expected 11 records as it says, received 8 in the index: is it cut?",
+        "{rec}: record 0: expected 11 records according to its labels, received 8 in the index: is it truncated?",
     ),
     "a header that takes an identity for a picture": (
         lambda path: changed(path, 32, struct.pack("<f", 9.0)),
-        "{rec}: record 0: expected 8 pictures and then identities as it says, received something else",
+        "{rec}: record 0: expected 8 pictures and then identities according to its labels, received other records",
     ),
     "a header that takes an identity for a picture and knows of none": (
         lambda path: changed(path, 32, struct.pack("<ff", 9.0, 3.0)),
-        "{rec}: record 0: expected 8 pictures and then identities as it says, received something else",
+        "{rec}: record 0: expected 8 pictures and then identities according to its labels, received other records",
     ),
     "a header that takes a picture for an identity": (
         lambda path: changed(path, 32, struct.pack("<f", 7.0)),
-        "{rec}: record 0: expected 6 pictures and then identities as it says, received something else",
+        "{rec}: record 0: expected 6 pictures and then identities according to its labels, received other records",
     ),
     "identities beyond the pictures": (
         lambda path: changed(path, offset_of(path, 9) + 36, struct.pack("<f", 60.0)),
@@ -306,7 +306,7 @@ def test_a_file_that_is_wrong_is_refused_by_file_and_record(faces, case):
 def test_a_file_cut_while_it_is_open(faces):
     read = RecordFile(faces)
     cut_by_half(faces)
-    with pytest.raises(DataError, match=r"train.rec: record 7: the file ends within this record: it (is|was) cut"):
+    with pytest.raises(DataError, match=r"train.rec: record 7: the file ends within this record: it (is|was) truncated"):
         read[6]
 
 
@@ -332,7 +332,7 @@ def test_whatever_the_bytes_are_the_answer_is_an_error_line_or_data(faces, rng):
 
 
 def test_a_file_without_index_that_is_no_recordio(tmp_path):
-    for data, reason in ((b"", "an empty file, expected records"), (b"plain text", "record 0, byte 0: expected a whole record, .*")):
+    for data, reason in ((b"", "an empty file, expected records"), (b"plain text", "record 0, byte 0: expected a whole record: .*")):
         (tmp_path / "x.rec").write_bytes(data)
         with pytest.raises(DataError, match=f"x.rec: {reason}"):
             RecordFile(tmp_path / "x.rec")

@@ -123,9 +123,9 @@ def test_flip_mirrors_and_exchanges_sides(rng, number, swap):
 def test_flip_takes_sides_for_other_landmarks(rng):
     sample = sample_of([[0, 0, 9, 9]], gt_landmarks=np.array([[[1, 0], [2, 0]]], np.float32))
     assert Flip(p=1, sides=[1, 0])(sample, rng)["gt_landmarks"][0, :, 0].tolist() == [638, 639]
-    with pytest.raises(DataError, match=r"^none: Flip: expected 5 or 6 landmarks a face, received 2: give their `sides`$"):
+    with pytest.raises(DataError, match=r"^none: Flip: expected 5 or 6 landmarks per face, received 2: set `sides`$"):
         Flip(p=1)(sample, rng)
-    with pytest.raises(DataError, match=r"^none: Flip: expected 3 landmarks a face, received 2: give their `sides`$"):
+    with pytest.raises(DataError, match=r"^none: Flip: expected 3 landmarks per face, received 2: set `sides`$"):
         Flip(p=1, sides=[1, 0, 2])(sample, rng)
 
 
@@ -272,7 +272,7 @@ REFUSED = [
     (lambda: SsdCrop(coverage=2), r"SsdCrop: expected coverage and whole in 0..1, received coverage=2, whole=0.14285714285714285"),
     (lambda: SsdCrop(trials=0), r"SsdCrop: expected trials >= 1, received 0"),
     (lambda: DataAnchorSampling((0, 0)), r"DataAnchorSampling: expected a size of at least [1, 1], received [0, 0]"),
-    (lambda: DataAnchorSampling((9, 9), scales=[32, 16]), r"DataAnchorSampling: expected rising scales above 0, received [32, 16]"),
+    (lambda: DataAnchorSampling((9, 9), scales=[32, 16]), r"DataAnchorSampling: expected increasing scales above 0, received [32, 16]"),
     (lambda: DataAnchorSampling((9, 9), p=7), r"DataAnchorSampling: expected p in 0..1, received 7"),
     (lambda: DataAnchorSampling((9, 9), trials=0), r"DataAnchorSampling: expected min_size >= 0 and trials >= 1, received 8.0 and 0"),
 ]

@@ -106,7 +106,7 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(
     monkeypatch.setattr(signals, "STOP_TIMEOUT_S", 1.0)
     stream = loader(harmful.Hangs(), batch_size=2, workers=1).stream(0, 16)
     next(stream)
-    monkeypatch.setattr(signals._State, "heard", signal.SIGTERM)
+    monkeypatch.setattr(signals._State, "received", signal.SIGTERM)
     with pytest.raises(DataError, match=r"^reading worker 0 of 1 \(process \d+\) timed out: no progress for 1 s while reading sample 5"):
         list(stream)
     assert not living()

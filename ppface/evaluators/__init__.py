@@ -1,4 +1,4 @@
-"""What judges a model: every component of the kinds "evaluator" and "augmented_test", one a line."""
+"""Evaluators of models: all components of the kinds "evaluator" and "augmented_test"."""
 
 from ppface.evaluators.face_ap import FaceAP
 from ppface.evaluators.multi_scale import MultiScale

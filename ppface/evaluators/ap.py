@@ -10,7 +10,7 @@ from ppface.ops.boxes import from_xywh
 from ppface.ops.pixel_iou import pixel_iou
 
 THRESHOLDS = 1 - np.arange(1, 1001) / 1000  # 0.999, 0.998, ..., 0; scores are compared with >=
-MISS, OUTSIDE = -1, -2  # in place of a face's index: on no face; on a picture that does not take part
+MISS, OUTSIDE = -1, -2  # instead of a face's index: matches no face; on a picture that is ignored
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +18,9 @@ class Curve:
     """Precision and recall of one subset at the 1000 thresholds.
 
     Args:
-        precision: hits / proposals, (1000,), 0 where there is no proposal.
-        recall: hits / faces, (1000,), 0 where there are no faces.
-        faces: how many faces count.
+        precision: hits / proposals, (1000,), 0 without proposals.
+        recall: hits / faces, (1000,), 0 without faces.
+        faces: number of faces that count.
     """
 
     precision: np.ndarray
@@ -66,18 +66,18 @@ def curves(
 ) -> dict[str, Curve]:
     """The curve of every subset of a labelled set.
 
-    A prediction belongs to the face that it overlaps most, if by half or more. On a face that counts in the subset, the prediction with
-    the best score is a hit, the others are false; on a face that does not count in the subset, a prediction is neither.
-    Scores are stretched to 0..1 over the whole set first.
+    A prediction is matched to the face with the largest IoU, if it is at least 0.5. Among the predictions matched to a face that counts in
+    the subset, the one with the best score is a hit, the others are false positives; those of other faces are neither.
+    Scores are first normalised to 0..1 over the whole set.
 
     Args:
         predictions: for each picture (N, 5): x, y, w, h, score.
         faces: for each picture (G, 4): x, y, w, h.
         counted: name of a subset -> which of all faces count in it, (sum of G,) bool, in the order of `faces`.
-        faceless: whether predictions on a picture without faces are false ones; the official WIDER FACE tool leaves those pictures out.
+        faceless: whether predictions on a picture without faces are false positives; the official WIDER FACE tool ignores such pictures.
     """
     face = match(predictions, faces, faceless)
-    scores = stretch(np.concatenate([*(array[:, 4] for array in predictions), np.zeros(0)]))
+    scores = normalised(np.concatenate([*(array[:, 4] for array in predictions), np.zeros(0)]))
     first = first_of_each(face, scores, sum(map(len, faces)))
     # index in THRESHOLDS of the first one at or under the score: exact comparisons, no arithmetic on the score
     step = len(THRESHOLDS) - np.searchsorted(THRESHOLDS[::-1], scores, side="right")
@@ -87,7 +87,7 @@ def curves(
 def match(predictions: Sequence[np.ndarray], faces: Sequence[np.ndarray], faceless: bool = False) -> np.ndarray:
     """For every prediction of the whole set, in order, the index of its face among all faces, or MISS, or OUTSIDE.
 
-    Whether a face counts plays no part here, so that one IoU matrix a picture serves all subsets.
+    Independent of which faces count, so that one IoU matrix per picture serves all subsets.
     """
     found, start = [np.zeros(0, dtype="int64")], 0
     for boxes, labels in zip(predictions, faces, strict=True):
@@ -101,8 +101,8 @@ def match(predictions: Sequence[np.ndarray], faces: Sequence[np.ndarray], facele
     return np.concatenate(found)
 
 
-def stretch(scores: np.ndarray) -> np.ndarray:
-    """Scores moved and scaled to 0..1; all 1 where they are all equal, so that no threshold tells them apart."""
+def normalised(scores: np.ndarray) -> np.ndarray:
+    """Scores normalised to 0..1; all 1 if they are all equal."""
     if len(scores) == 0 or scores.min() == scores.max():
         return np.ones_like(scores)
     return (scores - scores.min()) / (scores.max() - scores.min())
@@ -111,10 +111,10 @@ def stretch(scores: np.ndarray) -> np.ndarray:
 def first_of_each(face: np.ndarray, scores: np.ndarray, face_num: int) -> np.ndarray:
     """Which predictions are the best-scored one on their face, (P,) bool; on equal scores the earlier one.
 
-    Says nothing for predictions that are MISS or OUTSIDE.
+    Undefined for predictions that are MISS or OUTSIDE.
     """
     backwards = np.argsort(-scores, kind="stable")[::-1]
-    best = np.zeros(face_num + 2, dtype="int64")  # the two last rows are met by MISS and OUTSIDE
+    best = np.zeros(face_num + 2, dtype="int64")  # the last two rows are those of OUTSIDE and MISS
     best[face[backwards]] = backwards  # of several values for one index NumPy keeps the last: here the best score
     return best[face] == np.arange(len(face))
 

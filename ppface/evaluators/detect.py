@@ -1,4 +1,4 @@
-"""Runs a detector over pictures of any size: resize, batch, predict, and map the boxes back to the pixels of the original."""
+"""Runs a detector on pictures of any size: resizes, batches, predicts, and maps the boxes back to pixels of the original."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,14 +19,14 @@ def detect(
     augmented: Callable | None = None,
     batch_size: int = 1,
 ) -> list[np.ndarray]:
-    """The faces of `count` pictures. Pictures that are tested at the same size share a batch, whatever their order.
+    """The faces of `count` pictures. Pictures that are tested at the same size share a batch, in any order.
 
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4) in pixels of `image`, "scores": (M,), "count": (N,)}.
-        picture: i -> the picture number i; asked again for each use, so that few are in memory.
-        size: at which size a picture is tested; None takes `predict.test_size`, or the original size where there is none.
-        augmented: a component of kind "augmented_test"; it looks at one picture at a time.
-        batch_size: how many pictures share one call of `predict`, > 0.
+        picture: i -> picture number i; called again for each use, so that few pictures are in memory.
+        size: size at which a picture is tested; None: `predict.test_size`, or the original size without it.
+        augmented: a component of kind "augmented_test"; it processes one picture at a time.
+        batch_size: pictures per call of `predict`, > 0.
 
     Shape:
         for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, within it, and score
@@ -39,15 +39,15 @@ def detect(
         faces = [augmented(predict, images[0], target)] if augmented else run(predict, images, target)
         for i, image, rows in zip(indices, images, faces, strict=True):
             cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
-            found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # a box wholly outside the picture is no face of it
+            found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # drops boxes completely outside the picture
     return found
 
 
 def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
     """One call of `predict` for images (H, W, 3) tested at one size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
     batch = np.stack([resize(image, size).transpose(2, 0, 1) for image in images])
-    answer = predict({"image": batch})
-    boxes, scores, count = (np.asarray(answer[key]) for key in ("boxes", "scores", "count"))
+    outputs = predict({"image": batch})
+    boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
         f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"
     )
@@ -64,9 +64,9 @@ def _batches(picture: Callable[[int], Picture], count: int, size: TestSize, batc
     if batch_size == 1:
         yield from ([i] for i in range(count))
         return
-    together: dict[tuple[int, int], list[int]] = {}
+    by_size: dict[tuple[int, int], list[int]] = {}
     for i in range(count):
         height, width = size.of(*picture(i).size)
-        together.setdefault((height, width), []).append(i)
-    for indices in together.values():
+        by_size.setdefault((height, width), []).append(i)
+    for indices in by_size.values():
         yield from (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))

@@ -19,16 +19,16 @@ from ppface.ops.resize import TestSize
 class FaceAP:
     """The protocol of WIDER FACE, Yang et al. 2016, https://arxiv.org/abs/1511.06523, on the faces of a data set, all in one subset.
 
-    Different from WIDER FACE, predictions on a picture without any face are false ones. A broken picture is an error: a result over a
-    part of the set would be another result.
+    Unlike WIDER FACE, predictions on a picture without faces are false positives. A broken picture is an error, because the result on a
+    part of the data set is not comparable.
 
     Args:
         dataset: samples with "picture" and "gt_boxes".
-        min_size: faces of less height, in pixels of the original picture, count neither as missed nor as found; 0 counts every face.
-        size: at which size a picture is tested; none takes the model's own policy.
-        augmented: a way to look at a picture several times, as MultiScale; none looks once.
-        save_dir: folder for `ap.png` (the precision-recall curve) and `curves.json`; none writes nothing.
-        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+        min_size: faces of less height, in pixels of the original picture, are ignored, missed or found; 0 counts every face.
+        size: size at which a picture is tested; None: the model's own policy.
+        augmented: test-time augmentation such as MultiScale; None: a single forward pass.
+        save_dir: folder for `ap.png` (the precision-recall curve) and `curves.json`; None: no files.
+        batch_size: pictures of equal test size per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};

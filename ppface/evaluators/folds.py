@@ -1,4 +1,4 @@
-"""Scores pairs of embeddings by k folds, the protocol of LFW, with counts over a grid of thresholds instead of loops."""
+"""Scores pairs of embeddings by the k-fold protocol of LFW, with counts over a grid of thresholds instead of loops."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from ppface.core.errors import DataError
 
-GRID = np.arange(0, 4, 0.01)  # thresholds of squared L2 distance that accuracy chooses from
-FINE = np.arange(0, 4, 0.001)  # those that TAR at FAR interpolates between
+GRID = np.arange(0, 4, 0.01)  # candidate thresholds of squared L2 distance for the accuracy
+FINE = np.arange(0, 4, 0.001)  # thresholds for the interpolation of TAR at FAR
 FARS = {"tar@1e-1": 1e-1, "tar@1e-2": 1e-2, "tar@1e-3": 1e-3, "tar@1e-4": 1e-4}
-ROWS = 256  # pairs at a time: a slice of both embeddings stays in the cache
+ROWS = 256  # pairs at a time, so that both slices of embeddings fit in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Pairs by their distance, and the fold each one is tested in.
+    """Distances of pairs, and the fold of each pair.
 
     Args:
         distance: (N,) squared L2 distance of the normalised embeddings, 0..4.
-        issame: (N,) 1 where both pictures show one person, else 0.
-        fold: (N,) 0..folds-1, never falling: consecutive pairs make a fold.
+        issame: (N,) 1 if both pictures show the same person, else 0.
+        fold: (N,) 0..folds-1, non-decreasing: consecutive pairs form a fold.
 
     Attributes:
-        size: (folds, 2) pairs of different and of same people.
+        size: (folds, 2) numbers of different and same pairs.
     """
 
     distance: np.ndarray
@@ -31,7 +31,7 @@ class Folds:
     size: np.ndarray
 
     def below(self, grid: np.ndarray) -> np.ndarray:
-        """(folds, 2, len(grid)): how many different and same pairs of each fold lie below each threshold."""
+        """(folds, 2, len(grid)): numbers of different and same pairs of each fold below each threshold."""
         first = np.searchsorted(grid, self.distance, side="right")  # the first threshold that is larger
         cell = (2 * self.fold + self.issame) * (len(grid) + 1) + first
         counts = np.bincount(cell, minlength=self.size.size * (len(grid) + 1))
@@ -67,7 +67,7 @@ def _normalised(embeddings: np.ndarray, rows: slice, name: str) -> np.ndarray:
     norm = np.sqrt(np.einsum("nd,nd->n", part, part))
     if not np.isfinite(norm).all():
         row = rows.start + int(np.argmin(np.isfinite(norm)))
-        raise DataError(f"{name}: row {row} holds a number that is not finite: an embedding of a diverged model or a damaged file")
+        raise DataError(f"{name}: row {row} contains a number that is not finite: did the model diverge, or is the file damaged?")
     norm[norm == 0] = 1
     part /= norm[:, None]
     return part
@@ -85,17 +85,17 @@ def split(distance: np.ndarray, issame: np.ndarray, folds: int) -> Folds:
 
 
 def cut(issame: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts pairs into folds in their order; the first N % folds folds hold one pair more.
+    """Splits pairs into folds in their order; the first N % folds folds have one pair more.
 
     Shape:
         issame (N,) -> the fold of each pair (N,), pairs of different and of same people in each fold (folds, 2)
 
     Raises:
-        DataError: other values than yes and no, or folds that are no number, out of range or without pairs of both classes.
+        DataError: values other than true and false, or folds that are not an integer, out of range or without pairs of both classes.
     """
     count = len(issame)
     if not np.isin(issame, (0, 1)).all():
-        raise DataError(f"issame: expected true and false alone, received {issame[~np.isin(issame, (0, 1))][0]!s}")
+        raise DataError(f"issame: expected only true and false, received {issame[~np.isin(issame, (0, 1))][0]!s}")
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or not 2 <= folds <= count:
         raise DataError(f"folds: expected 2 to {count}, the number of pairs, received {folds!r}")
     sizes = np.full(folds, count // folds)
@@ -107,47 +107,47 @@ def cut(issame: np.ndarray, folds: int) -> tuple[np.ndarray, np.ndarray]:
         only = "same" if size[number, 0] == 0 else "different"
         first = int(sizes[:number].sum()) + 1
         where = f"fold {number + 1} of {folds} (pairs {first} to {first + sizes[number] - 1})"
-        raise DataError(f"{where} holds {only} pairs alone; expected both in every fold: the order of the pairs makes the folds, mix it")
+        raise DataError(f"{where} contains only {only} pairs; expected both classes: folds are consecutive pairs, mix their order")
     return fold, size
 
 
 def accuracies(pairs: Folds) -> tuple[np.ndarray, np.ndarray]:
-    """(folds,) accuracy of each fold at the threshold that is best on the others (the smallest such one), and (folds,) those thresholds."""
+    """(folds,) accuracy of each fold at the (smallest) threshold that is best on the others, and (folds,) those thresholds."""
     below = pairs.below(GRID)
-    right = below[:, 1] + pairs.size[:, :1] - below[:, 0]
-    best = (right.sum(axis=0) - right).argmax(axis=1)
-    return right[np.arange(len(right)), best] / pairs.size.sum(axis=1), GRID[best]
+    correct = below[:, 1] + pairs.size[:, :1] - below[:, 0]
+    best = (correct.sum(axis=0) - correct).argmax(axis=1)
+    return correct[np.arange(len(correct)), best] / pairs.size.sum(axis=1), GRID[best]
 
 
 def tar_at_far(pairs: Folds) -> dict[str, float]:
-    """The mean over folds of the share of same pairs accepted, at thresholds that the other folds' FAR interpolates.
+    """The mean over folds of the share of same pairs accepted, at thresholds interpolated from the FAR of the other folds.
 
-    Where several thresholds have the wanted FAR, the largest counts; where none reaches it, the threshold is 0. Only of the FARs that the
-    number of different pairs resolves: at least one false accept among them.
+    If several thresholds have the wanted FAR, the largest is used; if none reaches it, the threshold is 0. Only FARs that the number of
+    different pairs can resolve are included: at least one false accept among them.
     """
     below = pairs.below(FINE)[:, 0]
     different = pairs.size[:, 0]
     far = (below.sum(axis=0) - below) / (different.sum() - different)[:, None]
     tar = {}
     for name, wanted in supported(int(different.sum())).items():
-        thresholds = np.array([np.interp(wanted, rising, FINE) if rising[-1] >= wanted else 0.0 for rising in far])
+        thresholds = np.array([np.interp(wanted, increasing, FINE) if increasing[-1] >= wanted else 0.0 for increasing in far])
         accepted = (pairs.distance < thresholds[pairs.fold]) & (pairs.issame == 1)
         tar[name] = float((np.bincount(pairs.fold, weights=accepted) / pairs.size[:, 1]).mean())
     return tar
 
 
 def supported(different: int) -> dict[str, float]:
-    """The entries of FARS that so many pairs of different people can show."""
+    """The entries of FARS that this number of different pairs can resolve."""
     return {name: far for name, far in FARS.items() if different >= needed(far)}
 
 
 def needed(far: float) -> int:
-    """How many pairs of different people a FAR asks for: one false accept among them."""
+    """The number of different pairs that a FAR needs: one false accept among them."""
     return round(1 / far)
 
 
 def roc(distance: np.ndarray, issame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """FAR and TAR at every threshold that changes them, both rising from 0 to 1."""
+    """FAR and TAR at every threshold that changes them, both increasing from 0 to 1."""
     order = np.argsort(distance, kind="stable")
     last = np.append(np.diff(distance[order]) > 0, True)  # equal distances are accepted together
     accepted = np.cumsum(np.stack([1 - issame[order], issame[order]]), axis=1)[:, last]
@@ -161,7 +161,7 @@ def auc(far: np.ndarray, tar: np.ndarray) -> float:
 
 
 def eer(far: np.ndarray, tar: np.ndarray) -> float:
-    """The rate at which false accepts and false rejects are equal, on the straight lines between the points of a ROC curve."""
+    """The rate at which false accepts and false rejects are equal, by linear interpolation of the ROC curve."""
     return float(np.interp(1.0, far + tar, far))
 
 
@@ -171,4 +171,4 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))  # rounding may lead beyond
+    return max(0.0, float((middle - half) / scale)), min(1.0, float((middle + half) / scale))  # rounding may exceed 0..1

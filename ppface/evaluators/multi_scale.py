@@ -1,4 +1,4 @@
-"""Multi-scale testing: a picture is looked at in several sizes and mirrored, and the boxes vote."""
+"""Multi-scale testing: detection at several sizes and on the mirror image, merged by box voting."""
 
 import numpy as np
 
@@ -12,24 +12,24 @@ class MultiScale:
     """Scales, mirror image and box voting, as the detectors on WIDER FACE are usually tested: S3FD, Zhang et al. 2017,
     https://arxiv.org/abs/1708.05237, and PyramidBox, Tang et al. 2018, https://arxiv.org/abs/1803.07737, in their public test code.
 
-    The picture at its test size, and its mirror image, give all their faces. Enlarged pictures give small faces only, shrunk ones large
-    faces only: at the other sizes a detector errs most. Report such a result apart from a single-scale one.
+    All faces of the picture at its test size and of its mirror image are used, but only small faces of enlarged pictures and large faces
+    of shrunk ones, because a detector makes most errors on the others. Report such a result separately from a single-scale one.
 
     Args:
-        scales: further factors of the test size, > 0 and not 1. The public code goes beyond 2.
-        flip: whether the mirror image is looked at, at the test size.
-        vote_iou: overlap from which boxes vote together, above 0 and up to 1.
-        min_votes: boxes that fewer views agree on are dropped (the public code: 2; 1 keeps all).
-        small_under: enlarged pictures give faces whose shorter side is under this many pixels of the test size.
-        large_over: shrunk pictures give faces whose longer side is over this many pixels of the test size.
-        max_pixels: no view is larger than this: the test size is scaled down to it, larger scales are left out.
-        max_faces: at most this many faces a picture, > 0.
+        scales: further factors of the test size, > 0 and not 1. The public code also uses factors above 2.
+        flip: whether to use the mirror image at the test size.
+        vote_iou: IoU from which boxes are merged, above 0 and up to 1.
+        min_votes: boxes found in fewer views are dropped (the public code: 2; 1 keeps all).
+        small_under: faces of enlarged pictures are used if their shorter side is below this many pixels of the test size.
+        large_over: faces of shrunk pictures are used if their longer side is above this many pixels of the test size.
+        max_pixels: largest view: the test size is scaled down to it, larger scales are omitted.
+        max_faces: largest number of faces per picture, > 0.
 
     Shape:
         predict, image (H, W, 3) uint8, size (height, width) -> (V, 5): x1, y1, x2, y2 in pixels of `image`, score, best first
 
     Raises:
-        ValueError: a scale that is 1 or not positive, vote_iou outside 0..1, another number under its range.
+        ValueError: a scale that is 1 or not positive, vote_iou outside 0..1, another number below its range.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MultiScale:
         max_faces: int = 750,
     ):
         if not all(scale > 0 and scale != 1 for scale in scales):
-            raise ValueError(f"MultiScale: expected scales above 0 and other than 1 (which is always there), received {scales}")
+            raise ValueError(f"MultiScale: expected scales above 0 and other than 1 (which is always used), received {scales}")
         if not 0 < vote_iou <= 1:
             raise ValueError(f"MultiScale: expected vote_iou above 0 and up to 1, received {vote_iou}")
         if min(min_votes, max_pixels, max_faces) < 1:
@@ -64,13 +64,13 @@ class MultiScale:
             height, width = _times(size, scale)
             if height * width <= self.max_pixels:
                 rows = run(predict, [image], (height, width))[0]
-                views.append(self._trusted(rows, scale, size[0] / image.shape[0], size[1] / image.shape[1]))
+                views.append(self._reliable(rows, scale, size[0] / image.shape[0], size[1] / image.shape[1]))
         rows = np.concatenate(views)
         boxes, scores = vote(rows[:, :4], rows[:, 4], self.vote_iou, self.min_votes, self.max_faces)
         return np.concatenate([boxes, scores[:, None]], axis=1)
 
-    def _trusted(self, rows: np.ndarray, scale: float, vertical: float, horizontal: float) -> np.ndarray:
-        """Those of the rows that a view at this scale is trusted with."""
+    def _reliable(self, rows: np.ndarray, scale: float, vertical: float, horizontal: float) -> np.ndarray:
+        """The rows of faces whose size is reliable at this scale."""
         sides = np.stack([(rows[:, 2] - rows[:, 0]) * horizontal, (rows[:, 3] - rows[:, 1]) * vertical])
         return rows[sides.min(axis=0) < self.small_under] if scale > 1 else rows[sides.max(axis=0) > self.large_over]
 

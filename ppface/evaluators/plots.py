@@ -12,10 +12,10 @@ from ppface.evaluators.ap import THRESHOLDS, Curve
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder, made where it is missing; called before an evaluation, which may take long.
+    """Creates the folder if it is missing; called before the evaluation, which may take long.
 
     Raises:
-        DataError: it cannot be made or written to.
+        DataError: a folder that cannot be created or written to.
     """
     path = Path(path)
     try:
@@ -32,7 +32,7 @@ def draw_curves(curves: Mapping[str, Curve], path: str | Path, title: str) -> No
     """Draws one or more precision-recall curves into one PNG file; the legend gives each curve's name and AP."""
     figure, axes = _figure()
     for name, curve in curves.items():
-        seen = curve.precision > 0  # before the first hit a curve has no place
+        seen = curve.precision > 0  # before the first hit the curve is undefined
         axes.plot(curve.recall[seen], curve.precision[seen], label=f"{name}  AP {curve.ap:.4f}  ({curve.faces:,} faces)")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=title)
     axes.grid(alpha=0.3)
@@ -56,11 +56,11 @@ def write_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
 
 
 def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path) -> None:
-    """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the names stand in the legend."""
+    """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the legend shows the names."""
     figure, axes = _figure()
     least = min(far[far > 0].min() for far, _ in curves.values())
     for name, (far, tar) in curves.items():
-        seen = np.append(np.diff(far) > 0, True)  # of the points with one FAR the best
+        seen = np.append(np.diff(far) > 0, True)  # the best point of each FAR
         axes.step(np.maximum(far[seen], least / 2), tar[seen], where="post", label=name)
     axes.set(xscale="log", xlim=(least / 2, 1), ylim=(None, 1.005), xlabel="false accept rate", ylabel="true accept rate", title="ROC")
     axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Verification: whether two pictures show one person, on sets of labelled pairs."""
+"""Face verification on sets of labelled pairs: do two pictures show the same person?"""
 
 import json
 import re
@@ -20,7 +20,7 @@ Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class Scores(dict[str, Any]):
-    """What `evaluate` returns. It holds no TAR at a FAR that the pairs are too few for: asking for one is an error that says so."""
+    """The result of `evaluate`. Access to a TAR at a FAR for which there are too few pairs raises a DataError."""
 
     def __init__(self, values: dict[str, Any], different: int):
         super().__init__(values)
@@ -30,7 +30,7 @@ class Scores(dict[str, Any]):
         if name not in scoring.FARS:
             raise KeyError(name)
         needed = scoring.needed(scoring.FARS[name])
-        raise DataError(f"{name}: expected at least {needed:,} pairs of different people, received {self.different:,}: too few to show it")
+        raise DataError(f"{name}: expected at least {needed:,} pairs of different people, received {self.different:,}")
 
 
 def evaluate(
@@ -38,25 +38,25 @@ def evaluate(
 ) -> Scores:
     """The k-fold protocol of LFW: Huang et al. 2007, http://vis-www.cs.umass.edu/lfw/lfw.pdf.
 
-    Squared L2 distance of L2-normalised embeddings; thresholds 0..4 in steps of 0.01; folds are the pairs in their order; each is tested at
-    the threshold that is best on the others (the smallest of several).
+    Squared L2 distance of L2-normalised embeddings; thresholds 0..4 in steps of 0.01; folds are consecutive pairs; each is tested at the
+    threshold that is best on the others (the smallest of several).
 
     Args:
-        embeddings1: (N, D) of the first pictures, or the `.npy` file that holds them; any length, finite.
+        embeddings1: (N, D) of the first pictures, or the `.npy` file that contains them; any norm, finite.
         embeddings2: (N, D) of the second pictures, or their `.npy` file.
-        issame: (N,) whether both pictures show one person.
-        folds: how many, 2..N.
+        issame: (N,) whether both pictures show the same person.
+        folds: number of folds, 2..N.
 
     Returns:
         "accuracy" and "std": mean and standard deviation over the folds; "accuracy_ci95": (low, high), Wilson's interval of the accuracy
         among N pairs; "threshold": mean of the folds' thresholds of squared distance; "auc" and "eer": of the ROC curve over all pairs;
         "tar@1e-1" ... "tar@1e-4": mean over folds of the share of same pairs accepted, at the threshold that the other folds give that
-        FAR (interpolated in steps of 0.001), as far as there are 1 / FAR pairs of different people: beyond, the key is absent, and
-        asking for it raises a DataError.
+        FAR (interpolated in steps of 0.001), if there are at least 1 / FAR pairs of different people; otherwise the key is absent,
+        and access to it raises a DataError.
 
     Raises:
-        DataError: a file that is no .npy, lengths that differ, numbers that are not finite, folds that are no number or out of range, or a
-            fold with pairs of one class alone.
+        DataError: a file that is not .npy, lengths that differ, numbers that are not finite, folds that are not an integer or out of
+            range, or a fold with pairs of only one class.
     """
     distance = scoring.squared_distances(_array(embeddings1), _array(embeddings2))
     return summary(scoring.split(distance, np.asarray(issame), folds))
@@ -85,7 +85,7 @@ def _array(embeddings: np.ndarray | str | Path) -> np.ndarray:
     try:
         with Path(embeddings).open("rb") as file:
             if file.read(2) == b"PK":
-                raise DataError(f"{embeddings}: expected a .npy file of embeddings, received a .npz archive: give one of its arrays")
+                raise DataError(f"{embeddings}: expected a .npy file of embeddings, received a .npz archive: use one of its arrays")
         return np.load(embeddings, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{embeddings}: expected a .npy file of embeddings ({error})") from None
@@ -95,23 +95,23 @@ def _array(embeddings: np.ndarray | str | Path) -> np.ndarray:
 class Verification:
     """Verification by the k-fold protocol of LFW, Huang et al. 2007, http://vis-www.cs.umass.edu/lfw/lfw.pdf, on one or more sets.
 
-    See `evaluate` for the numbers. Each distinct picture is embedded once (twice where its mirror image is added).
+    See `evaluate` for the numbers. Each distinct picture is embedded once (twice with its mirror image).
 
     Args:
-        sets: name -> pairs; the values are called `name/accuracy`, ...
-        flip: embedding = e(picture) + e(mirrored picture), as the published numbers have it.
-        resize: stretch pictures that have not the model's size; otherwise they are an error.
-        save_dir: folder for `verification.json`, `roc.png` and a `<set>_scores.png` each; none writes nothing.
-        batch_size: pictures in one call of `predict`, > 0.
+        sets: name -> pairs; results are named `name/accuracy`, ...
+        flip: embedding = e(picture) + e(mirrored picture), as for published numbers.
+        resize: stretch pictures to the model's size; otherwise another size is an error.
+        save_dir: folder for `verification.json`, `roc.png` and one `<set>_scores.png` per set; None: no files.
+        batch_size: pictures per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}, before L2 normalisation or after;
         the evaluator yields ("lfw/accuracy", 0..1), then std, threshold, auc, eer, tar@1e-1 ..., accuracy_ci95_low and _high of each set
 
     Raises:
-        DataError: more folds than pairs, or a fold with one class alone; later broken pictures or ones of another size, or `save_dir`
+        DataError: more folds than pairs, or a fold with only one class; later broken pictures or ones of another size, or `save_dir`
             cannot be written.
-        ValueError: no set, a name that makes no file name, or batch_size under 1.
+        ValueError: no set, a name that is not valid in a file name, or batch_size under 1.
     """
 
     def __init__(
@@ -122,19 +122,19 @@ class Verification:
         save_dir: str | None = None,
         batch_size: int = 64,
     ):
-        strange = [name for name in sets if not re.fullmatch(r"[\w.+-]+", name)]
-        if not sets or strange:
-            raise ValueError(f"Verification: expected at least one set, named by letters, digits and . + - _; received {strange or 'none'}")
+        invalid = [name for name in sets if not re.fullmatch(r"[\w.+-]+", name)]
+        if not sets or invalid:
+            raise ValueError(f"Verification: expected at least one set, named by letters, digits and . + - _; received {invalid or 'none'}")
         if batch_size < 1:
             raise ValueError(f"Verification: expected batch_size of at least 1, received {batch_size}")
-        for name, pairs in sets.items():  # an evaluation may take hours, and stand at the end of a training
-            with _told_of(name):
+        for name, pairs in sets.items():  # fail early: an evaluation may take hours, or follow a training
+            with _prefix_errors(name):
                 scoring.cut(pairs.issame, pairs.folds)
         self.sets, self.flip, self.resize, self.save_dir, self.batch_size = sets, flip, resize, save_dir, batch_size
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        found = {name: self._judge(predict, pairs, name) for name, pairs in self.sets.items()}
+        found = {name: self._evaluate(predict, pairs, name) for name, pairs in self.sets.items()}
         if folder:
             _write(found, folder)
         for name, (_, scores) in found.items():
@@ -142,9 +142,9 @@ class Verification:
                 bounds = {"_low": value[0], "_high": value[1]} if isinstance(value, tuple) else {"": value}
                 yield from ((f"{name}/{key}{which}", bound) for which, bound in bounds.items())
 
-    def _judge(self, predict: Predict, pairs: Any, name: str) -> tuple[scoring.Folds, Scores]:
+    def _evaluate(self, predict: Predict, pairs: Any, name: str) -> tuple[scoring.Folds, Scores]:
         embeddings = self._embeddings(predict, pairs)
-        with _told_of(name):
+        with _prefix_errors(name):
             distance = scoring.squared_distances(embeddings[pairs.first], embeddings[pairs.second])
         cut = scoring.split(distance, pairs.issame, pairs.folds)
         return cut, summary(cut)
@@ -161,8 +161,8 @@ class Verification:
 
 
 @contextmanager
-def _told_of(name: str) -> Iterator[None]:
-    """Puts the name of a set before what is told of it."""
+def _prefix_errors(name: str) -> Iterator[None]:
+    """Prefixes errors with the name of a set."""
     try:
         yield
     except DataError as error:
@@ -170,7 +170,7 @@ def _told_of(name: str) -> Iterator[None]:
 
 
 def _write(found: dict[str, tuple[scoring.Folds, Scores]], folder: Path) -> None:
-    """The numbers, the ROC curves in one picture, and the scores of each set."""
+    """Writes the numbers, the ROC curves in one plot, and a plot of the scores of each set."""
     numbers, curves = {}, {}
     for name, (pairs, scores) in found.items():
         each, thresholds = scoring.accuracies(pairs)

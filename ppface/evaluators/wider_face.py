@@ -15,7 +15,7 @@ def evaluate(predictions: str | Path | Mapping[Name, np.ndarray], ground_truth_d
     Args:
         predictions: a folder of text files `event/picture.txt` (name, count, then `x y w h score` lines), or
             {(event, image name without extension): (N, 5) array of x, y, w, h, score}, in pixels of the original pictures, in any order.
-            A picture without a file or key counts as one where nothing was found; the log says how many there are.
+            A picture without a file or key counts as one without predictions; the log reports how many there are.
         ground_truth_dir: the folder of wider_face_val.mat, wider_easy_val.mat, wider_medium_val.mat and wider_hard_val.mat.
 
     Returns:
@@ -28,7 +28,7 @@ def evaluate(predictions: str | Path | Mapping[Name, np.ndarray], ground_truth_d
 
 
 def evaluate_curves(predictions: str | Path | Mapping[Name, np.ndarray], truth: GroundTruth) -> dict[str, Curve]:
-    """Like `evaluate`, with the whole precision-recall curves, and with labels that are already read."""
+    """Like `evaluate`, with the whole precision-recall curves, and with labels that have been read before."""
     if not isinstance(predictions, Mapping):
         predictions = read_predictions(predictions)
     return curves(in_order(predictions, truth.names), truth.faces, truth.counted)

@@ -1,4 +1,4 @@
-"""WIDER FACE's AP of a detector: it looks at the official validation pictures, and the official protocol judges."""
+"""AP of a detector on the validation pictures of WIDER FACE, by the official protocol."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,18 +25,18 @@ class WiderFaceAP:
     Args:
         images: folder of the validation pictures, as `images/0--Parade/0_Parade_marchingband_1_465.jpg`.
         ground_truth: folder of wider_face_val.mat and wider_{easy,medium,hard}_val.mat.
-        size: at which size a picture is tested; none takes the model's own policy.
-        augmented: a way to look at a picture several times, as MultiScale; none looks once.
+        size: size at which a picture is tested; None: the model's own policy.
+        augmented: test-time augmentation such as MultiScale; None: a single forward pass.
         save_dir: folder for `predictions/` (the official layout of result files), `easy.png`, `medium.png`, `hard.png` (precision-recall
-            curves) and `curves.json`; none writes nothing.
-        batch_size: pictures in one call of `predict`, of equal test size, > 0.
+            curves) and `curves.json`; None: no files.
+        batch_size: pictures of equal test size per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
         the evaluator yields ("easy", AP), ("medium", AP), ("hard", AP), each 0..1
 
     Raises:
-        DataError: ground truth or pictures are missing or broken, or `save_dir` cannot be written.
+        DataError: missing or broken ground truth or pictures, or `save_dir` cannot be written.
         ValueError: batch_size under 1.
     """
 

@@ -1,4 +1,4 @@
-"""The files of WIDER FACE's own evaluation: ground truth (.mat) and predictions (one text file a picture)."""
+"""The files of WIDER FACE's evaluation: ground truth (.mat) and predictions (one text file per picture)."""
 
 import logging
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
     """Reads wider_face_val.mat and wider_{easy,medium,hard}_val.mat.
 
     Raises:
-        DataError: the folder or one of the files is missing or does not hold what it should.
+        DataError: a folder or file that is missing, or a malformed file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -50,7 +50,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
 
 
 def _read_subset(path: Path, names: list[Name], faces: list[np.ndarray]) -> np.ndarray:
-    """Which of all faces count: the file lists their numbers, from 1, picture by picture."""
+    """Which faces count; the file lists their numbers, from 1, per picture."""
     indices = [rows for event in _read_mat(path, "gt_list")[0][:, 0] for rows in event[:, 0]]
     if len(indices) != len(faces):
         raise DataError(f"{path}: lists {len(indices)} pictures, expected the {len(faces)} of wider_face_val.mat")
@@ -88,18 +88,18 @@ def read_predictions(folder: str | Path) -> dict[Name, np.ndarray]:
         raise DataError(f"{folder}: no such folder; expected predictions as event/picture.txt")
     predictions = {(path.parent.name, path.stem): read_prediction_file(path) for path in sorted(folder.glob("*/*.txt"))}
     if not predictions:
-        raise DataError(f"{folder}: no prediction in it; expected files like 0--Parade/0_Parade_Parade_0_102.txt")
+        raise DataError(f"{folder}: expected prediction files like 0--Parade/0_Parade_Parade_0_102.txt")
     return predictions
 
 
 def read_prediction_file(path: Path) -> np.ndarray:
     """One text file: the picture's name, the number of predictions, and a line `x y w h score` for each -> (N, 5)."""
     lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    announced = lines[1].strip() if len(lines) > 1 else ""
-    if not announced.isdecimal():
-        raise DataError(f"{path}:2: expected the number of predictions, received {announced!r}")
-    if int(announced) != len(lines) - 2:
-        raise DataError(f"{path}:2: announces {announced} predictions, but {len(lines) - 2} lines follow")
+    count = lines[1].strip() if len(lines) > 1 else ""
+    if not count.isdecimal():
+        raise DataError(f"{path}:2: expected the number of predictions, received {count!r}")
+    if int(count) != len(lines) - 2:
+        raise DataError(f"{path}:2: expected {count} predictions according to this line, received {len(lines) - 2} lines")
     try:
         rows = np.array([line.split() for line in lines[2:]], dtype="float64")
     except ValueError:
@@ -128,20 +128,20 @@ def write_predictions(folder: str | Path, predictions: Mapping[Name, np.ndarray]
 
 
 def in_order(predictions: Mapping[Name, np.ndarray], names: list[Name]) -> list[np.ndarray]:
-    """The checked predictions of every picture in `names`; a picture without an entry counts as one where nothing was found.
+    """The checked predictions of every picture in `names`; a picture without an entry counts as one without predictions.
 
-    Those pictures are reported together in one line of the log: a part of the set is seldom left out on purpose.
+    The log reports such pictures together in one line, because a part of the data set is rarely omitted on purpose.
 
     Raises:
-        DataError: a key that is none of the names, or an array that is no (N, 5) of finite numbers.
+        DataError: a key that is not one of the names, or an array that is not (N, 5) of finite numbers.
     """
     known, found = set(names), {}
     for key, array in predictions.items():
         if not (isinstance(key, tuple) and len(key) == 2 and all(isinstance(part, str) for part in key)):
-            raise DataError(f"{key!r}: expected predictions under (event, image name), as ('0--Parade', '0_Parade_Parade_0_102')")
+            raise DataError(f"{key!r}: expected keys (event, image name), as ('0--Parade', '0_Parade_Parade_0_102')")
         name = (key[0], key[1].removesuffix(".jpg"))
         if name not in known:
-            raise DataError(f"{key[0]}/{key[1]}: a prediction for a picture that is not in the ground truth; check the event and the name")
+            raise DataError(f"{key[0]}/{key[1]}: expected a picture of the ground truth; check the event and the name")
         found[name] = checked(array, f"{key[0]}/{key[1]}")
     missing = ["/".join(name) for name in names if name not in found]
     if missing:

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import loadmat
 
 from ppface.core.errors import DataError
-from ppface.evaluators.ap import average_precision, checked, curves, stretch
+from ppface.evaluators.ap import average_precision, checked, curves, normalised
 
 
 def reference(predictions, faces, counted, faceless=False):
@@ -124,8 +124,8 @@ def test_nothing_found_and_nothing_labelled():
 
 
 def test_scores_are_stretched_over_the_whole_set_and_equal_ones_pass_every_threshold():
-    assert stretch(np.array([-3.0, 1.0, 5.0])).tolist() == [0.0, 0.5, 1.0]
-    assert stretch(np.array([0.2, 0.2])).tolist() == [1.0, 1.0]
+    assert normalised(np.array([-3.0, 1.0, 5.0])).tolist() == [0.0, 0.5, 1.0]
+    assert normalised(np.array([0.2, 0.2])).tolist() == [1.0, 1.0]
 
 
 def test_average_precision_takes_the_best_precision_to_the_right():

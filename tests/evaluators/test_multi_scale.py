@@ -73,8 +73,8 @@ def test_the_name_alone_is_enough_as_the_headers_of_configs_say():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scales": [0.5, 0.0]}, "MultiScale: expected scales above 0 and other than 1 (which is always there), received [0.5, 0.0]"),
-        ({"scales": [1.0]}, "MultiScale: expected scales above 0 and other than 1 (which is always there), received [1.0]"),
+        ({"scales": [0.5, 0.0]}, "MultiScale: expected scales above 0 and other than 1 (which is always used), received [0.5, 0.0]"),
+        ({"scales": [1.0]}, "MultiScale: expected scales above 0 and other than 1 (which is always used), received [1.0]"),
         ({"scales": [], "vote_iou": 0.0}, "MultiScale: expected vote_iou above 0 and up to 1, received 0.0"),
         (
             {"scales": [], "min_votes": 0},

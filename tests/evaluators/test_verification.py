@@ -85,7 +85,7 @@ def test_a_far_that_the_pairs_cannot_show_is_refused_by_name(rng):
     assert "tar@1e-3" not in got and got.get("tar@1e-4") is None
     with pytest.raises(DataError) as error:
         got["tar@1e-3"]
-    assert str(error.value) == "tar@1e-3: expected at least 1,000 pairs of different people, received 999: too few to show it"
+    assert str(error.value) == "tar@1e-3: expected at least 1,000 pairs of different people, received 999"
     with pytest.raises(KeyError):
         got["tar@1e-5"]
 
@@ -127,7 +127,7 @@ def test_an_archive_of_arrays_is_no_array(tmp_path, rng, damage):
     (tmp_path / "e.npz").write_bytes(damage((tmp_path / "e.npz").read_bytes()))
     with pytest.raises(DataError) as error:
         evaluate(tmp_path / "e.npz", two, issame)
-    told = "expected a .npy file of embeddings, received a .npz archive: give one of its arrays"
+    told = "expected a .npy file of embeddings, received a .npz archive: use one of its arrays"
     assert str(error.value) == f"{tmp_path / 'e.npz'}: {told}"
 
 
@@ -159,7 +159,7 @@ def test_the_interval_is_wilsons():
         ),
         (lambda a, b, s: (a.astype(str), b, s, 10), "embeddings1: expected numbers, received an array of <U32"),
         (lambda a, b, s: (a, b, s[:-1], 10), "issame: expected a flag for each of the 40 pairs, received shape (39,)"),
-        (lambda a, b, s: (a, b, s * 2, 10), "issame: expected true and false alone, received 2"),
+        (lambda a, b, s: (a, b, s * 2, 10), "issame: expected only true and false, received 2"),
         (lambda a, b, s: (a, b, s, 1), "folds: expected 2 to 40, the number of pairs, received 1"),
         (lambda a, b, s: (a, b, s, 41), "folds: expected 2 to 40, the number of pairs, received 41"),
         (lambda a, b, s: (a, b, s, "10"), "folds: expected 2 to 40, the number of pairs, received '10'"),
@@ -167,12 +167,12 @@ def test_the_interval_is_wilsons():
         (lambda a, b, s: (a, b, s, None), "folds: expected 2 to 40, the number of pairs, received None"),
         (
             lambda a, b, s: (a, b, np.sort(s), 10),
-            "fold 1 of 10 (pairs 1 to 4) holds different pairs alone; expected both in every fold: "
-            "the order of the pairs makes the folds, mix it",
+            "fold 1 of 10 (pairs 1 to 4) contains only different pairs; expected both classes: "
+            "folds are consecutive pairs, mix their order",
         ),
         (
             lambda a, b, s: (a, b, np.ones(40), 7),
-            "fold 1 of 7 (pairs 1 to 6) holds same pairs alone; expected both in every fold: the order of the pairs makes the folds, mix it",
+            "fold 1 of 7 (pairs 1 to 6) contains only same pairs; expected both classes: folds are consecutive pairs, mix their order",
         ),
     ],
 )
@@ -189,5 +189,5 @@ def test_what_is_no_number_is_named_with_its_row(rng, value):
     two[517, 3] = value
     with pytest.raises(DataError) as error:
         evaluate(one, two, issame)
-    told = "embeddings2: row 517 holds a number that is not finite: an embedding of a diverged model or a damaged file"
+    told = "embeddings2: row 517 contains a number that is not finite: did the model diverge, or is the file damaged?"
     assert str(error.value) == told

@@ -122,7 +122,7 @@ def test_a_model_without_embeddings_and_one_that_diverged_are_named(faces):
     folder = faces[0]
     with pytest.raises(DataError, match=r"^expected a model with the output 'embedding', received one with boxes, scores$"):
         dict(built(folder)(lambda batch: {"scores": 0, "boxes": 0}))
-    with pytest.raises(DataError, match=r"^list: embeddings1: row 0 holds a number that is not finite"):
+    with pytest.raises(DataError, match=r"^list: embeddings1: row 0 contains a number that is not finite"):
         dict(built(folder)(lambda batch: {"embedding": np.full((len(batch["image"]), 4), np.nan)}))
 
 
@@ -130,7 +130,7 @@ def test_one_class_alone_in_a_fold_is_told_with_its_set_before_anything_is_embed
     folder = faces[0]
     lines = (folder / "pairs.txt").read_text().splitlines()
     (folder / "pairs.txt").write_text("\n".join(sorted(lines, key=lambda line: line[-1])))
-    with pytest.raises(DataError, match=r"^list: fold 1 of 5 \(pairs 1 to 8\) holds different pairs alone; expected both in every fold"):
+    with pytest.raises(DataError, match=r"^list: fold 1 of 5 \(pairs 1 to 8\) contains only different pairs; expected both classes"):
         built(folder)
 
 

@@ -44,7 +44,7 @@ def test_pictures_without_predictions_are_empty_and_named_in_the_log(caplog):
         ("a_1.jpg\n2\n1 2 3 4 .5\n1 2 3 4 5 6\n", ":4: expected 'x y w h score', five finite numbers, received '1 2 3 4 5 6'"),
         ("a_1.jpg\n2\n1 2 3 4 .5\n1 2 x 4 5\n", ":4: expected 'x y w h score', five finite numbers, received '1 2 x 4 5'"),
         ("a_1.jpg\n2\n1 2 3 4 .5\n1 2 3 4 nan\n", ":4: expected 'x y w h score', five finite numbers, received '1 2 3 4 nan'"),
-        ("a_1.jpg\n3\n1 2 3 4 .5\n", ":2: announces 3 predictions, but 1 lines follow"),
+        ("a_1.jpg\n3\n1 2 3 4 .5\n", ":2: expected 3 predictions according to this line, received 1 lines"),
         ("a_1.jpg\n-1\n", ":2: expected the number of predictions, received '-1'"),
         ("", ":2: expected the number of predictions, received ''"),
     ],
@@ -61,7 +61,7 @@ def test_malformed_prediction_files_are_named_with_their_line(tmp_path, text, me
 def test_prediction_folders_that_hold_none(tmp_path):
     with pytest.raises(DataError) as caught:
         read_predictions(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: no prediction in it; expected files like 0--Parade/0_Parade_Parade_0_102.txt"
+    assert str(caught.value) == f"{tmp_path}: expected prediction files like 0--Parade/0_Parade_Parade_0_102.txt"
     with pytest.raises(DataError) as caught:
         read_predictions(tmp_path / "no")
     assert str(caught.value) == f"{tmp_path / 'no'}: no such folder; expected predictions as event/picture.txt"
@@ -70,10 +70,10 @@ def test_prediction_folders_that_hold_none(tmp_path):
 def test_predictions_under_wrong_keys():
     with pytest.raises(DataError) as caught:
         in_order({("0--Parade", "a_3"): np.zeros((0, 5))}, NAMES)
-    assert str(caught.value) == "0--Parade/a_3: a prediction for a picture that is not in the ground truth; check the event and the name"
+    assert str(caught.value) == "0--Parade/a_3: expected a picture of the ground truth; check the event and the name"
     with pytest.raises(DataError) as caught:
         in_order({"0--Parade/a_1": np.zeros((0, 5))}, NAMES)
-    assert str(caught.value) == "'0--Parade/a_1': expected predictions under (event, image name), as ('0--Parade', '0_Parade_Parade_0_102')"
+    assert str(caught.value) == "'0--Parade/a_1': expected keys (event, image name), as ('0--Parade', '0_Parade_Parade_0_102')"
 
 
 def test_ground_truth_that_is_missing_or_broken(official):

@@ -1,4 +1,5 @@
-"""Faces drawn from numbers, with NumPy and OpenCV alone: no files, no downloads, everything about them known.
+"""Synthetic faces, drawn by NumPy and OpenCV without files or downloads, with complete annotations.
 
-`identity` says who is drawn, `mood` how (pose, light, expression), `head` draws one head, `portrait` one person, `scene` a whole picture.
+`identity` holds the parameters of a person, `variation` those of a picture (pose, light, expression); `head` draws a head, `portrait` a
+person, `scene` a whole picture.
 """

@@ -1,4 +1,4 @@
-"""What stands behind the faces: colour, texture, shapes, and things that nearly look like faces."""
+"""Backgrounds: colours, textures, shapes, and objects that resemble faces."""
 
 import math
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from ppface.data.synthetic.identity import HAIR, SKIN
 
 
 def muted(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """(*shape, 3) uint8 RGB: colours of any lightness, seldom vivid."""
+    """(*shape, 3) uint8 RGB: colours of any lightness, rarely saturated."""
     level, tint = rng.integers(10, 246, (*shape, 1)), rng.standard_normal((*shape, 3)) * 26
     return (level + tint).clip(0, 255).astype(np.uint8)
 
 
 def backdrop(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """(height, width, 3) uint8 RGB: a soft gradient, a texture of blobs, and plain shapes in any colour."""
+    """(height, width, 3) uint8 RGB: a smooth gradient, a texture of blobs, and plain shapes in any colour."""
     height, width = size
     across = int(rng.integers(2, 6))
     image = cv2.resize(muted(rng, across, across), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -46,18 +46,18 @@ def _shape(image: np.ndarray, color: brush.Color, rng: np.random.Generator) -> N
 
 
 def distract(image: np.ndarray, count: int, face_size: tuple[float, float], rng: np.random.Generator) -> None:
-    """Paints `count` things of the colours and sizes of faces that are none; `face_size` as in `draw_scene`."""
+    """Paints `count` objects with the colours and sizes of faces; `face_size` as in `draw_scene`."""
     height, width = image.shape[:2]
     for _ in range(count):
         radius = 0.5 * min(height, width) * math.exp(rng.uniform(*np.log(face_size).tolist()))
         center = (float(rng.uniform(0, width)), float(rng.uniform(0, height)))
         skin, hair = (tuple(colors[rng.integers(len(colors))].tolist()) for colors in (SKIN, HAIR))
-        thing: Callable = DISTRACTORS[rng.integers(len(DISTRACTORS))]
-        thing(image, center, radius, skin, hair, rng)
+        draw: Callable = DISTRACTORS[rng.integers(len(DISTRACTORS))]
+        draw(image, center, radius, skin, hair, rng)
 
 
 def _ball(image: np.ndarray, center: tuple, radius: float, skin: brush.Color, hair: brush.Color, rng: np.random.Generator) -> None:
-    """A shaded ball, skin-coloured; a few dark spots at random places."""
+    """A shaded skin-coloured ball with a few dark spots at random positions."""
     for step in range(4):
         offset = (center[0] - 0.08 * step * radius, center[1] - 0.1 * step * radius)
         brush.fill(image, brush.oval(offset, (radius * (1 - 0.2 * step),) * 2), brush.shade(skin, 0.75 + 0.1 * step))
@@ -72,7 +72,7 @@ def _hand(image: np.ndarray, center: tuple, radius: float, skin: brush.Color, ha
 
 
 def _blank(image: np.ndarray, center: tuple, radius: float, skin: brush.Color, hair: brush.Color, rng: np.random.Generator) -> None:
-    """A head with hair and no features, like a dummy in a shop window."""
+    """A head with hair and without facial features."""
     x, y = center
     turn = float(rng.uniform(-0.4, 0.4))
     brush.fill(image, brush.oval((x, y - 0.35 * radius), (0.92 * radius, 1.05 * radius), turn), hair)

@@ -1,4 +1,4 @@
-"""Anti-aliased strokes on uint8 pictures, in fractions of a pixel."""
+"""Anti-aliased drawing on uint8 pictures with subpixel coordinates."""
 
 import functools
 import math
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 Color = tuple[int, int, int]
-SHIFT = 4  # OpenCV draws in 1/16 pixels
+SHIFT = 4  # fraction bits: coordinates in 1/16 pixels
 
 
 def fixed(points: np.ndarray) -> np.ndarray:

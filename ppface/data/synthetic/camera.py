@@ -1,4 +1,4 @@
-"""What light and camera do to a finished picture: colour cast, contrast, blur, grain, grey, JPEG."""
+"""Camera effects on a finished picture: colour cast, contrast, blur, noise, greyscale, JPEG."""
 
 import cv2
 import numpy as np
@@ -7,12 +7,12 @@ LEVELS = np.arange(256, dtype=np.float32)[:, None]
 
 
 def expose(image: np.ndarray, rng: np.random.Generator, difficulty: float) -> np.ndarray:
-    """The picture as a camera might have taken it; at difficulty 0 only its colours vary a little.
+    """Simulates a camera; at difficulty 0 only colours vary slightly.
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        rng: draws everything.
-        difficulty: 0..1, scales how often and how much the picture suffers.
+        rng: source of all randomness.
+        difficulty: 0..1, scales probability and strength of the effects.
     """
     image = _colors(image, rng, difficulty)
     short = min(image.shape[:2])

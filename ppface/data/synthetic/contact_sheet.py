@@ -1,4 +1,4 @@
-"""Many drawings on one picture, to look at: people, poses, or scenes with what is annotated."""
+"""Contact sheets for visual checks: people, poses, or scenes with their annotations."""
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ def poses(rows: int = 4, size: int = 160, seed: int = 0) -> np.ndarray:
 
 
 def scenes(rows: int = 3, columns: int = 5, size: int = 256, seed: int = 0, difficulty: float = 0.5) -> np.ndarray:
-    """Whole pictures with boxes and landmarks; landmarks behind something are blue."""
+    """Whole pictures with boxes and landmarks; occluded landmarks are blue."""
     numbers = np.arange(rows * columns).reshape(rows, columns).tolist()
     return _grid([[annotated(draw_scene(seed, index, (size, size), difficulty=difficulty)) for index in row] for row in numbers])
 

@@ -18,7 +18,7 @@ BEND, TAPER = np.sin(np.pi * 0.85 * ALONG), 1 - 0.75 * ALONG**2
 
 
 def draw(sketch: Sketch, identity: Identity, expression: Expression) -> None:
-    """All features, from the skin upwards."""
+    """Draws all features, from the skin upwards."""
     _moles(sketch, identity)
     _beard(sketch, identity)
     _eyes(sketch, identity, expression)
@@ -73,7 +73,7 @@ def _eyes(sketch: Sketch, identity: Identity, expression: Expression) -> None:
 
 
 def _iris(sketch: Sketch, identity: Identity, expression: Expression, upper: np.ndarray, lower: np.ndarray, side: int) -> None:
-    """Rim, iris, pupil and highlight where the eye looks, no farther than the lids, which are given for the right eye."""
+    """Rim, iris, pupil and highlight at the gaze position, clipped to the lids, which are given for the right eye."""
     x = identity.eye_spacing + side * expression.gaze[0] * identity.eye_width * 0.5
     y = identity.eye_height - 0.005 + expression.gaze[1] * 0.02
     rings = RINGS + (x, y)

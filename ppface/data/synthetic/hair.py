@@ -1,4 +1,4 @@
-"""Hair: the volume behind the face, the locks that show in it, and what falls over the forehead."""
+"""Hair: the volume behind the face, the locks in it, and the hair over the forehead."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ COVERS_EARS = ("long", "bob")
 
 
 def volume(identity: Identity, surface: Surface, view: View) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """What is painted before the skin: the volume as polygons, and light and dark locks from the crown down; nothing for a bald head."""
+    """The hair painted before the skin: its volume as polygons, and light and dark locks from the crown down; nothing for a bald head."""
     if identity.style == "bald":
         return [], [], []
     skull = surface.skull(SWELL[identity.style], low=0.2 if identity.style == "curly" else 0.55)

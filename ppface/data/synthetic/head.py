@@ -1,4 +1,4 @@
-"""One head on an empty ground: the drawing, what it covers, and everything known about it."""
+"""Draws one head on an empty background, with masks and annotations."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from ppface.data.synthetic.variation import Expression, Light, Pose
 
 REACH = 1.5  # half the side of the drawing, in half head heights
 EAR = np.array([(0.035 + 0.035 * math.cos(t), math.sin(t), -0.12 - 0.10 * math.cos(t)) for t in np.linspace(0, 2 * math.pi, 16)])
-FINEST = 0.3  # lines thinner than this many pixels would not be seen
-FINE = 28.0  # heads smaller than this (pixels of half a head) are drawn larger and reduced
+MIN_LINE = 0.3  # pixels; thinner lines are invisible
+MIN_SCALE = 28.0  # pixels of half a head height; smaller heads are drawn larger and downsampled
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Head:
 
     Args:
         image: (n, n, 3) uint8 RGB, already multiplied by `cover`.
-        cover: (n, n) uint8, how much of each pixel the head (hair, ears and occluder too) covers, 0..255.
-        face: (n, n) uint8, how much of each pixel the face covers, hidden or not, 0..255.
-        occlusion: (n, n) uint8, how much of each pixel an occluder covers, 0..255.
+        cover: (n, n) uint8, coverage of each pixel by the head with hair, ears and occluder, 0..255.
+        face: (n, n) uint8, coverage of each pixel by the face, occluded or not, 0..255.
+        occlusion: (n, n) uint8, coverage of each pixel by an occluder, 0..255.
         box: (4,) x1, y1, x2, y2 from forehead to chin, from cheek to cheek.
         landmarks: (5, 2) left eye, right eye, nose tip, left and right corner of the mouth, left as seen in the picture.
         points: (6, 2) BlazeFace's: right eye, left eye, nose tip, mouth, right and left ear; the person's right, left in the picture.
@@ -50,18 +50,18 @@ def draw_head(
     scale: float,
     occluder: Occluder | None = None,
 ) -> Head:
-    """Draws one head, its origin (between the eyes) in the middle of a square picture; a function of its arguments alone.
+    """Draws one head, its origin (between the eyes) in the middle of a square picture; depends only on its arguments.
 
     Args:
-        identity: who.
-        pose: where the head looks.
-        light: where light comes from.
-        expression: what the face does.
+        identity: the person.
+        pose: direction of the head.
+        light: direction of the light.
+        expression: facial expression.
         scale: pixels of half a head height (crown to chin is 2 of them), > 0.
-        occluder: what hides part of the face.
+        occluder: an object in front of the face.
     """
     assert scale > 0, scale
-    fine = max(1, math.ceil(FINE / scale))
+    fine = max(1, math.ceil(MIN_SCALE / scale))
     side = 2 * math.ceil(REACH * scale)
     surface, turn = Surface(identity), pose.matrix()
     view = View(turn, scale * fine, side * fine / 2 - 0.5)
@@ -71,7 +71,7 @@ def draw_head(
     face: np.ndarray = np.zeros(square, np.uint8)
     occlusion: np.ndarray = np.zeros(square, np.uint8)
     _paint_volume(image, cover, face, identity, surface, view)
-    sketch = Sketch(finest=FINEST / scale)
+    sketch = Sketch(finest=MIN_LINE / scale)
     features.draw(sketch, identity, expression)
     hair.over_forehead(sketch, identity)
     soft = sketch.paint(image, cover, surface, view)
@@ -131,7 +131,7 @@ def _paint_ear(image: np.ndarray, cover: np.ndarray, identity: Identity, surface
 
 
 def _shading(cover: np.ndarray, soft: np.ndarray, light: Light) -> np.ndarray:
-    """(n, n, 3) float32 factors: a round head in this light, with the soft shadows; shadows on skin are warm."""
+    """(n, n, 3) float32 factors: shading of a round head in this light, with soft shadows; shadows on skin are reddish."""
     x, y, width, height = cv2.boundingRect(cover)
     across = ((np.arange(SOFT) + 0.5) * len(cover) / SOFT - x) / width * 2 - 1
     down = ((np.arange(SOFT) + 0.5) * len(cover) / SOFT - y) / height * 2 - 1

@@ -1,4 +1,4 @@
-"""Who a drawn face is: every parameter that stays the same from picture to picture of one person."""
+"""The identity of a drawn person: all parameters that are the same in every picture of that person."""
 
 from dataclasses import dataclass
 
@@ -44,9 +44,9 @@ SIZES = {  # name -> (mean, standard deviation); drawn within two deviations
 
 @dataclass(frozen=True)
 class Identity:
-    """The parameters that are one person. Lengths are in half head heights: crown at y = -1, eyes near 0, chin at +1.
+    """The parameters of one person. Lengths are in half head heights: crown at y = -1, eyes near 0, chin at +1.
 
-    Skin, hair and beard come from short lists that many people share, so that geometry has to tell people apart.
+    Skin, hair and beard are chosen from short lists, so that people differ mainly in their geometry.
 
     Args:
         width: factor of the whole head's width.
@@ -58,14 +58,14 @@ class Identity:
         eye_spacing: x of the left and right eye's centre from the middle.
         eye_width: half the width of one eye.
         eye_opening: half the height of one open eye.
-        eye_slant: how much the outer corner stands above the centre.
-        brow_height: how far the brow is above the eye.
-        brow_arch: how far the brow's middle is above the line of its ends.
-        brow_slant: how much the outer end stands above the inner.
+        eye_slant: height of the outer corner above the centre.
+        brow_height: height of the brow above the eye.
+        brow_arch: height of the brow's middle above the line between its ends.
+        brow_slant: height of the outer end above the inner one.
         brow_thickness: full thickness of the brow.
         nose_length: y of the nose's base.
         nose_width: x of the wings.
-        nose_depth: how far the tip stands out of the face.
+        nose_depth: distance of the tip from the face.
         mouth_height: y of the line between the lips.
         mouth_width: half the width of the mouth.
         upper_lip: thickness.
@@ -75,7 +75,7 @@ class Identity:
         skin: RGB 0..255.
         hair: RGB 0..255.
         iris: RGB 0..255.
-        lips: how far the lips' colour is from the skin's, 0..1.
+        lips: difference of the lips' colour from the skin's, 0..1.
         style: one of STYLES.
         beard: one of BEARDS.
         glasses: whether the person wears glasses.
@@ -116,7 +116,7 @@ class Identity:
 
     @classmethod
     def draw(cls, seed: int, number: int) -> "Identity":
-        """The person of this number: a function of (seed, number) alone."""
+        """The person with this number; depends only on (seed, number)."""
         rng = np.random.default_rng((seed, number, 1))
         mean, deviation = np.array(list(SIZES.values())).T
         sizes = mean + deviation * rng.standard_normal(len(SIZES)).clip(-2, 2)
@@ -139,13 +139,13 @@ class Identity:
 
 
 def _near(colors: np.ndarray, rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Each colour a little lighter or darker, and a little off."""
+    """Each colour with small random changes of lightness and hue."""
     near = colors * rng.uniform(0.94, 1.06, (len(colors), 1)) + rng.uniform(-4, 4, colors.shape)
     return list(map(tuple, near.clip(0, 255).astype(int).tolist()))
 
 
 def _moles(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """None to three moles anywhere; one person in eight has freckles across nose and cheeks instead."""
+    """Up to three moles anywhere; one person in eight has freckles on nose and cheeks instead."""
     if rng.random() < 0.125:
         spots = np.column_stack([rng.uniform(-0.42, 0.42, 14), rng.uniform(0.12, 0.36, 14), rng.uniform(0.007, 0.012, 14)])
     else:

@@ -1,4 +1,4 @@
-"""What hides part of a face: sunglasses, mask, scarf, hand or bar."""
+"""Occluders: sunglasses, mask, scarf, hand or bar in front of a face."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from ppface.data.synthetic.surface import Surface
 
 KINDS = ("sunglasses", "mask", "scarf", "hand", "bar")
 CLOTH = ((236, 238, 240), (120, 170, 205), (38, 40, 46), (150, 40, 48), (70, 96, 62), (196, 160, 60), (92, 74, 120))
-# right halves of what is worn, in half head heights
+# right halves of worn objects, in half head heights
 LENS = np.array([(0.07, -0.12), (0.30, -0.15), (0.54, -0.12), (0.52, 0.08), (0.36, 0.17), (0.16, 0.14), (0.08, 0.03)])
 TEMPLE = np.array([(0.52, -0.10), (0.70, -0.06), (0.70, 0.0), (0.52, -0.03)])
 JAW = [(0.66, 0.42), (0.58, 0.65), (0.43, 0.86), (0.2, 1.0), (0.0, 1.0)]
@@ -21,7 +21,7 @@ SCARF = np.array([(0.0, 0.45), (0.35, 0.44), *JAW])
 
 @dataclass(frozen=True)
 class Occluder:
-    """One thing in front of one face.
+    """One object in front of one face.
 
     Args:
         kind: one of KINDS.
@@ -37,7 +37,7 @@ class Occluder:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Occluder":
-        """Any of the kinds, anywhere it makes sense."""
+        """A random kind at a plausible position."""
         kind = KINDS[rng.integers(len(KINDS))]
         cloth = CLOTH[rng.integers(len(CLOTH))]
         color = {"sunglasses": (22, 20, 26), "hand": tuple(SKIN[rng.integers(len(SKIN))].tolist())}.get(kind, cloth)
@@ -45,7 +45,7 @@ class Occluder:
         return cls(kind, color, place, float(rng.uniform(-0.9, 0.9)))
 
     def paint(self, image: np.ndarray, mask: np.ndarray, surface: Surface, view: View) -> None:
-        """Paints over the head, and the same shapes with 255 into the mask."""
+        """Paints the occluder over the head, and its shape with 255 into the mask."""
         if self.kind in ("hand", "bar"):
             for number, shape in enumerate(self._held(view)):
                 brush.fill(image, shape, brush.shade(self.color, 1.0 - 0.04 * (number % 3)))

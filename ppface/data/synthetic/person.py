@@ -1,4 +1,4 @@
-"""A head on its neck and shoulders, and how it is laid over a picture."""
+"""A head with neck and shoulders, and how it is composited onto a picture."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ BODY = tuple(map(_whole, (SHIRT, COLLAR, NECK)))
 
 @dataclass(frozen=True)
 class Person:
-    """A head somewhere in a picture.
+    """A head at a position in a picture.
 
     Args:
         head: the drawing.
@@ -42,7 +42,7 @@ class Person:
     shirt: brush.Color
 
     def move(self, points: np.ndarray) -> np.ndarray:
-        """Points of the head's drawing (..., 2) -> of the picture."""
+        """Converts points (..., 2) from the head's drawing to the picture."""
         return points + np.array(self.corner, np.float32)
 
     @property
@@ -51,7 +51,7 @@ class Person:
         return self.move(self.head.box.reshape(2, 2)).reshape(4)
 
     def body(self) -> list[tuple[np.ndarray, brush.Color]]:
-        """Neck, shirt and collar in the picture: polygons and their colours; the neck follows the chin half of the way."""
+        """Neck, shirt and collar in the picture: polygons and their colours; the neck follows half of the chin's movement."""
         middle = len(self.head.image) / 2
         lean = 0.3 * (self.head.landmarks[3:, 0].mean() - middle)
         at = np.array([middle + lean, middle]) + self.corner
@@ -59,14 +59,14 @@ class Person:
         return [(shape * self.scale + at, color) for shape, color in zip(BODY, colors, strict=True)]
 
     def paint(self, image: np.ndarray, owner: np.ndarray, number: int) -> None:
-        """Lays body and head over the picture.
+        """Composites body and head onto the picture.
 
-        `owner` (height, width) uint8 takes, at each pixel, who is seen there: 2 * number + 1 for the face, 2 * number for the rest of
-        the head, 0 for a body or what is in front of the face; number from 1.
+        `owner` (height, width) uint8 receives what is visible at each pixel: 2 * number + 1 for the face, 2 * number for the rest of
+        the head, 0 for a body or an occluder; number from 1.
         """
         for shape, color in self.body():
             brush.fill(image, shape, color)
-            cv2.fillPoly(owner, [brush.fixed(shape)], 0, cv2.LINE_8, brush.SHIFT)  # numbers cannot be blended
+            cv2.fillPoly(owner, [brush.fixed(shape)], 0, cv2.LINE_8, brush.SHIFT)  # without anti-aliasing: numbers cannot be blended
         here, there = self.shared(image.shape)
         head, target, mine = self.head, image[here], owner[here]
         rest = cv2.merge([cv2.bitwise_not(head.cover[there])] * 3)
@@ -76,7 +76,7 @@ class Person:
         mine[head.occlusion[there] > 127] = 0
 
     def shared(self, shape: tuple) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The part that picture and drawing share, as slices of each."""
+        """The overlap of picture and drawing, as slices of each."""
         (x, y), side = self.corner, len(self.head.image)
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + side, shape[1]), min(y + side, shape[0])
         return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))

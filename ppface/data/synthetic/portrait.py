@@ -23,7 +23,7 @@ class Portrait:
         box: (4,) float32 x1, y1, x2, y2.
         landmarks: (5, 2) float32, as `Head.landmarks`.
         points: (6, 2) float32, as `Head.points`.
-        occlusion: (size, size) bool, where an occluder covers the picture.
+        occlusion: (size, size) bool, True where an occluder covers the picture.
     """
 
     image: np.ndarray
@@ -42,16 +42,16 @@ def draw_portrait(
     rng: np.random.Generator,
     occluder: Occluder | None = None,
 ) -> Portrait:
-    """Draws one person, the head's middle in the middle of the picture; nothing blurs it (`camera.expose` does that).
+    """Draws one person, the head centred in the picture, without blur (see `camera.expose`).
 
     Args:
-        identity: who.
-        pose: where the head looks.
-        light: where light comes from.
-        expression: what the face does.
+        identity: the person.
+        pose: direction of the head.
+        light: direction of the light.
+        expression: facial expression.
         size: side of the square picture in pixels, > 0.
-        rng: draws the background and the shirt, nothing of the face.
-        occluder: what hides part of the face.
+        rng: for the background and the shirt; the face does not depend on it.
+        occluder: an object in front of the face.
     """
     image = background.backdrop((size, size), rng)
     shirt = tuple(background.muted(rng).tolist())

@@ -1,4 +1,4 @@
-"""A whole picture: cluttered background, people of all sizes, and what is known about them."""
+"""A whole picture: cluttered background, people of all sizes, and their annotations."""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from ppface.data.synthetic.person import Person
 from ppface.data.synthetic.variation import Expression, Light, Pose
 
 FACE = 1.6  # half head heights from forehead to chin
-PEOPLE = 100_000  # identities that one seed's scenes are peopled with
-TRIES = 8  # places looked at before a face is left out
-# types and shapes of what an annotated face has, in the order of Scene
+PEOPLE = 100_000  # identities per seed
+TRIES = 8  # positions tried before a face is dropped
+# types and shapes of the annotations of a face, in the order of Scene
 SHAPES = (("float32", (4,)), ("float32", (5, 2)), ("float32", (6, 2)), ("bool", (5,)), ("float32", ()), ("int64", ()), ("float32", (3,)))
-LOST = 0.75  # a face hidden by more than this share is not annotated
+MAX_HIDDEN = 0.75  # share; faces that are hidden more are not annotated
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Scene:
         boxes: (G, 4) float32 x1, y1, x2, y2, within the picture.
         landmarks: (G, 5, 2) float32, as `Head.landmarks`.
         points: (G, 6, 2) float32, as `Head.points`.
-        visible: (G, 5) bool, whether the head itself is seen where a landmark is, not an occluder or someone else.
-        hidden: (G,) float32, share of the face behind something or out of the picture.
+        visible: (G, 5) bool, whether the head is visible at the landmark, not an occluder or another person.
+        hidden: (G,) float32, share of the face that is occluded or outside the picture.
         identity: (G,) int64, numbers for `Identity.draw` with the scene's seed.
         pose: (G, 3) float32, yaw, pitch, roll in degrees.
     """
@@ -53,13 +53,13 @@ def draw_scene(
     face_size: tuple[float, float] = (0.1, 0.6),
     difficulty: float = 0.5,
 ) -> Scene:
-    """Picture `index` of `seed`: a function of its arguments alone.
+    """Picture `index` of `seed`; depends only on its arguments.
 
     Args:
-        seed: of a set of pictures; other seeds share no picture and no person.
+        seed: of a set of pictures; sets with other seeds share no picture and no person.
         index: of the picture.
         size: height and width in pixels.
-        faces: fewest and most faces to place; where there is no room for one it is left out.
+        faces: minimum and maximum number of faces; faces without room are dropped.
         face_size: smallest and largest height of an upright face, forehead to chin, as a share of the picture's short side.
         difficulty: 0..1, scales poses, light, occlusion, distractors, blur and noise.
     """
@@ -87,7 +87,7 @@ def draw_scene(
 
 
 def _place(head: Head, size: tuple[int, int], others: list[Person], rng: np.random.Generator) -> tuple[int, int] | None:
-    """A corner for the drawing that keeps the face in the picture and mostly clear of larger people, or None where there is no room."""
+    """A position of the drawing with the face in the picture and mostly not behind larger people, or None if there is no room."""
     x1, y1, x2, y2 = head.box.tolist()
     left, top = math.ceil(-x1), math.ceil(-y1)
     wide, high = max(size[1] - math.ceil(x2) - left, 0), max(size[0] - math.ceil(y2) - top, 0)
@@ -99,7 +99,7 @@ def _place(head: Head, size: tuple[int, int], others: list[Person], rng: np.rand
 
 
 def _covered(box: tuple, other: Person) -> float:
-    """The share of a box behind another's head and shoulders, taken as two rectangles."""
+    """The share of a box behind another person's head and shoulders, approximated by two rectangles."""
     x1, y1, x2, y2 = other.box.tolist()
     hair, shoulder = 0.4 * other.scale, 0.7 * other.scale
     return max(_overlap(box, (x1, y1 - hair, x2, y2)), _overlap(box, (x1 - shoulder, y2, x2 + shoulder, math.inf)))
@@ -112,13 +112,13 @@ def _overlap(box: tuple, other: tuple) -> float:
 
 
 def _annotate(image: np.ndarray, owner: np.ndarray, placed: list[tuple[Person, int, Pose]]) -> Scene:
-    """Everything known about the people that can still be seen, in the order they were painted."""
+    """The annotations of all people that are visible, in the order they were painted."""
     height, width = owner.shape
     seen = np.bincount(owner.ravel(), minlength=2 * len(placed) + 2)[3::2]
     rows = []
     for order, (person, number, pose) in enumerate(placed, start=1):
         hidden = 1 - seen[order - 1] / max(1, np.count_nonzero(person.head.face > 127))
-        if hidden > LOST:
+        if hidden > MAX_HIDDEN:
             continue
         box = person.box.clip(0, (width, height, width, height))
         landmarks, points = person.move(person.head.landmarks), person.move(person.head.points)

@@ -1,4 +1,4 @@
-"""Strokes on the skin: collected flat, lifted onto the head and projected all at once, then painted in order."""
+"""Strokes on the skin: collected in 2D, projected onto the head and to the picture together, then painted in order."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from ppface.data.synthetic import brush
 from ppface.data.synthetic.brush import Color
 from ppface.data.synthetic.surface import Surface
 
-RIGHT, BOTH = (1,), (1, -1)  # sides a stroke is made on: as given, or mirrored as well; right as seen in the picture
+RIGHT, BOTH = (1,), (1, -1)  # sides of a stroke: as given, or also mirrored; right as seen in the picture
 SOFT = 32  # side of the map of soft shadows
 
 
 @dataclass(frozen=True)
 class View:
-    """How head coordinates become pixels.
+    """The projection of head coordinates to pixels.
 
     Args:
         matrix: 3x3, of a `Pose`.
@@ -35,10 +35,10 @@ class View:
 class Sketch:
     """A list of strokes in x, y of the face (half head heights), each at some height over the skin.
 
-    Skin that turns away from the viewer hides its strokes. `sides` is RIGHT (as given) or BOTH (and mirrored).
+    Strokes on skin that faces away from the viewer are hidden. `sides` is RIGHT (as given) or BOTH (and mirrored).
 
     Args:
-        finest: lines thinner than this (half head heights) are left out.
+        finest: lines thinner than this (half head heights) are omitted.
     """
 
     def __init__(self, finest: float = 0.0):
@@ -50,7 +50,7 @@ class Sketch:
         self._strokes.append(("fill", points, height, sides, color, 0.0))
 
     def hull(self, points: np.ndarray, color: Color, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
-        """Whatever the convex outline of the points is, seen from where the viewer stands."""
+        """The convex hull of the projected points."""
         self._strokes.append(("hull", points, height, sides, color, 0.0))
 
     def line(self, points: np.ndarray, color: Color, width: float, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
@@ -59,7 +59,7 @@ class Sketch:
             self._strokes.append(("line", points, height, sides, color, width))
 
     def shadow(self, points: np.ndarray, strength: float, height: float | np.ndarray = 0.0, sides: tuple = RIGHT) -> None:
-        """A soft shadow (strength < 0) or light (> 0) in the polygon: what is added to the light there."""
+        """A soft shadow (strength < 0) or light (> 0) in the polygon: the strength is added to the light."""
         self._strokes.append(("shadow", points, height, sides, strength, 0.0))
 
     def _flat(self) -> tuple[np.ndarray, list[tuple]]:
@@ -81,7 +81,7 @@ class Sketch:
     def paint(self, image: np.ndarray, cover: np.ndarray, surface: Surface, view: View) -> np.ndarray:
         """Paints all strokes in order; returns the soft shadows of the whole picture as a (SOFT, SOFT) map.
 
-        Hulls may stand out of the head, so they are filled with 255 in `cover` as well.
+        Hulls may extend beyond the head, so they are also filled with 255 in `cover`.
         """
         soft = np.zeros((SOFT, SOFT), np.float32)
         flat, spans = self._flat()

@@ -1,4 +1,4 @@
-"""The head's surface: horizontal slices, each wide, deep and rounded as the identity says."""
+"""The head's surface: horizontal slices whose width, depth and roundness follow from the identity."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ ROUND = 2.4  # exponent of the slices' outline: 2 is an ellipse, larger is flatt
 
 
 class Fan:
-    """Directions around a slice, as columns: what to multiply its width and depth by.
+    """Directions around a slice, as column factors of its width and depth.
 
     Args:
         degrees: 0 is straight ahead, 90 to the right of the picture.
@@ -32,12 +32,11 @@ ALL_AROUND = Fan(np.arange(0, 360, 15))
 
 
 class Surface:
-    """One person's head without its features: depth of any point of the face, and the points that bound it.
+    """One person's head without its features: depth of any point of the face, and the points of its outline.
 
     Attributes:
         width: (13,) half width of the slice at each of LEVELS.
         skin: (n, 3) points of the face's skin, hairline to chin and ear to ear.
-
 
     Lengths are in half head heights; x right, y down, z towards the viewer, the origin inside the head between the eyes.
     """
@@ -56,11 +55,11 @@ class Surface:
         return solid
 
     def outward(self, solid: np.ndarray) -> np.ndarray:
-        """Directions out of the skin at points of `lift`, not of unit length; enough to see which side they are on."""
+        """Directions out of the skin at points of `lift`, not of unit length; sufficient for visibility."""
         return solid * (1.0, 0.3, 0.9)
 
     def face(self) -> np.ndarray:
-        """(n, 3): what an annotator's box goes around: the skin without what is near the ears."""
+        """(n, 3): the part inside an annotator's box: the skin without the area near the ears."""
         return self.skin.reshape(len(EAR_TO_EAR.cos), -1, 3)[2:-2].reshape(-1, 3)
 
     def bald(self) -> np.ndarray:

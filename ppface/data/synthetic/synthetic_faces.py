@@ -1,4 +1,4 @@
-"""Drawn scenes with faces, as a detection data set that needs no files."""
+"""Synthetic scenes with faces: a detection data set without files."""
 
 from typing import Literal
 
@@ -11,25 +11,25 @@ from ppface.data.synthetic.scene import Scene, draw_scene
 
 @register("dataset")
 class SyntheticFaces:
-    """Pictures drawn when they are asked for. Source: `ppface/data/synthetic`, where each part says what it draws.
+    """Pictures drawn on demand. Source: `ppface/data/synthetic`; see its modules for what is drawn.
 
-    Picture i is a function of (seed, i) and of the arguments below. Sets of different seeds share no picture and no person:
+    Picture i depends only on (seed, i) and the arguments below. Sets of different seeds share no picture and no person:
     train on seed 0, hold out seed 1.
 
     Args:
         length: pictures, >= 1.
         size: height and width of each in pixels, each >= 32.
         seed: of the set, >= 0.
-        faces: fewest and most faces of a picture, 0 <= fewest <= most <= 100; where there is no room for one it is left out.
+        faces: minimum and maximum number of faces per picture, 0 <= min <= max <= 100; faces without room are dropped.
         face_size: smallest and largest height of an upright face as a share of the picture's short side, 0 < smallest <= largest <= 0.9.
         landmarks: 5 (eyes, nose tip, corners of the mouth, left to right in the picture), 6 (BlazeFace's: right eye, left eye, nose tip,
             mouth, right ear, left ear of the person), or 0 for none.
-        difficulty: 0..1, how turned, hidden, badly lit, blurred and noisy faces are, and how many things that are no faces look like one.
+        difficulty: 0..1, scales rotation, occlusion, bad lighting, blur and noise of faces, and the number of objects that resemble faces.
 
     Shape:
         i -> {"picture": Picture, "gt_boxes": (G, 4), "gt_landmarks": (G, K, 2), "gt_has_landmarks": (G,),
         "_identity": (G,) int64, "_pose": (G, 3) yaw, pitch, roll in degrees, "_occlusion": (G,) hidden share of the face, 0..1}.
-        `gt_has_landmarks` is False where most of a face's five points are hidden.
+        `gt_has_landmarks` is False if most of a face's five points are hidden.
 
     Raises:
         ValueError: an argument outside of its range.
@@ -66,7 +66,7 @@ class SyntheticFaces:
         return self.length
 
     def name(self, i: int) -> str:
-        """What messages call picture i."""
+        """Name of picture i in messages."""
         return f"synthetic-{self.seed}-{i}"
 
     def __getitem__(self, i: int) -> dict:
@@ -86,5 +86,5 @@ class SyntheticFaces:
         return sample
 
     def scene(self, i: int) -> Scene:
-        """Everything known about picture i."""
+        """Picture i with all annotations."""
         return draw_scene(self.seed, i, self.size, self.faces, self.face_size, self.difficulty)

@@ -1,4 +1,4 @@
-"""Drawn people, many pictures of each, as a recognition data set that needs no files."""
+"""Synthetic people with several pictures each: a recognition data set without files."""
 
 import cv2
 import numpy as np
@@ -13,22 +13,22 @@ from ppface.data.synthetic.portrait import draw_portrait
 from ppface.data.synthetic.variation import Expression, Light, Pose
 from ppface.ops import align
 
-DRAWN = 1.6  # side of the drawn portrait relative to the aligned picture: there a face has about the same size
+PORTRAIT_SCALE = 1.6  # side of the drawn portrait relative to the aligned picture, so that faces have about the same size in both
 
 
 @register("dataset")
 class SyntheticIdentities(Identities):
-    """Portraits drawn when they are asked for, aligned by their five points. Source: `ppface/data/synthetic/portrait.py`.
+    """Portraits drawn on demand, aligned by their five points. Source: `ppface/data/synthetic/portrait.py`.
 
-    Picture i shows person i // images. Who a person is depends on (seed, person) alone, and what else is drawn on (seed, person,
-    picture): sets of different seeds share no person, so train on seed 0 and hold out seed 1.
+    Picture i shows person i // images. The person depends only on (seed, person), everything else on (seed, person, picture).
+    Sets with different seeds share no person: train on seed 0, hold out seed 1.
 
     Args:
         identities: people, >= 1.
         images: pictures of each, >= 1.
         size: height and width of each picture, each >= 32.
         seed: of the set, >= 0.
-        difficulty: 0..1, how turned, hidden, badly lit, blurred and noisy faces are, and how far the points lie off.
+        difficulty: 0..1, scales rotation, occlusion, bad lighting, blur and noise of faces, and the error of the points.
 
     Shape:
         sample: picture, label (): 0..identities-1
@@ -52,7 +52,7 @@ class SyntheticIdentities(Identities):
         self.labels = np.repeat(np.arange(identities), images)
 
     def name(self, index: int) -> str:
-        """What messages call a picture."""
+        """Name of a picture in messages."""
         return f"synthetic-{self.seed}-{index // self.images}-{index % self.images}"
 
     def read(self, index: int) -> tuple[Picture, int]:
@@ -65,11 +65,11 @@ class SyntheticIdentities(Identities):
             Pose.draw(rng, 0.2 + 0.6 * self.difficulty),
             Light.draw(rng, self.difficulty),
             Expression.draw(rng),
-            round(DRAWN * max(self.size)),
+            round(PORTRAIT_SCALE * max(self.size)),
             rng,
             Occluder.draw(rng) if rng.random() < 0.2 * self.difficulty else None,
         )
-        points = portrait.landmarks - 0.5 + rng.normal(0, 1.5 * self.difficulty, (5, 2))  # ops.align counts from pixel centres
+        points = portrait.landmarks - 0.5 + rng.normal(0, 1.5 * self.difficulty, (5, 2))  # ops.align has the origin at a pixel centre
         aligned = align.align(portrait.image, points, self.size)
         return Picture.of(camera.expose(aligned, rng, self.difficulty), self.name(index)), person
 

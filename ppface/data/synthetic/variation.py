@@ -1,4 +1,4 @@
-"""What changes from picture to picture of one person: pose, light and expression."""
+"""The parameters that change between pictures of one person: pose, light and expression."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head looks, in degrees: yaw > 0 to the right of the picture, pitch > 0 down, roll > 0 clockwise as seen."""
+    """Direction of the head in degrees: yaw > 0 to the right of the picture, pitch > 0 down, roll > 0 clockwise as seen."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -15,7 +15,7 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, spread: float = 1.0) -> "Pose":
-        """Mostly near the front; at spread 1 one face in ten is turned by more than 45 degrees."""
+        """Mostly near the front; at spread 1 one face in ten has a yaw of more than 45 degrees."""
         yaw, pitch, roll = (rng.standard_normal(3) * (27, 11, 12)).clip((-75, -28, -50), (75, 28, 50)) * spread
         return cls(float(yaw), float(pitch), float(roll))
 
@@ -30,11 +30,11 @@ class Pose:
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from.
+    """Direction and softness of the light.
 
     Args:
         direction: unit vector towards the light: x right, y down, z towards the viewer.
-        ambient: share of light that comes from everywhere, 0..1.
+        ambient: share of ambient light, 0..1.
     """
 
     direction: tuple[float, float, float] = (-0.36, -0.48, 0.80)
@@ -42,7 +42,7 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, harshness: float = 0.5) -> "Light":
-        """From above or the side, never from behind; the more harsh, the less ambient light."""
+        """From above or the side, never from behind; the higher the harshness, the less ambient light."""
         x, y, z = rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.1), rng.uniform(0.5, 1.0)
         norm = float(np.sqrt(x * x + y * y + z * z))
         return cls((x / norm, y / norm, z / norm), float(rng.uniform(0.75 - 0.45 * harshness, 0.75)))
@@ -50,14 +50,14 @@ class Light:
 
 @dataclass(frozen=True)
 class Expression:
-    """What the face does.
+    """Facial expression.
 
     Args:
         opening: of the mouth, 0..1.
         smile: -1 (corners down) .. 1.
         blink: 0 open .. 1 closed eyes.
-        surprise: how far the brows are raised, 0..1.
-        gaze: where the eyes look within their opening, x and y in -1..1.
+        surprise: height of the raised brows, 0..1.
+        gaze: direction of the eyes within their opening, x and y in -1..1.
     """
 
     opening: float = 0.0
@@ -68,7 +68,7 @@ class Expression:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Expression":
-        """A closed mouth half the time, closed eyes once in twelve."""
+        """A closed mouth in 60 % of the pictures, closed eyes in 8 %."""
         opening = rng.uniform(0.1, 1.0) if rng.random() < 0.4 else 0.0
         blink = 1.0 if rng.random() < 0.08 else rng.uniform(0.0, 0.35)
         gaze_x, gaze_y = rng.uniform(-0.6, 0.6), rng.uniform(-0.4, 0.4)

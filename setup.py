@@ -30,7 +30,10 @@ setup(
         "visualdl>=2.5",
     ],
     extras_require={
-        "cpu": ["paddlepaddle>=3.1", "numba>=0.60"],  # numba: depthwise convolutions and PReLU several times faster
+        "cpu": [
+            "paddlepaddle>=3.1",
+            "numba>=0.61",
+        ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
     },

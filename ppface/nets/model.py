@@ -10,8 +10,7 @@ from paddle import nn
 
 from ppface.core.registry import Kind, nearest, register
 from ppface.nets.layers.fast import eager_on_cpu
-from ppface.ops.cpu.compiled import available
-from ppface.ops.cpu.normalize import normalize
+from ppface.ops.cpu.standardize import standardize, supports
 from ppface.ops.resize import TestSize
 
 
@@ -52,8 +51,8 @@ class Input(nn.Layer):
         self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        if image.dtype == paddle.uint8 and eager_on_cpu(image) and image.size > 0 and available():
-            normalised = normalize(image, self.mean.flatten(), self.std.flatten())
+        if eager_on_cpu(image) and supports(image):
+            normalised = standardize(image, self.mean, self.std)
         else:
             normalised = (image.astype("float32") - self.mean) / self.std
         return normalised if self.order == "RGB" else paddle.concat([normalised[:, 2:], normalised[:, 1:2], normalised[:, :1]], axis=1)

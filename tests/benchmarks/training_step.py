@@ -2,9 +2,9 @@
 
     python tests/benchmarks/training_step.py [ROUNDS] [TORCH_PYTHON]
 
-One process per case, which take steps in turn; the figure is the fastest step of each by CPU time. Plain: ppface with Numba switched off.
-Torch: the same networks, written below, in both memory layouts, contiguous and channels_last, under TORCH_PYTHON (default: this interpreter);
-skipped if that cannot import torch.
+A process for each of the three, which take steps in turn; the figure is the fastest step of each by CPU time. Plain: ppface with everything that
+Numba compiles switched off. Torch: the same networks in the faster of its two memory layouts, contiguous and channels_last, under
+TORCH_PYTHON (this interpreter where it is not given); skipped where that has no torch. Source of torch's side: the classes below.
 """
 
 import os
@@ -35,10 +35,10 @@ def ours(name: str, plain: bool) -> Callable[[], None]:
     import paddle
 
     from ppface.nets import backbones
-    from ppface.nets.layers import fast
+    from ppface.ops.cpu import compiler
 
     if plain:
-        fast.available = lambda: False
+        compiler.available = lambda: False
     blaze = name.startswith("Blaze")
     model = backbones.BlazeNet(SINGLE, DOUBLE, stem_kernel=5 if "128" in name else 3) if blaze else getattr(backbones, name)()
     image = paddle.randn(SHAPES[name])
@@ -152,7 +152,7 @@ CASES = {
 
 
 def serve(case: str, name: str) -> None:
-    """Takes one step for each line of its input, and prints its CPU seconds."""
+    """Takes a step a line of its input, and prints its CPU seconds."""
     step = CASES[case](name)
     for _ in sys.stdin:
         start = time.process_time()

@@ -11,6 +11,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers.fast import PReLU, Whiten, kaiming
+from ppface.nets.layers.norm_act import NormActSequential
 from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
@@ -42,7 +43,7 @@ class AdaFaceIR(nn.Layer):
             raise ValueError(f"{name}: expected embedding_size of at least 1, received {embedding_size}")
         if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
             raise ValueError(f"{name}: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
-        self.input_layer = nn.Sequential(_conv(3, 64, 3), nn.BatchNorm2D(64), PReLU(64))
+        self.input_layer = NormActSequential(_conv(3, 64, 3), nn.BatchNorm2D(64), PReLU(64))
         body, channels = [], 64
         for count, depth in zip(units, depths, strict=True):
             for i in range(count):
@@ -72,7 +73,7 @@ class Unit(nn.Layer):
         self.stride = stride
         self.shortcut_layer = None
         if channels != depth:
-            self.shortcut_layer = nn.Sequential(_conv(channels, depth, 1, stride), nn.BatchNorm2D(depth))
+            self.shortcut_layer = NormActSequential(_conv(channels, depth, 1, stride), nn.BatchNorm2D(depth))
         middle = depth // 4
         layers: list[nn.Layer] = [nn.BatchNorm2D(channels)]
         if bottleneck:
@@ -80,7 +81,7 @@ class Unit(nn.Layer):
             layers += [_conv(middle, middle, 3), nn.BatchNorm2D(middle), PReLU(middle), _conv(middle, depth, 1, stride)]
         else:
             layers += [_conv(channels, depth, 3), nn.BatchNorm2D(depth), PReLU(depth), _conv(depth, depth, 3, stride)]
-        self.res_layer = nn.Sequential(*layers, nn.BatchNorm2D(depth))
+        self.res_layer = NormActSequential(*layers, nn.BatchNorm2D(depth))
         if squeeze:
             self.res_layer.add_sublayer("se_block", SqueezeExcite(depth))
 

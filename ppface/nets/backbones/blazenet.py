@@ -8,6 +8,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers import Act, ConvBN
+from ppface.nets.layers.fast import max_pool
 
 
 @register("backbone")
@@ -125,7 +126,7 @@ def _depthwise(channels: int, kernels: tuple[int, ...], stride: int, conv_lr: fl
 def _shortcut(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
     if block.shortcut is None:
         return x
-    return block.shortcut(F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True))  # ceil_mode: for odd sizes, as strided convolution
+    return block.shortcut(max_pool(x))
 
 
 def _blocks(filters: list[list[int]], argument: str, fields: list[str], last: int | None) -> list[list[int]]:

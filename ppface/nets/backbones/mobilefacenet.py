@@ -6,7 +6,9 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers.fast import DepthwiseConv2D, GlobalDepthwiseConv2D, PReLU, kaiming
+from ppface.nets.layers.depthwise_conv import convolution
+from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
+from ppface.nets.layers.norm_act import norm_act
 from ppface.nets.layers.picture_size import check_picture_size
 
 STRIDE = 16
@@ -73,15 +75,13 @@ class ConvBNPReLU(nn.Layer):
 
     def __init__(self, channels_in: int, out: int, kernel: int, stride: int = 1, depthwise: bool = False, linear: bool = False):
         super().__init__()
-        if depthwise:
-            self.conv: nn.Conv2D = DepthwiseConv2D(channels_in, kernel, stride)
-        else:
-            self.conv = nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, weight_attr=kaiming(), bias_attr=False)
+        self.conv = convolution(channels_in, out, kernel, stride, channels_in if depthwise else 1, kaiming())
         self.norm = nn.BatchNorm2D(out)
         self.act: nn.Layer = nn.Identity() if linear else PReLU(out)
+        self.slope = 1.0 if linear else None  # a PReLU knows its own
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.act(self.norm(self.conv(x)))
+        return norm_act(self.conv(x), self.norm, self.act, self.slope)
 
 
 class Bottleneck(nn.Layer):

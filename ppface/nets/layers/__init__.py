@@ -7,7 +7,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppface.nets.layers.fast import DepthwiseConv2D
+from ppface.nets.layers.depthwise_conv import convolution
+from ppface.nets.layers.norm_act import norm_act
 
 Act = Literal["relu", "hard_swish", "leaky"]
 
@@ -18,6 +19,7 @@ ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
     # not F.leaky_relu: oneDNN's fusion of convolution and leaky_relu crashes paddle.inference 3.3
     "leaky": lambda x: paddle.maximum(x, 0.01 * x),
 }
+SLOPES: dict[str | None, float] = {None: 1.0, "relu": 0.0, "leaky": 0.01}  # of negative numbers
 
 
 class ConvBN(nn.Layer):
@@ -50,15 +52,9 @@ class ConvBN(nn.Layer):
     ):
         super().__init__()
         weight = paddle.ParamAttr(learning_rate=conv_lr, initializer=nn.initializer.KaimingNormal())
-        if groups == in_channels == out_channels and groups > 1:
-            self.conv: nn.Conv2D = DepthwiseConv2D(in_channels, kernel_size, stride, weight)
-        else:
-            padding = kernel_size // 2
-            self.conv = nn.Conv2D(
-                in_channels, out_channels, kernel_size, stride, padding, groups=groups, weight_attr=weight, bias_attr=False
-            )
+        self.conv = convolution(in_channels, out_channels, kernel_size, stride, groups, weight)
         self.norm = nn.BatchNorm2D(out_channels)
-        self.act = ACTIVATIONS[act]
+        self.act, self.slope = ACTIVATIONS[act], SLOPES.get(act)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.act(self.norm(self.conv(x)))
+        return norm_act(self.conv(x), self.norm, self.act, self.slope)

@@ -1,4 +1,4 @@
-"""Layers that compute the same as Paddle's, faster on CPUs: PReLU and depthwise convolutions; and batch norm of frozen weights.
+"""Layers that say the same as Paddle's, faster on CPUs: PReLU, global depthwise convolution, max pooling; and batch norm of frozen weights.
 
 Each keeps the parameter names of Paddle's layer and takes the fast form where it trains or runs eagerly on a CPU; a static graph, which
 oneDNN runs, and GPUs get Paddle's own operator.
@@ -8,51 +8,18 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppface.ops.cpu.compiled import available
-from ppface.ops.cpu.depthwise import depthwise_conv2d, supported
-from ppface.ops.cpu.prelu import prelu
+from ppface.ops.cpu.max_pool import max_pool2x2, supports
 
 
 def eager_on_cpu(x: paddle.Tensor) -> bool:
-    """Whether the fast forms apply."""
+    """Whether the fast forms are meant."""
     return paddle.in_dynamic_mode() and x.place.is_cpu_place()
-
-
-def compiles(x: paddle.Tensor) -> bool:
-    """Whether kernels in Numba apply: eager, float32 on a CPU, not empty, and Numba is installed."""
-    return eager_on_cpu(x) and x.dtype == paddle.float32 and x.size > 0 and available()
-
-
-class DepthwiseConv2D(nn.Conv2D):
-    """Convolution with one kernel a channel, without bias; the padding keeps the size at stride 1. Howard et al. 2017,
-    https://arxiv.org/abs/1704.04861, section 3.1.
-
-    Args:
-        channels: of input and output.
-        kernel_size: odd; 3, 5 and 7 are fast.
-        stride: 1 or more; 1 and 2 are fast.
-        weight_attr: of the weight; None: Kaiming-normal.
-
-    Shape:
-        (N, channels, H, W) -> (N, channels, ceil(H / stride), ceil(W / stride))
-    """
-
-    def __init__(self, channels: int, kernel_size: int, stride: int = 1, weight_attr: paddle.ParamAttr | None = None):
-        attr = weight_attr or kaiming()
-        super().__init__(channels, channels, kernel_size, stride, kernel_size // 2, groups=channels, weight_attr=attr, bias_attr=False)
-        self.step, self.border = stride, kernel_size // 2
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if compiles(x) and supported(self.weight, self.step):
-            return depthwise_conv2d(x, self.weight, self.step, self.border)
-        return super().forward(x)
 
 
 class PReLU(nn.PReLU):
     """max(x, 0) + a_c * min(x, 0) for each channel c, He et al. 2015, https://arxiv.org/abs/1502.01852, equation 1.
 
-    Paddle's kernel computes the channel index of every single number; a kernel in Numba takes a tenth of the time, and without Numba
-    whole planes, one row each, take a third.
+    Paddle's kernel works out the channel of every single number; whole planes, one row each, take a third of the time.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W)
@@ -64,8 +31,6 @@ class PReLU(nn.PReLU):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if not eager_on_cpu(x):
             return super().forward(x)
-        if compiles(x):
-            return prelu(x, self._weight)
         planes = x.reshape([x.shape[0] * x.shape[1], -1])
         slope = self._weight.tile([x.shape[0]]).unsqueeze(1)
         above = F.relu(planes)
@@ -121,6 +86,17 @@ class Whiten(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, training=self.training, momentum=0.9, epsilon=1e-5)
+
+
+def max_pool(x: paddle.Tensor) -> paddle.Tensor:
+    """The largest of every 2x2 pixels, one or two where a side is odd: the sizes of a convolution with stride 2.
+
+    Shape:
+        (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))
+    """
+    if eager_on_cpu(x) and supports(x):
+        return max_pool2x2(x)
+    return F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True)
 
 
 def kaiming() -> paddle.ParamAttr:

@@ -1,1 +1,1 @@
-"""Kernels in Numba for what Paddle computes slowly on CPUs; without Numba its own operators do the same."""
+"""What ppface computes on CPUs with kernels of its own, compiled by Numba."""

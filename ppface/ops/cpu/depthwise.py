@@ -1,61 +1,61 @@
-"""Depthwise convolution on CPUs: forward pass and both gradients, several times faster than Paddle's kernels."""
+"""Depthwise convolution of tensors on a CPU, with gradients, by kernels of our own."""
+
+from typing import Any
 
 import paddle
 from paddle.autograd import PyLayer
 
-from ppface.ops.cpu.compiled import view
+from ppface.ops.cpu import compiler
+from ppface.ops.cpu.memory import view
 
-KERNELS, STRIDES = (3, 5, 7), (1, 2)
-
-
-def supported(weight: paddle.Tensor, stride: int) -> bool:
-    """Whether there is a kernel for this weight (C, 1, K, K) and stride: float32, K 3, 5 or 7, stride 1 or 2."""
-    return weight.dtype == paddle.float32 and weight.shape[2] == weight.shape[3] in KERNELS and stride in STRIDES
+SIZES, STRIDES = (3, 5, 7), (1, 2)
 
 
-def depthwise_conv2d(x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: int) -> paddle.Tensor:
-    """Depthwise convolution, as `paddle.nn.functional.conv2d` with one group a channel.
+def supports(x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: tuple[int, int]) -> bool:
+    """Whether `depthwise_conv2d` takes these."""
+    size, shape = weight.shape[2], x.shape
+    known = x.dtype == weight.dtype == paddle.float32 and weight.shape[3] == size and size in SIZES and stride in STRIDES
+    fits = min(shape) > 0 and shape[1] == weight.shape[0] and all(shape[2 + i] + 2 * padding[i] >= size for i in (0, 1))
+    return known and fits and compiler.available()
+
+
+def depthwise_conv2d(x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: tuple[int, int]) -> paddle.Tensor:
+    """out[n, c, i, j] = sum over (ky, kx) of weight[c, 0, ky, kx] * padded x[n, c, stride * i + ky, stride * j + kx].
 
     Args:
-        x: float32, not empty.
-        weight: one kernel a channel, for which `supported` is true.
-        stride: 1 or 2, in both directions.
-        padding: zeros on each side, >= 0.
+        stride: of rows and columns, 1 or 2.
+        padding: zeros above and below, left and right.
 
     Shape:
-        (N, C, H, W), (C, 1, K, K) -> (N, C, (H + 2 * padding - K) // stride + 1, (W + 2 * padding - K) // stride + 1)
+        (N, C, H, W), (C, 1, K, K) -> (N, C, (H + 2 * padding[0] - K) // stride + 1, (W + 2 * padding[1] - K) // stride + 1)
     """
-    return _DepthwiseConv2D.apply(x, weight, stride, padding)
+    return Depthwise.apply(x, weight, stride, padding)
 
 
-class _DepthwiseConv2D(PyLayer):
+class Depthwise(PyLayer):
+    """The operator and both gradients; two runs give the same bytes."""
+
     @staticmethod
-    def forward(ctx, x, weight, stride, padding):
+    def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: tuple[int, int]) -> paddle.Tensor:
+        kernels = compiler.load("depthwise_convolution")
         x, weight = x.contiguous(), weight.contiguous()
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
-        ctx.wanted = not x.stop_gradient, not weight.stop_gradient
-        side = weight.shape[2]
-        height, width = ((size + 2 * padding - side) // stride + 1 for size in x.shape[2:])
+        ctx.stride, ctx.padding, ctx.wanted = stride, padding, (not x.stop_gradient, not weight.stop_gradient)
+        size = weight.shape[2]
+        height, width = ((x.shape[2 + i] + 2 * padding[i] - size) // stride + 1 for i in (0, 1))
         out = paddle.empty([*x.shape[:2], height, width], "float32")
-        from ppface.ops.cpu.depthwise_kernels import forward_kernel, scratch
-
-        phases, plane = scratch(height, width, side, stride)
-        forward_kernel(side, stride)(view(x), view(weight), padding, phases, plane, view(out))
+        kernels.forward(view(x), view(weight), stride, *padding, view(out))
         return out
 
     @staticmethod
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensor()
-        grad, side, stride = grad.contiguous(), weight.shape[2], ctx.stride
-        from ppface.ops.cpu.depthwise_kernels import input_gradient_kernel, scratch, weight_gradient_kernel
-
-        phases, plane = scratch(grad.shape[2], grad.shape[3], side, stride)
-        by_x = by_weight = None
+    def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
+        kernels = compiler.load("depthwise_convolution")
+        (x, weight), grad = ctx.saved_tensor(), grads[0].contiguous()
+        of_x = of_weight = None
         if ctx.wanted[0]:
-            by_x = paddle.empty_like(x)
-            input_gradient_kernel(side, stride)(view(grad), view(weight), ctx.padding, phases, plane, view(by_x))
+            of_x = paddle.empty(x.shape, "float32")
+            kernels.input_gradient(view(grad), view(weight), ctx.stride, *ctx.padding, view(of_x))
         if ctx.wanted[1]:
-            by_weight = paddle.empty_like(weight)
-            weight_gradient_kernel(side, stride)(view(grad), view(x), ctx.padding, phases, plane, view(by_weight))
-        return by_x, by_weight
+            of_weight = paddle.empty(weight.shape, "float32")
+            kernels.weight_gradient(view(x), view(grad), ctx.stride, *ctx.padding, view(of_weight))
+        return of_x, of_weight

@@ -1,0 +1,42 @@
+"""Depthwise convolution that is fast where a network trains or runs eagerly on a CPU."""
+
+import paddle
+from paddle import nn
+
+from ppface.nets.layers.fast import eager_on_cpu
+from ppface.ops.cpu.depthwise import depthwise_conv2d, supports
+
+
+class DepthwiseConv2D(nn.Conv2D):
+    """One K x K kernel a channel, Chollet 2017, https://arxiv.org/abs/1610.02357, section 2; without bias.
+
+    Paddle's layer with its parameter names and initialisation. In a static graph, on a GPU and for what `supports` does not take it is
+    Paddle's operator too; otherwise kernels that Numba compiles, in a tenth of the time.
+
+    Args:
+        channels: of input and output.
+        kernel_size: K.
+        stride: of rows and columns.
+        padding: zeros on all four sides.
+        weight_attr: how the weight starts and learns.
+
+    Shape:
+        (N, C, H, W) -> (N, C, (H + 2 * padding - K) // stride + 1, (W + 2 * padding - K) // stride + 1)
+    """
+
+    def __init__(self, channels: int, kernel_size: int, stride: int, padding: int, weight_attr: paddle.ParamAttr):
+        super().__init__(channels, channels, kernel_size, stride, padding, groups=channels, weight_attr=weight_attr, bias_attr=False)
+        self.window = stride, (padding, padding)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        stride, padding = self.window
+        if eager_on_cpu(x) and supports(x, self.weight, stride, padding):
+            return depthwise_conv2d(x, self.weight, stride, padding)
+        return super().forward(x)
+
+
+def convolution(channels_in: int, out: int, kernel: int, stride: int, groups: int, weight_attr: paddle.ParamAttr) -> nn.Conv2D:
+    """A convolution without bias whose padding keeps the size at stride 1, depthwise where every channel is a group of its own."""
+    if groups == channels_in == out:
+        return DepthwiseConv2D(channels_in, kernel, stride, kernel // 2, weight_attr)
+    return nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, groups=groups, weight_attr=weight_attr, bias_attr=False)

@@ -1,0 +1,46 @@
+"""Batch norm and the activation behind it, in one operator where a network trains eagerly on a CPU."""
+
+from collections.abc import Callable
+
+import paddle
+from paddle import nn
+
+from ppface.nets.layers.fast import PReLU, eager_on_cpu
+from ppface.ops.cpu.batch_norm_act import batch_norm_act, supports
+
+
+def norm_act(x: paddle.Tensor, norm: nn.BatchNorm2D, act: Callable[[paddle.Tensor], paddle.Tensor], slope: float | None) -> paddle.Tensor:
+    """act(norm(x)), and norm's running mean and variance follow as ever.
+
+    Args:
+        slope: what `act` multiplies negative numbers with while it keeps positive ones, 1 for no activation; None: that of a PReLU, and any
+            other `act` has none, and is called by itself.
+
+    Shape:
+        (N, C, H, W) -> (N, C, H, W)
+    """
+    low = act._weight if slope is None and isinstance(act, PReLU) else slope
+    weight, bias = norm.weight, norm.bias
+    trains = type(norm) is nn.BatchNorm2D and norm.training and eager_on_cpu(x)
+    if low is None or weight is None or bias is None or not (trains and supports(x)):
+        return act(norm(x))
+    out, mean, variance = batch_norm_act(x, weight, bias, low, norm._epsilon)
+    for running, batch in ((norm._mean, mean), (norm._variance, variance)):
+        running.set_value(norm._momentum * running.numpy() + (1 - norm._momentum) * batch)
+    return out
+
+
+class NormActSequential(nn.Sequential):
+    """Layers one after the other; batch norm takes a PReLU behind it along. Names and numbers are those of nn.Sequential."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        layers = list(self)
+        while layers:
+            layer = layers.pop(0)
+            if not isinstance(layer, nn.BatchNorm2D):
+                x = layer(x)
+            elif layers and isinstance(layers[0], PReLU):
+                x = norm_act(x, layer, layers.pop(0), None)
+            else:
+                x = norm_act(x, layer, nn.Identity(), 1.0)
+        return x

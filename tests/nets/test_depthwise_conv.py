@@ -1,0 +1,93 @@
+"""The depthwise layer: Paddle's names, numbers and start, and Paddle's operator wherever our kernels are not meant."""
+
+import sys
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppface.nets.backbones import BlazeNet, MobileFaceNet
+from ppface.nets.layers import ConvBN, depthwise_conv
+from ppface.nets.layers.depthwise_conv import DepthwiseConv2D
+from ppface.ops.cpu import compiler, depthwise
+
+
+def layer(channels=4, size=3, stride=1) -> DepthwiseConv2D:
+    return DepthwiseConv2D(channels, size, stride, size // 2, paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How often our kernels are taken."""
+    seen = []
+
+    def counted(*arguments):
+        seen.append(arguments)
+        return depthwise.depthwise_conv2d(*arguments)
+
+    monkeypatch.setattr(depthwise_conv, "depthwise_conv2d", counted)
+    return seen
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_it_is_paddles_layer(calls, size, stride):
+    paddle.seed(1)
+    ours = layer(4, size, stride)
+    paddle.seed(1)
+    plain = nn.Conv2D(
+        4, 4, size, stride, size // 2, groups=4, weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()), bias_attr=False
+    )
+    assert list(ours.state_dict()) == list(plain.state_dict()) == ["weight"]
+    np.testing.assert_array_equal(ours.weight.numpy(), plain.weight.numpy())
+    found = []
+    for one in (ours, plain):
+        x = paddle.to_tensor(np.arange(2 * 4 * 11 * 9, dtype="float32").reshape([2, 4, 11, 9]) % 7 - 3)
+        x.stop_gradient = False
+        out = one(x)
+        (out * out).sum().backward()
+        found.append((out.numpy(), x.grad.numpy(), one.weight.grad.numpy()))
+    assert len(calls) == 1
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * abs(want).max())
+
+
+def test_the_networks_take_it():
+    blaze = BlazeNet([[8, 8], [8, 16, 2]], [[16, 8, 16, 2]])
+    assert [type(block.dw1[0].conv) for block in blaze.single_blocks] == [DepthwiseConv2D] * 2
+    assert sum(isinstance(part, DepthwiseConv2D) for part in MobileFaceNet().sublayers()) == 16
+    assert not any(isinstance(part, DepthwiseConv2D) for part in ConvBN(4, 8, 3, groups=4).sublayers() + ConvBN(4, 4, 3).sublayers())
+
+
+def test_other_types_empty_batches_and_larger_kernels_take_paddles(calls):
+    wide = layer(2, 9)
+    assert wide(paddle.zeros([1, 2, 9, 9])).shape == [1, 2, 9, 9]
+    assert layer()(paddle.zeros([0, 4, 8, 8])).shape == [0, 4, 8, 8]
+    double = layer().to(dtype="float64")
+    assert double(paddle.zeros([1, 4, 8, 8], "float64")).dtype == paddle.float64
+    assert not calls
+
+
+def test_a_static_graph_takes_paddles(calls):
+    part = layer()
+    part.eval()
+    static = paddle.jit.to_static(part, input_spec=[paddle.static.InputSpec([None, 4, None, None], "float32")], full_graph=True)
+    operators = [op.name() for op in static.forward.concrete_program.main_program.global_block().ops]
+    assert "pd_op.depthwise_conv2d" in operators and not calls
+
+
+def test_one_line_says_what_is_lost_without_numba(calls, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    compiler.available.cache_clear()
+    try:
+        part = layer()
+        for _ in range(2):
+            part(paddle.zeros([1, 4, 8, 8]))
+    finally:
+        compiler.available.cache_clear()
+    assert not calls
+    assert [record.getMessage() for record in caplog.records] == [
+        "no CPU kernels, since Numba cannot be imported (import of numba halted; None in sys.modules): depthwise convolutions take Paddle's "
+        'operators, with which a step of BlazeFace takes about three times as long; pip install "ppface[cpu]"'
+    ]

@@ -1,0 +1,83 @@
+"""Where compiled kernels are kept, what the log says of compiling, and that neither a missing cache nor two processes at once do harm."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ppface.ops.cpu import compiler
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = """
+import logging, sys
+from pathlib import Path
+logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
+from ppface.ops.cpu import compiler
+import numba, numpy as np
+before = numba.config.CACHE_DIR
+kernels = compiler.load("depthwise_convolution")
+assert numba.config.CACHE_DIR == before
+x, out = np.ones((1, 1, 4, 4), np.float32), np.empty((1, 1, 4, 4), np.float32)
+kernels.forward(x, np.ones((1, 1, 3, 3), np.float32), 1, 1, 1, out)
+assert out.sum() == 100, out
+"""
+SAYS = "compiling CPU kernels for depthwise convolution, once for this machine: some seconds\n"
+
+
+def start(**environment) -> subprocess.Popen:
+    known = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "TMPDIR")}
+    known |= {"PYTHONPATH": str(ROOT)} | {name: str(value) for name, value in environment.items()}
+    return subprocess.Popen([sys.executable, "-c", PROGRAM], env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def output(process: subprocess.Popen) -> str:
+    told = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, told
+    return told
+
+
+@pytest.fixture
+def below_a_file(tmp_path) -> Path:
+    """A folder that nobody can make, not even root."""
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "folder"
+
+
+def test_two_processes_compile_once_into_the_users_cache_folder(tmp_path):
+    both = [start(XDG_CACHE_HOME=tmp_path, HOME=tmp_path / "home") for _ in range(2)]
+    assert sorted(output(process) for process in both) == ["", SAYS]  # one of them waited for the other
+    assert list((tmp_path / "ppface" / "numba").rglob("*.nbi")) and not (tmp_path / "home").exists()
+    for file in tmp_path.rglob("*.nbc"):
+        file.write_bytes(b"")  # as a crash may leave it
+    damaged = output(start(XDG_CACHE_HOME=tmp_path))
+    assert damaged.startswith(f"CPU kernels: the cache {tmp_path / 'ppface' / 'numba'} does not serve (") and damaged.endswith(SAYS)
+    assert not list(tmp_path.rglob("*.nbc"))  # the next process writes it anew
+
+
+def test_a_home_that_cannot_be_written_leaves_a_private_temporary_folder(tmp_path, below_a_file):
+    assert output(start(XDG_CACHE_HOME=below_a_file, TMPDIR=tmp_path)) == SAYS
+    folder = tmp_path / f"ppface-numba-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbi"))
+
+
+def test_a_temporary_folder_that_others_can_write_is_not_trusted(tmp_path, below_a_file, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(below_a_file))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"ppface-numba-{os.getuid()}"
+    assert compiler.cache_folder() == folder
+    folder.chmod(0o777)
+    assert compiler.cache_folder() is None
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    assert compiler.cache_folder() is None
+    monkeypatch.setattr(tempfile, "tempdir", str(below_a_file))
+    assert compiler.cache_folder() is None
+
+
+def test_the_users_own_choice_stands(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
+    assert compiler.cache_folder() == tmp_path / "mine"

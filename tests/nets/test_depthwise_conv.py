@@ -88,6 +88,6 @@ def test_one_line_says_what_is_lost_without_numba(calls, monkeypatch, caplog):
         compiler.available.cache_clear()
     assert not calls
     assert [record.getMessage() for record in caplog.records] == [
-        "no CPU kernels, since Numba cannot be imported (import of numba halted; None in sys.modules): depthwise convolutions take Paddle's "
-        'operators, with which a step of BlazeFace takes about three times as long; pip install "ppface[cpu]"'
+        "Numba cannot be imported (import of numba halted; None in sys.modules): networks run on Paddle's operators, and a training step "
+        'on a CPU takes up to three times as long; pip install "ppface[cpu]"'
     ]

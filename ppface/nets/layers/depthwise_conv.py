@@ -10,8 +10,8 @@ from ppface.ops.cpu.depthwise import depthwise_conv2d, supports
 class DepthwiseConv2D(nn.Conv2D):
     """One K x K kernel a channel, Chollet 2017, https://arxiv.org/abs/1610.02357, section 2; without bias.
 
-    Paddle's layer with its parameter names and initialisation. In a static graph, on a GPU and for what `supports` does not take it is
-    Paddle's operator too; otherwise kernels that Numba compiles, in a tenth of the time.
+    Has the parameter names and initialisation of Paddle's layer. Eagerly on a CPU it runs Numba kernels, in a tenth of the time; in static
+    graphs, on GPUs and for inputs that `supports` rejects, Paddle's operator.
 
     Args:
         channels: of input and output.
@@ -36,7 +36,7 @@ class DepthwiseConv2D(nn.Conv2D):
 
 
 def convolution(channels_in: int, out: int, kernel: int, stride: int, groups: int, weight_attr: paddle.ParamAttr) -> nn.Conv2D:
-    """A convolution without bias whose padding keeps the size at stride 1, depthwise where every channel is a group of its own."""
+    """A convolution without bias whose padding keeps the size at stride 1, depthwise if every channel is its own group."""
     if groups == channels_in == out:
         return DepthwiseConv2D(channels_in, kernel, stride, kernel // 2, weight_attr)
     return nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, groups=groups, weight_attr=weight_attr, bias_attr=False)

@@ -1,7 +1,7 @@
-"""Layers that say the same as Paddle's, faster on CPUs: PReLU, global depthwise convolution, max pooling; and batch norm of frozen weights.
+"""Layers that compute the same as Paddle's, faster on CPUs: PReLU, global depthwise convolution, max pooling; and Whiten.
 
-Each keeps the parameter names of Paddle's layer and takes the fast form where it trains or runs eagerly on a CPU; a static graph, which
-oneDNN runs, and GPUs get Paddle's own operator.
+Each keeps the parameter names of Paddle's layer and uses the fast form where it runs eagerly on a CPU; static graphs, which oneDNN runs,
+and GPUs use Paddle's operator.
 """
 
 import paddle
@@ -12,14 +12,14 @@ from ppface.ops.cpu.max_pool import max_pool2x2, supports
 
 
 def eager_on_cpu(x: paddle.Tensor) -> bool:
-    """Whether the fast forms are meant."""
+    """Whether the fast forms apply."""
     return paddle.in_dynamic_mode() and x.place.is_cpu_place()
 
 
 class PReLU(nn.PReLU):
     """max(x, 0) + a_c * min(x, 0) for each channel c, He et al. 2015, https://arxiv.org/abs/1502.01852, equation 1.
 
-    Paddle's kernel works out the channel of every single number; whole planes, one row each, take a third of the time.
+    Paddle's kernel computes the channel index of every single number; whole planes, one row each, take a third of the time.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W)

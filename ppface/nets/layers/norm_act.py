@@ -1,4 +1,4 @@
-"""Batch norm and the activation behind it, in one operator where a network trains eagerly on a CPU."""
+"""Batch norm and the following activation, as one operator where a network trains eagerly on a CPU."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from ppface.ops.cpu.batch_norm_act import batch_norm_act, supports
 
 
 def norm_act(x: paddle.Tensor, norm: nn.BatchNorm2D, act: Callable[[paddle.Tensor], paddle.Tensor], slope: float | None) -> paddle.Tensor:
-    """act(norm(x)), and norm's running mean and variance follow as ever.
+    """act(norm(x)); updates norm's running mean and variance as Paddle does.
 
     Args:
-        slope: what `act` multiplies negative numbers with while it keeps positive ones, 1 for no activation; None: that of a PReLU, and any
-            other `act` has none, and is called by itself.
+        slope: factor of `act` for negative numbers, which keeps positive ones: 0 for ReLU, 1 for no activation. None: `act` is a PReLU with
+            its own slopes, or another function, which is called after batch norm.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W)
@@ -31,7 +31,7 @@ def norm_act(x: paddle.Tensor, norm: nn.BatchNorm2D, act: Callable[[paddle.Tenso
 
 
 class NormActSequential(nn.Sequential):
-    """Layers one after the other; batch norm takes a PReLU behind it along. Names and numbers are those of nn.Sequential."""
+    """nn.Sequential that runs batch norm and a following PReLU as one operator; same names, same results."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         layers = list(self)

@@ -1,4 +1,4 @@
-"""Batch norm in training and the activation behind it in one operator on a CPU, by kernels of our own."""
+"""Batch norm in training and the activation behind it in one operator on a CPU, by Numba kernels."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ppface.ops.cpu.memory import view
 
 
 def supports(x: paddle.Tensor) -> bool:
-    """Whether `batch_norm_act` takes it."""
+    """Whether `batch_norm_act` accepts it."""
     return x.dtype == paddle.float32 and x.ndim == 4 and x.size > 0 and compiler.available()
 
 
@@ -35,7 +35,7 @@ class BatchNormAct(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor, slope: Any, epsilon: float, statistics: Any) -> Any:
-        kernels = compiler.load("normalization")
+        kernels = compiler.load("batch_norm_act")
         x = x.contiguous()
         low = view(slope) if isinstance(slope, paddle.Tensor) else np.full(x.shape[1], slope, np.float32)
         out = paddle.empty(x.shape, "float32")
@@ -46,7 +46,7 @@ class BatchNormAct(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
-        kernels = compiler.load("normalization")
+        kernels = compiler.load("batch_norm_act")
         (x, weight, bias, slope), (epsilon, statistics) = ctx.saved_tensor(), ctx.rest
         learned = isinstance(slope, paddle.Tensor)
         low = view(slope) if learned else np.full(x.shape[1], slope, np.float32)

@@ -1,6 +1,6 @@
-"""Compiling kernels with Numba: once, into the user's cache folder; no Numba until a kernel is asked for.
+"""Compiles kernels with Numba, once, into the user's cache folder; Numba is imported when the first kernel is needed.
 
-A module of kernels is imported by `load` alone, which says where its functions are cached while `kernel` compiles them.
+Only `load` imports a module of kernels: it sets the cache folder while `kernel` compiles the functions of the module.
 """
 
 import functools
@@ -17,14 +17,14 @@ from typing import Any
 from ppface.core.run import folder_lock
 from ppface.core.run.log import log
 
-# what changes the order of summation, but keeps NaN and infinity, which the training loop looks for
+# allows another order of summation, but keeps NaN and infinity, which the training loop checks for
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 LOCK_TIMEOUT_S = 60.0  # for another process that compiles the same
 _cached = True
 
 
 def kernel(*signatures: str) -> Callable[[Callable], Callable]:
-    """Decorator: compiles for these types of arguments now or takes it from the cache; without any, as part of what calls it."""
+    """Decorator: compiles for these argument types, or loads from the cache; without types, compiles as part of its callers."""
     import numba
 
     if not signatures:
@@ -34,13 +34,13 @@ def kernel(*signatures: str) -> Callable[[Callable], Callable]:
 
 @functools.cache
 def available() -> bool:
-    """Whether Numba can be had; says once what is lost where it cannot."""
+    """Whether Numba can be imported; if not, one warning says what is lost."""
     try:
         importlib.import_module("numba")
     except ImportError as error:
         log.warning(
-            f"no CPU kernels, since Numba cannot be imported ({error}): depthwise convolutions take Paddle's operators, "
-            'with which a step of BlazeFace takes about three times as long; pip install "ppface[cpu]"'
+            f"Numba cannot be imported ({error}): networks run on Paddle's operators, and a training step on a CPU takes up to three times "
+            'as long; pip install "ppface[cpu]"'
         )
         return False
     return True
@@ -48,17 +48,15 @@ def available() -> bool:
 
 @functools.cache
 def load(module: str) -> ModuleType:
-    """The module of kernels of this name in ppface.ops.cpu, compiled."""
+    """The module of kernels `ppface.ops.cpu.{module}_kernels`, compiled."""
     folder = cache_folder()
-    name = f"{__package__}.{module}"
+    name = f"{__package__}.{module}_kernels"
     if folder is not None:
         try:
-            with _alone(folder), _caching_in(folder), _announced(module):
+            with _locked(folder), _caching_in(folder), _announced(module):
                 return importlib.import_module(name)
-        except (
-            Exception
-        ) as error:  # a full disk, or a cache file that a crash left half written: nothing that compiling anew cannot do without
-            log.warning(f"CPU kernels: the cache {folder} does not serve ({type(error).__name__}: {error}): compiling without it")
+        except Exception as error:  # a full disk, or a truncated cache file: compile without the cache
+            log.warning(f"CPU kernels: cannot use the cache {folder} ({type(error).__name__}: {error}): compiling without it")
             if "NUMBA_CACHE_DIR" not in os.environ:
                 shutil.rmtree(folder, ignore_errors=True)
     with _caching_in(None), _announced(module):
@@ -83,19 +81,19 @@ def _writable(folder: Path) -> Path | None:
 
 
 def _private(folder: Path) -> Path | None:
-    """The folder if nobody else can put code there."""
+    """The folder if only this user can write to it: cached code is executed."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         about = folder.lstat()
     except OSError:
         return None
-    safe = about.st_uid == os.getuid() and about.st_mode & 0o170777 == 0o040700  # a real folder, for its owner alone
+    safe = about.st_uid == os.getuid() and about.st_mode & 0o170777 == 0o040700  # a real folder with mode 700
     return _writable(folder) if safe else None
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds off other processes: Numba's index of a cache does not stand two writers."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the cache: two processes that write Numba's index at the same time would damage it."""
     handle = folder_lock.take(folder, LOCK_TIMEOUT_S)
     if handle is None:
         raise TimeoutError(f"another process held the lock for {LOCK_TIMEOUT_S:.0f} s")
@@ -107,7 +105,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _caching_in(folder: Path | None) -> Iterator[None]:
-    """Numba's choice of a folder, for as long as our functions ask for it; None: no caching."""
+    """Sets Numba's cache folder within the block; None: no caching."""
     global _cached
     config: Any = importlib.import_module("numba.core.config")
     before, cached = config.CACHE_DIR, _cached
@@ -120,7 +118,7 @@ def _caching_in(folder: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _announced(module: str) -> Iterator[None]:
-    """One line in the log before anything is compiled; none where all comes from the cache."""
+    """Logs one line before the first compilation; nothing if all kernels come from the cache."""
     from numba.core import event
 
     class Announce(event.Listener):

@@ -1,4 +1,4 @@
-"""Depthwise convolution of tensors on a CPU, with gradients, by kernels of our own."""
+"""Depthwise convolution of tensors on a CPU, with gradients, by Numba kernels."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SIZES, STRIDES = (3, 5, 7), (1, 2)
 
 
 def supports(x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: tuple[int, int]) -> bool:
-    """Whether `depthwise_conv2d` takes these."""
+    """Whether `depthwise_conv2d` accepts these."""
     size, shape = weight.shape[2], x.shape
     known = x.dtype == weight.dtype == paddle.float32 and weight.shape[3] == size and size in SIZES and stride in STRIDES
     fits = min(shape) > 0 and shape[1] == weight.shape[0] and all(shape[2 + i] + 2 * padding[i] >= size for i in (0, 1))
@@ -37,7 +37,7 @@ class Depthwise(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, x: paddle.Tensor, weight: paddle.Tensor, stride: int, padding: tuple[int, int]) -> paddle.Tensor:
-        kernels = compiler.load("depthwise_convolution")
+        kernels = compiler.load("depthwise")
         x, weight = x.contiguous(), weight.contiguous()
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding, ctx.wanted = stride, padding, (not x.stop_gradient, not weight.stop_gradient)
@@ -49,7 +49,7 @@ class Depthwise(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
-        kernels = compiler.load("depthwise_convolution")
+        kernels = compiler.load("depthwise")
         (x, weight), grad = ctx.saved_tensor(), grads[0].contiguous()
         of_x = of_weight = None
         if ctx.wanted[0]:

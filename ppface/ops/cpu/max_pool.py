@@ -1,4 +1,4 @@
-"""Max pooling over 2x2 pixels of tensors on a CPU, with gradient, by kernels of our own."""
+"""Max pooling over 2x2 pixels of tensors on a CPU, with gradient, by Numba kernels."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ppface.ops.cpu.memory import view
 
 
 def supports(x: paddle.Tensor) -> bool:
-    """Whether `max_pool2x2` takes it."""
+    """Whether `max_pool2x2` accepts it."""
     return x.dtype == paddle.float32 and x.ndim == 4 and x.size > 0 and compiler.available()
 
 
@@ -32,14 +32,14 @@ class MaxPool(PyLayer):
         x = x.contiguous()
         ctx.save_for_backward(x)
         out = paddle.empty([*x.shape[:2], (x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2], "float32")
-        compiler.load("pooling").forward(_planes(x), _planes(out))
+        compiler.load("max_pool").forward(_planes(x), _planes(out))
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
         (x,), grad = ctx.saved_tensor(), grads[0].contiguous()
         of_x = paddle.empty(x.shape, "float32")
-        compiler.load("pooling").gradient(_planes(x), _planes(grad), _planes(of_x))
+        compiler.load("max_pool").gradient(_planes(x), _planes(grad), _planes(of_x))
         return of_x
 
 

@@ -1,4 +1,4 @@
-"""Pixels of a batch on a CPU to numbers, in one pass instead of three."""
+"""Input normalisation on a CPU: uint8 pixels to float32 in one pass instead of three."""
 
 import ctypes
 
@@ -10,7 +10,7 @@ from ppface.ops.cpu.memory import view
 
 
 def supports(image: paddle.Tensor) -> bool:
-    """Whether `standardize` takes it."""
+    """Whether `standardize` accepts it."""
     return image.dtype == paddle.uint8 and image.size > 0 and image.is_contiguous() and compiler.available()
 
 
@@ -23,5 +23,5 @@ def standardize(image: paddle.Tensor, mean: paddle.Tensor, std: paddle.Tensor) -
     out = paddle.empty(image.shape, "float32")
     planes = (*image.shape[:2], -1)
     pixels = np.ctypeslib.as_array((ctypes.c_uint8 * image.size).from_address(image.data_ptr())).reshape(planes)
-    compiler.load("pixels").standardize(pixels, view(mean).reshape(-1), view(std).reshape(-1), view(out).reshape(planes))
+    compiler.load("standardize").standardize(pixels, view(mean).reshape(-1), view(std).reshape(-1), view(out).reshape(planes))
     return out

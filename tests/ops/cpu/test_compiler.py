@@ -18,13 +18,13 @@ logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
 from ppface.ops.cpu import compiler
 import numba, numpy as np
 before = numba.config.CACHE_DIR
-kernels = compiler.load("depthwise_convolution")
+kernels = compiler.load("depthwise")
 assert numba.config.CACHE_DIR == before
 x, out = np.ones((1, 1, 4, 4), np.float32), np.empty((1, 1, 4, 4), np.float32)
 kernels.forward(x, np.ones((1, 1, 3, 3), np.float32), 1, 1, 1, out)
 assert out.sum() == 100, out
 """
-SAYS = "compiling CPU kernels for depthwise convolution, once for this machine: some seconds\n"
+SAYS = "compiling CPU kernels for depthwise, once for this machine: some seconds\n"
 
 
 def start(**environment) -> subprocess.Popen:
@@ -53,7 +53,7 @@ def test_two_processes_compile_once_into_the_users_cache_folder(tmp_path):
     for file in tmp_path.rglob("*.nbc"):
         file.write_bytes(b"")  # as a crash may leave it
     damaged = output(start(XDG_CACHE_HOME=tmp_path))
-    assert damaged.startswith(f"CPU kernels: the cache {tmp_path / 'ppface' / 'numba'} does not serve (") and damaged.endswith(SAYS)
+    assert damaged.startswith(f"CPU kernels: cannot use the cache {tmp_path / 'ppface' / 'numba'} (") and damaged.endswith(SAYS)
     assert not list(tmp_path.rglob("*.nbc"))  # the next process writes it anew
 
 

@@ -1,9 +1,9 @@
-"""Kernels of a depthwise convolution and its gradients: plain loops that the compiler turns into vector instructions.
+"""Kernels of depthwise convolution and its gradients: plain loops that LLVM vectorises.
 
-A plane is first laid out so that every tap of the kernel reads consecutive numbers. With stride S the padded plane falls apart into S * S
-phases, phase (a, b) holding the pixels (S * i + a, S * j + b). Tap (ky, kx) of the output (i, j) then stands in phase (ky % S, kx % S) at
+A plane is first laid out so that every tap of the kernel reads consecutive numbers. With stride S the padded plane is split into S * S
+phases, phase (a, b) with the pixels (S * i + a, S * j + b). Tap (ky, kx) of the output (i, j) is then in phase (ky % S, kx % S) at
 (i + ky // S, j + kx // S): at a fixed distance from it. All rows of a phase are L = columns of the output + (K - 1) // S long and follow
-each other, so one loop runs over many rows of a small plane; the (K - 1) // S last columns of each are computed in vain.
+each other, so one loop runs over many rows of a small plane; the last (K - 1) // S columns of each row are computed and discarded.
 
 Source: Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047, section 3.1, for the operation.
 Shape: x (N, C, H, W), weight (C, 1, K, K), out (N, C, (H + 2 * pad - K) // S + 1, ...), all float32 and contiguous; K 3, 5 or 7, S 1 or 2.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppface.ops.cpu.compiler import kernel
 
-PART = 4096  # numbers that are summed in float32 before float64 goes on
+PART = 4096  # numbers summed in float32; these sums are added in float64
 ZERO, ONE = np.float32(0), np.float32(1)
 PLANES, NUMBERS = "float32[:, :, ::1]", "float32[::1]"
 

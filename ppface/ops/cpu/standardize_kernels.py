@@ -1,6 +1,6 @@
-"""The kernel that makes numbers of pixels.
+"""The kernel of input normalisation.
 
-Source: LeCun et al. 1998, Efficient BackProp, section 4.3, for why.
+Source: LeCun et al. 1998, Efficient BackProp, section 4.3.
 Shape: image (N, C, P) uint8, mean, std (C,), out (N, C, P) float32, all contiguous.
 """
 

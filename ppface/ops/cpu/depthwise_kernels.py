@@ -27,8 +27,14 @@ def scatter(plane, stride, pad_y, pad_x, rows, length, phases):
             first = (b - pad_x) % stride
             column = (first + pad_x) // stride
             start = ((a * stride + b) * rows + row) * length + column
-            for j in range(min((width - first + stride - 1) // stride, length - column)):
-                phases[start + j] = plane[y, first + stride * j]
+            source = plane[y, first:]
+            target = phases[start:][: min((width - first + stride - 1) // stride, length - column)]
+            if stride == 1:
+                for j in range(len(target)):
+                    target[j] = source[j]
+            else:
+                for j in range(len(target)):
+                    target[j] = source[2 * j]
 
 
 @kernel()
@@ -117,8 +123,9 @@ def forward(x, weight, stride, pad_y, pad_x, out):
                         offsets[kx] = (phase * rows + top + ky // stride) * length + kx // stride
                     add_taps(part, phases, offsets, weight[c, 0, ky])
                 for i in range(count):
+                    row, target = total[i * length :], out[n, c, top + i]
                     for j in range(width):
-                        out[n, c, top + i, j] = total[i * length + j]
+                        target[j] = row[j]
 
 
 @kernel(f"void({TENSOR}, {TENSOR}, int64, int64, int64, {TENSOR})")
@@ -138,7 +145,9 @@ def input_gradient(grad, weight, stride, pad_y, pad_x, out):
                 out[n, c] = 0  # pixels that no output has seen
             for phase in range(stride * stride):
                 a, b = phase // stride, phase % stride
-                first = (pad_x - b + stride - 1) // stride
+                first = (pad_x - b + stride - 1) // stride  # column of the phase, and of `out` below, from which it is inside
+                last = min(length, (width + pad_x - b + stride - 1) // stride)
+                column = first * stride + b - pad_x
                 for top in range(0, rows, band):
                     count = min(band, rows - top)
                     part = total[: count * length]
@@ -152,9 +161,14 @@ def input_gradient(grad, weight, stride, pad_y, pad_x, out):
                         add_taps(part, source, offsets, taps[:used])
                     for i in range(count):
                         y = (top + i) * stride + a - pad_y
-                        if 0 <= y < height:
-                            for j in range(first, min(length, (width + pad_x - b + stride - 1) // stride)):
-                                out[n, c, y, j * stride + b - pad_x] = part[i * length + j]
+                        if 0 <= y < height and first < last:
+                            row, target = part[i * length + first : i * length + last], out[n, c, y, column:]
+                            if stride == 1:
+                                for j in range(len(row)):
+                                    target[j] = row[j]
+                            else:
+                                for j in range(len(row)):
+                                    target[2 * j] = row[j]
 
 
 @kernel(f"void({TENSOR}, {TENSOR}, int64, int64, int64, {TENSOR})")

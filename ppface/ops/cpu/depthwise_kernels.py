@@ -13,7 +13,7 @@ import numpy as np
 
 from ppface.ops.cpu.compiler import kernel
 
-BAND = 1024  # outputs that are summed in the first-level cache
+BAND = 2048  # outputs that are summed in the first-level cache
 TENSOR = "float32[:, :, :, ::1]"
 
 

@@ -36,10 +36,12 @@ def rate(name: str, plain: bool) -> float:
     from ppface.nets.heads import AdaMargin
     from ppface.nets.layers import fast
     from ppface.nets.model import FaceModel, Input
+    from ppface.ops.cpu import compiler
     from ppface.optim import Momentum
 
     if plain:
         fast.eager_on_cpu = lambda x: False
+        compiler.available = lambda: False
     size = NETWORKS[name]
     model = FaceModel(
         Input((112, 112), [127.5] * 3, [127.5] * 3),

@@ -7,7 +7,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from ppface.ops.cpu import compiler
-from ppface.ops.cpu.memory import view
+from ppface.ops.cpu.memory import refuse_second_order, view
 
 
 def supports(x: paddle.Tensor) -> bool:
@@ -46,6 +46,7 @@ class BatchNormAct(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
+        refuse_second_order("BatchNormAct")
         kernels = compiler.load("batch_norm_act")
         (x, weight, bias, slope), (epsilon, statistics) = ctx.saved_tensor(), ctx.rest
         learned = isinstance(slope, paddle.Tensor)

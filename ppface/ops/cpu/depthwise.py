@@ -6,7 +6,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from ppface.ops.cpu import compiler
-from ppface.ops.cpu.memory import view
+from ppface.ops.cpu.memory import refuse_second_order, view
 
 SIZES, STRIDES = (3, 5, 7), (1, 2)
 
@@ -49,6 +49,7 @@ class Depthwise(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
+        refuse_second_order("Depthwise")
         kernels = compiler.load("depthwise")
         (x, weight), grad = ctx.saved_tensor(), grads[0].contiguous()
         of_x = of_weight = None

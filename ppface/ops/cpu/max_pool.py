@@ -7,7 +7,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from ppface.ops.cpu import compiler
-from ppface.ops.cpu.memory import view
+from ppface.ops.cpu.memory import refuse_second_order, view
 
 
 def supports(x: paddle.Tensor) -> bool:
@@ -37,6 +37,7 @@ class MaxPool(PyLayer):
 
     @staticmethod
     def backward(ctx: Any, *grads: paddle.Tensor) -> Any:
+        refuse_second_order("MaxPool")
         (x,), grad = ctx.saved_tensor(), grads[0].contiguous()
         of_x = paddle.empty(x.shape, "float32")
         compiler.load("max_pool").gradient(_planes(x), _planes(grad), _planes(of_x))

@@ -1,4 +1,4 @@
-"""A tensor's own memory as an array."""
+"""A tensor's own memory as an array, and a check for operators whose gradients are kernels."""
 
 import ctypes
 
@@ -10,3 +10,13 @@ def view(tensor: paddle.Tensor) -> np.ndarray:
     """A contiguous float32 tensor's numbers; not through DLPack, whose arrays NumPy before 2.1 makes read-only. Keep the tensor alive."""
     memory = (ctypes.c_float * tensor.size).from_address(tensor.data_ptr())
     return np.ctypeslib.as_array(memory).reshape(tensor.shape)
+
+
+def refuse_second_order(operator: str) -> None:
+    """For a backward pass: raises if gradients of the gradients are wanted (create_graph=True), which would silently be zero.
+
+    Raises:
+        RuntimeError: they are.
+    """
+    if paddle.is_grad_enabled():
+        raise RuntimeError(f"{operator}: expected create_graph=False, received True: the CPU kernels have no second derivatives")

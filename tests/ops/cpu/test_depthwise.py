@@ -1,4 +1,4 @@
-"""Depthwise convolutions of our own against float64 loops, values and both gradients."""
+"""Depthwise convolutions against float64 loops, values and both gradients."""
 
 import numpy as np
 import paddle
@@ -83,6 +83,14 @@ def test_without_gradients_none_are_kept():
         assert depthwise_conv2d(x, weight, 1, (1, 1)).stop_gradient
     weight.stop_gradient = True
     assert depthwise_conv2d(x, weight, 1, (1, 1)).stop_gradient
+
+
+def test_second_derivatives_are_refused():
+    x, weight = paddle.randn([1, 2, 8, 8]), paddle.randn([2, 1, 3, 3])
+    x.stop_gradient = False
+    message = "Depthwise: expected create_graph=False, received True: the CPU kernels have no second derivatives"
+    with pytest.raises(OSError, match=f"RuntimeError: {message}"):  # Paddle's own wrapping
+        paddle.grad(depthwise_conv2d(x, weight, 1, (1, 1)).sum(), x, create_graph=True)
 
 
 def test_views_that_are_not_contiguous_are_taken(rng):

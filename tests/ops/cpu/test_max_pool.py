@@ -1,4 +1,4 @@
-"""Max pooling of our own against Paddle's: the same bytes, ties and odd sides included."""
+"""Max pooling against Paddle's: the same bytes, ties and odd sides included."""
 
 import numpy as np
 import paddle

@@ -1,7 +1,7 @@
-"""What happens when an evaluation or a checkpoint is due: evaluate, save, keep the best."""
+"""What happens when an evaluation or a checkpoint is due: save, evaluate, keep the best."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from ppface.core.run import signals
 from ppface.core.run.log import log
 from ppface.engine.journal import Journal
 
+T = TypeVar("T")
+
 
 class Checkpointer:
-    """Evaluates and saves, in the first process of a run.
+    """Saves and evaluates, in the first process of a run.
 
     Args:
         folder: the run's checkpoints.
@@ -24,7 +26,7 @@ class Checkpointer:
 
     Attributes:
         best: the best value of the metric so far.
-        owes_evaluation: whether a signal interrupted the evaluation of the last checkpoint, so that a resumed run repeats it.
+        owes_evaluation: whether the evaluation of the last checkpoint was interrupted or failed, so that a resumed run repeats it.
         metrics: of the last evaluation.
     """
 
@@ -42,7 +44,7 @@ class Checkpointer:
         journal: Journal,
         last: bool,
     ) -> bool:
-        """Evaluates if asked to, then saves; returns whether a signal interrupted the evaluation, so that training must end.
+        """Saves, then evaluates if asked to, so that whatever an evaluator raises costs no trained step.
 
         Args:
             files: the tensors of the checkpoint.
@@ -51,31 +53,48 @@ class Checkpointer:
             journal: receives the metrics.
             last: whether this is the last checkpoint of the run: failing to save it is an error.
 
+        Returns:
+            whether a signal interrupted the evaluation, so that training must end
+
         Raises:
             SaveError: the checkpoint cannot be written, and training is not to continue without it.
             UserError: a metric that no evaluator returns; the checkpoint is saved.
         """
-        metrics, self.owes_evaluation = {}, False
-        if evaluate:
-            try:
-                with signals.interruptible():
-                    metrics = evaluate()
-            except signals.Stopped:
-                self.owes_evaluation = True
+        self.owes_evaluation = evaluate is not None
+        state |= {"best": self.best, "metrics": {}, "owes_evaluation": self.owes_evaluation, "log_window": journal.window}
+        saved = self._tried(lambda: self.folder.save(files, state, best=False), last)
+        if evaluate is None:
+            return False
+        try:
+            with signals.interruptible():
+                metrics = evaluate()
+        except signals.Stopped:
+            return True
+        except Exception:
+            if saved:
+                log.error("the evaluation after step %d failed. %s is saved; --resume repeats the evaluation", state["step"], saved)
+            raise
+        self.owes_evaluation = False
         if metrics:
             journal.write(state["step"], metrics)
             log.info("step %d: %s", state["step"], " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
             self.metrics = metrics
-        is_best = self._is_best(metrics)
-        state |= {"best": self.best, "metrics": metrics, "owes_evaluation": self.owes_evaluation, "log_window": journal.window}
+        if saved:
+            is_best = self._is_best(metrics)
+            results = {"best": self.best, "metrics": metrics, "owes_evaluation": False}
+            self._tried(lambda: self.folder.record(saved, results, is_best), last)
+        self._check_metric(metrics, state["step"])
+        return False
+
+    def _tried(self, work: Callable[[], T], last: bool) -> T | None:
+        """What `work` returns; None, with an error in the log, if it cannot save and training continues all the same."""
         try:
-            self.folder.save(files, state, is_best)
+            return work()
         except SaveError as error:
             if self.failed_save == "stop" or last or signals.stop_signal():
                 raise
             log.error("%s. Training continues: make room before the next checkpoint", error)
-        self._check_metric(metrics, state["step"])
-        return self.owes_evaluation
+            return None
 
     def _is_best(self, metrics: dict[str, float]) -> bool:
         value = metrics.get(self.metric or next(iter(metrics), ""))

@@ -67,7 +67,7 @@ class Run:
 
 
 def check_trainable(config: Spec) -> None:
-    """Raises UserError where a config lacks a section that training needs, or has a number out of range."""
+    """Raises UserError where a config lacks a section that training needs, has a number out of range, or a metric without evaluators."""
     missing = [name for name in ("model", "loss", "optimizer", "train", "trainer") if not config[name]]
     if missing:
         raise UserError(f"{config.origin.source}: expected {', '.join(missing)} in a config to train from")
@@ -76,6 +76,10 @@ def check_trainable(config: Spec) -> None:
         value = config[name]
         if value != "auto" and not least <= value < 2**63:
             mistakes.append(f"{config.arguments[name].origin}: {name}: expected a whole number of at least {least}, received {value}")
+    metric = config["trainer"]["metric"]
+    if metric and not config["evaluators"]:
+        origin = config["trainer"].arguments["metric"].origin
+        mistakes.append(f"{origin}: trainer.metric: expected an evaluator that returns {metric}, but this config has no evaluators")
     if mistakes:
         raise ConfigError(mistakes)
 

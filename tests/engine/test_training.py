@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from ppface.core.config.spec import load_config
-from ppface.core.errors import NumericError, UserError
+from ppface.core.errors import DataError, NumericError, UserError
 from ppface.data.loading.loader import Loader
 from ppface.engine import checkpoint, devices, run
 from ppface.engine.checkpoint import CheckpointFolder
@@ -96,7 +96,6 @@ def test_the_running_average_is_what_is_evaluated(tmp_path):
 
 
 def test_broken_samples_are_replaced_and_counted_until_there_are_too_many(caplog):
-    from ppface.core.errors import DataError
 
     loader = Loader(Pixels(broken=(3,)), [], batch_size=4, seed=0, rank=0, world=1, broken_share=0.1)
     batches = list(loader.stream(0, 4))
@@ -266,6 +265,46 @@ def test_a_metric_that_is_not_evaluated_is_told_after_the_checkpoint_is_saved(tm
     there = "the evaluators return ap; the checkpoint of step 2 is saved"
     assert str(caught.value) == f"trainer.metric=app is not evaluated: {there}. Resume with -o trainer.metric=ap"
     assert CheckpointFolder(tmp_path / "checkpoints").find("last").name == "step_00000002"
+
+
+@pytest.mark.parametrize(
+    "failure", [DataError("a.jpg: cannot be read"), MemoryError(), ValueError("a bug")], ids=lambda e: type(e).__name__
+)
+def test_an_evaluator_that_fails_costs_no_trained_step(tmp_path, caplog, failure):
+    def fails(predict):
+        raise failure
+
+    with pytest.raises(type(failure)):
+        trainer(tmp_path, evaluators=[fails], eval_every=3).train()
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert folder.find("last").name == "step_00000003"
+    message = f"the evaluation after step 3 failed. {folder.find('last')} is saved; --resume repeats the evaluation"
+    assert message in caplog.messages
+    calls = []
+    whole = trainer(tmp_path / "whole", evaluators=[lambda predict: [("ap", 0.5)]], eval_every=3)
+    resumed = trainer(tmp_path, evaluators=[lambda predict: calls.append(1) or [("ap", 0.5)]], eval_every=3)
+    resumed.resume(folder)
+    assert resumed.train() == whole.train() == {"ap": 0.5}
+    assert len(calls) == 3  # after step 3, which was owed, 6 and 8
+    for file, arrays in files(tmp_path / "whole").items():
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, files(tmp_path)[file][name])
+
+
+def test_the_results_of_an_evaluation_are_added_to_its_checkpoint(tmp_path):
+    states = []
+
+    def looks(predict):
+        states.append(checkpoint.read(CheckpointFolder(tmp_path / "checkpoints").find("last"))[1])
+        return [("ap", len(states) / 10)]
+
+    trainer(tmp_path, evaluators=[looks], eval_every=4, keep=1).train()
+    assert [(state["step"], state["owes_evaluation"], state["metrics"], state["best_step"]) for state in states] == [
+        (4, True, {}, None), (8, True, {}, 4),
+    ]  # fmt: skip
+    last = checkpoint.read(CheckpointFolder(tmp_path / "checkpoints").find("best"))[1]
+    assert (last["step"], last["owes_evaluation"], last["metrics"], last["best"]) == (8, False, {"ap": 0.2}, 0.2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000008"]
 
 
 def test_data_that_lacks_what_the_loss_asks_for_is_one_line(tmp_path):

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from ppface.core.errors import NumericError, WeightsError
+from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.checkpoint_state import DIGESTS, check
 from ppface.core.files.safetensors_file import unpack
 
 WEIGHTS, OPTIMIZER, EMA, STATE = "weights.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 LOSS = "loss.safetensors"  # parameters and buffers of losses; no reader of weights opens it
+OWN_DIGEST = f"{DIGESTS}_of_the_above"  # last key of the state: the digest of all text before it
 CHUNK = 1 << 20  # bytes hashed at a time
 
 
@@ -67,6 +69,18 @@ def write(folder: Path, files: dict[str, list[memoryview]], state: dict[str, Any
     sync_folder(folder)
 
 
+def replace_state(folder: Path, state: dict[str, Any]) -> None:
+    """Replaces the state of a checkpoint, flushed to the disk when this returns; a kill leaves either the old or the new one.
+
+    Args:
+        folder: the checkpoint.
+        state: as `read_state` returned it, with its digests, and changed values.
+    """
+    own = {key: value for key, value in state.items() if key != OWN_DIGEST}
+    replace_text(folder / STATE, _sealed(own).decode())
+    sync_folder(folder)
+
+
 def _write_file(file: Path, content: Sequence[memoryview]) -> str:
     digest = hashlib.sha256()
     with file.open("xb") as handle:
@@ -98,7 +112,7 @@ def _sealed(state: dict[str, Any]) -> bytes:
 
 
 def _seal(text: bytes) -> bytes:
-    return f',\n "{DIGESTS}_of_the_above": "{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode()
+    return f',\n "{OWN_DIGEST}": "{hashlib.sha256(text).hexdigest()}"\n}}\n'.encode()
 
 
 def read_state(folder: Path) -> dict[str, Any]:

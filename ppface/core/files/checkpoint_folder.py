@@ -1,7 +1,7 @@
 """The checkpoints of one run on disk: a kill or a full disk during a save harms no existing one, and a broken one is never used.
 
     step_00000040            a checkpoint (see checkpoint_files); its name holds the step
-    step_00000040_2          a later save of the same step: an existing checkpoint is never replaced
+    step_00000040_2          a later save of the same step: the tensors of an existing checkpoint are never replaced
     .step_00000060.saving    a save in progress, or one that was killed
     .step_00000020.removing  a removal in progress, or one that was killed
 Visible names belong to complete checkpoints only: a save ends with one rename, a removal begins with one. There is no index file that
@@ -76,6 +76,30 @@ class CheckpointFolder:
         except OSError as error:
             raise SaveError(f"{wanted}: cannot save this checkpoint: {error.strerror or error}; {UNTOUCHED}") from error
         return saved
+
+    def record(self, saved: Path, results: dict[str, Any], best: bool) -> None:
+        """Adds the results of an evaluation to the state of a saved checkpoint, in one replacement of its state.json.
+
+        Args:
+            saved: what `save` returned.
+            results: plain values that replace those of the same names.
+            best: whether this is the best checkpoint so far; then the best one until now is removed, unless it is one of the newest.
+
+        Raises:
+            SaveError: the disk is full or not writable, or the checkpoint was changed or removed meanwhile.
+        """
+        step = _step_and_count(saved)[0]
+        try:
+            with _locked(self.folder, self.lock_timeout):
+                state = _state(saved) | results
+                if best:
+                    state["best_step"] = step
+                checkpoint_files.replace_state(saved, state)
+                before = [path for path in self._newest_first() if _step_and_count(path) <= _step_and_count(saved)]
+                self._remove_old(before, state["best_step"])
+        except (OSError, WeightsError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SaveError(f"{saved}: cannot add the results of its evaluation, which a resumed run repeats: {reason}") from error
 
     def find(self, which: Literal["last", "best"]) -> Path:
         """The directory of the last or best intact checkpoint, after verifying all of it; errors as `read_intact`."""

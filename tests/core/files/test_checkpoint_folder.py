@@ -86,6 +86,28 @@ def test_a_second_save_of_a_step_never_replaces_the_first_before_it_is_there(fol
     assert names(folder) == ["step_00000005_2", "step_00000006"]
 
 
+def test_recorded_results_replace_the_state_in_one_step(folder, monkeypatch):
+    save(folder, 1, best=True, metrics={})
+    second = save(folder, 2, metrics={}, owes_evaluation=True)
+    third = save(folder, 3)
+    folder.record(second, {"metrics": {"ap": 0.5}, "owes_evaluation": False}, best=True)
+    state = checkpoint_files.read(second)[1]
+    assert (state["metrics"], state["owes_evaluation"], state["best_step"], state["step"]) == ({"ap": 0.5}, False, 2, 2)
+    assert sorted(path.name for path in second.iterdir()) == ["optimizer.safetensors", STATE, WEIGHTS]
+    assert third.is_dir()  # a newer checkpoint is left alone
+
+    def full(file, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_files, "replace_text", full)
+    with pytest.raises(SaveError, match="cannot add the results of its evaluation, which a resumed run repeats: No space left"):
+        folder.record(third, {"metrics": {"ap": 0.7}}, best=True)
+    assert "metrics" not in checkpoint_files.read(folder.find("last"))[1]
+    (second / WEIGHTS).unlink()
+    with pytest.raises(SaveError, match=r"expected the files optimizer.safetensors, weights.safetensors, found optimizer"):
+        folder.record(second, {}, best=False)
+
+
 def test_broken_ones_do_not_count_among_those_that_stay(folder, caplog):
     for step in (1, 2, 3):
         save(folder, step)

@@ -148,7 +148,7 @@ class Trainer:
                     self.average.update()
                 self.step += 1
                 journal.step(self.step, self.world.mean(sums) if passes else {}, rate, waited)
-                ends = self.world.stops(self.step)
+                ends = self.world.stops()
                 ends |= self._evaluate_and_save(journal, self._due(self.eval_every), ends or self._due(self.save_every, self.save_steps))
         return self.checkpointer.metrics
 

@@ -96,6 +96,13 @@ def test_numbers_of_a_run_out_of_range_are_named_together():
     ]
 
 
+def test_a_metric_needs_evaluators():
+    with pytest.raises(ConfigError) as caught:
+        run.check_trainable(load_config(QUICKSTART, ["trainer.metric=lfw/accuracy", "evaluators=[]"]))
+    expected = "expected an evaluator that returns lfw/accuracy, but this config has no evaluators"
+    assert caught.value.mistakes == [f"-o trainer.metric=lfw/accuracy: trainer.metric: {expected}"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

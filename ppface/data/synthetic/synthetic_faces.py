@@ -25,6 +25,8 @@ class SyntheticFaces:
         landmarks: 5 (eyes, nose tip, corners of the mouth, left to right in the picture), 6 (BlazeFace's: right eye, left eye, nose tip,
             mouth, right ear, left ear of the person), or 0 for none.
         difficulty: 0..1, scales rotation, occlusion, bad lighting, blur and noise of faces, and the number of objects that resemble faces.
+        keep: whether pictures stay in the memory of the process that drew them, height * width * 3 bytes each; else each epoch draws
+            them again.
 
     Shape:
         i -> {"picture": Picture, "gt_boxes": (G, 4), "gt_landmarks": (G, K, 2), "gt_has_landmarks": (G,),
@@ -44,6 +46,7 @@ class SyntheticFaces:
         face_size: tuple[float, float] = (0.1, 0.6),
         landmarks: Literal[0, 5, 6] = 5,
         difficulty: float = 0.5,
+        keep: bool = False,
     ):
         few_to_many = len(faces) == 2 and 0 <= faces[0] <= faces[1] <= 100
         small_to_large = len(face_size) == 2 and 0 < face_size[0] <= face_size[1] <= 0.9
@@ -61,6 +64,7 @@ class SyntheticFaces:
                 raise ValueError(f"SyntheticFaces: expected {expected}")
         self.length, self.size, self.seed, self.faces = length, size, seed, faces
         self.face_size, self.landmarks, self.difficulty = face_size, landmarks, difficulty
+        self._kept: dict[int, dict] | None = {} if keep else None
 
     def __len__(self) -> int:
         return self.length
@@ -72,7 +76,15 @@ class SyntheticFaces:
     def __getitem__(self, i: int) -> dict:
         if not 0 <= i < self.length:
             raise IndexError(f"picture {i} of {self.length}")
+        if self._kept is None:
+            return self._draw(i)
+        if i not in self._kept:
+            self._kept[i] = self._draw(i)
+        return dict(self._kept[i])
+
+    def _draw(self, i: int) -> dict:
         scene = self.scene(i)
+        scene.image.flags.writeable = False
         sample = {
             "picture": Picture.of(scene.image, self.name(i)),
             "gt_boxes": scene.boxes,

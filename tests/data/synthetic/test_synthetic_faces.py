@@ -38,6 +38,21 @@ def test_hidden_landmarks_are_not_labelled():
     assert 0.02 < np.mean(~labelled) < 0.5
 
 
+def test_pictures_that_are_kept_are_drawn_once_and_equal_the_others(monkeypatch):
+    drawn = []
+    once, again = (SyntheticFaces(3, (64, 64), keep=keep) for keep in (True, False))
+    draw = SyntheticFaces.scene
+    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i: drawn.append(i) or draw(self, i))
+    for _ in range(2):
+        for i in (0, 2):
+            kept, other = once[i], again[i]
+            np.testing.assert_array_equal(kept["picture"].decode(), other["picture"].decode())
+            np.testing.assert_array_equal(kept["gt_boxes"], other["gt_boxes"])
+            assert not kept["picture"].decode().flags.writeable
+            kept["gt_boxes"] = None  # of the caller's own mapping
+    assert sorted(drawn) == [0, 0, 0, 2, 2, 2]
+
+
 def test_it_survives_pickling():
     faces = SyntheticFaces(2, size=(64, 64))
     copy = pickle.loads(pickle.dumps(faces))

@@ -23,7 +23,7 @@ class FaceAP:
     pictures would not be comparable.
 
     Args:
-        dataset: samples with "picture" and "gt_boxes".
+        dataset: samples with "picture" and "gt_boxes"; faces in "_ignored_boxes" count neither as found nor as missed.
         min_size: faces of less height, in pixels of the original picture, are ignored; 0 counts every face.
         size: test size of a picture; none takes the model's own `test_size`.
         augmented: test-time augmentation, such as MultiScale; none runs the detector once per picture.
@@ -55,8 +55,8 @@ class FaceAP:
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        faces = [to_xywh(self.dataset[i]["gt_boxes"].astype("float64")) for i in range(len(self.dataset))]
-        counted = np.concatenate([*(boxes[:, 3] >= self.min_size for boxes in faces), np.zeros(0, dtype=bool)])
+        faces, counts = zip(*(self._faces(self.dataset[i]) for i in range(len(self.dataset))), strict=True)
+        counted = np.concatenate(counts)
         if not counted.any():
             raise DataError(
                 f"{type(self.dataset).__name__}: none of the {len(counted)} faces in {len(faces)} pictures counts; "
@@ -65,9 +65,15 @@ class FaceAP:
         found = detect(predict, lambda i: self.dataset[i]["picture"], len(faces), self.size, self.augmented, self.batch_size)
         rows = [np.concatenate([to_xywh(boxes[:, :4]), boxes[:, 4:]], axis=1) for boxes in found]
         predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
-        curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
+        curve = curves(predictions, list(faces), {"ap": counted}, faceless=True)["ap"]
         if folder:
             write_curves({"ap": curve}, folder / "curves.json")
             draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
+
+    def _faces(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
+        """(G, 4) x, y, w, h of all faces of a picture, and which of them count (G,)."""
+        ignored = sample.get("_ignored_boxes", np.zeros((0, 4)))
+        boxes = to_xywh(np.concatenate([sample["gt_boxes"], ignored]).astype("float64"))
+        return boxes, (boxes[:, 3] >= self.min_size) & (np.arange(len(boxes)) < len(sample["gt_boxes"]))

@@ -1,13 +1,17 @@
 """Custom faces in Pascal VOC XML, the format of common labelling tools."""
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
-from ppface.data.detection.face_table import check_boxes, inside
+from ppface.core.run.log import log
+from ppface.data.detection import voc_annotation
+from ppface.data.detection.face_table import inside
+from ppface.data.detection.label_frame import frame, to_upright
+from ppface.data.detection.picture_lookup import PictureLookup
+from ppface.data.detection.voc_annotation import Annotation
 from ppface.data.loading import label_files
 from ppface.data.pictures.picture import Picture
 
@@ -18,30 +22,53 @@ ADVICE = "give the folder of the pictures as `images` and that of the XML files 
 class VocFaces:
     """A folder of pictures and a folder with one XML file for each, as of Pascal VOC, http://host.robots.ox.ac.uk/pascal/VOC.
 
-    The XML's `filename` names the picture. Each `object` with a `bndbox` is a face; xmin, ymin, xmax, ymax are its edges.
+    The XML's `filename` names the picture; where no such file exists, its last part, then the XML's own name with the ending of a picture
+    are tried. Each `object` with a `bndbox` is a face; xmin, ymin, xmax, ymax are its edges, those without width or height are dropped.
+
+    Where `size` is not the size of the upright picture, the boxes are converted: from the stored pixels of a turned photograph (EXIF
+    orientation), or by scaling from a picture of the same shape. A `size` of 0 is ignored, and the boxes are in the upright picture.
 
     Args:
         root: folder that contains both.
         images: folder of the pictures under root.
-        annotations: folder of the XML files under root; sorted by name.
+        annotations: folder of the XML files under root, sorted by name; hidden files are left out.
         classes: names of the objects that are faces; None: every object.
+        keep_difficult: whether objects marked `difficult` are faces like others; else nothing is trained on them, and evaluators ignore
+            them, as VOC's protocol does.
 
     Shape:
-        sample: picture, gt_boxes (G, 4)
+        sample: picture, gt_boxes (G, 4), _ignored_boxes (I, 4)
 
     Raises:
-        DataError: a missing or empty folder, broken or incomplete XML, a box that is negative or outside its picture.
+        DataError: a missing or empty folder, a missing picture, broken or incomplete XML, a box that is reversed or outside its picture,
+            or a `size` of another shape than the picture.
     """
 
-    def __init__(self, root: str, images: str = "images", annotations: str = "annotations", classes: list[str] | None = None):
+    def __init__(
+        self,
+        root: str,
+        images: str = "images",
+        annotations: str = "annotations",
+        classes: list[str] | None = None,
+        keep_difficult: bool = False,
+    ):
         base = label_files.folder(Path(root), "VocFaces", ADVICE)
         self.images = label_files.folder(base / images, "VocFaces", ADVICE)
         folder = label_files.folder(base / annotations, "VocFaces", ADVICE)
-        self.annotations = sorted(folder.glob("*.xml"))
+        self.annotations = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith("."))
         if not self.annotations:
             raise DataError(f"VocFaces: no XML file in {folder}: {ADVICE}")
-        read = [annotation(path, classes) for path in self.annotations]
-        self.files, self.boxes = [file for file, _ in read], [boxes for _, boxes in read]
+        read = [voc_annotation.read(path, classes) for path in self.annotations]
+        label_files.refuse(
+            [line for found, path in zip(read, self.annotations, strict=True) for line in voc_annotation.mistakes(found, path)]
+        )
+        self.files = self._files(read)
+        self.boxes, self.ignored = [], []
+        for boxes, found in zip(self._upright(read), read, strict=True):
+            real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            counted = real & (keep_difficult | ~found.difficult)
+            self.boxes.append(boxes[counted])
+            self.ignored.append(boxes[real & ~counted])
 
     def __len__(self) -> int:
         return len(self.files)
@@ -52,23 +79,44 @@ class VocFaces:
     def __getitem__(self, index: int) -> dict:
         picture = Picture.open(self.name(index))
         boxes = inside(self.boxes[index], picture, lambda row: f"{self.annotations[index]}: face {row + 1}")
-        return {"picture": picture, "gt_boxes": boxes}
+        ignored = inside(self.ignored[index], picture, lambda row: f"{self.annotations[index]}: difficult face {row + 1}")
+        return {"picture": picture, "gt_boxes": boxes, "_ignored_boxes": ignored}
 
+    def _files(self, read: list[Annotation]) -> list[str]:
+        """Names of the pictures, under the folder of pictures."""
+        lookup = PictureLookup(self.images)
+        files = [lookup.find(found.file, path.stem) for found, path in zip(read, self.annotations, strict=True)]
+        tried = f"in {self.images}, nor exactly one named as its last part or as the XML file, with any ending"
+        label_files.refuse(
+            f"{path}: filename {found.file}: no such picture {tried}"
+            for found, path, file in zip(read, self.annotations, files, strict=True)
+            if file is None
+        )
+        return [file for file in files if file is not None]
 
-def annotation(path: Path, classes: list[str] | None) -> tuple[str, np.ndarray]:
-    """File name of the picture and its faces (G, 4); those without width or height are dropped."""
-    try:
-        tree = ElementTree.fromstring(path.read_bytes())
-        file = (tree.findtext("filename") or "").strip()
-        objects = [item for item in tree.iter("object") if classes is None or (item.findtext("name") or "").strip() in classes]
-        sides = [[float(item.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")] for item in objects]
-    except (ElementTree.ParseError, OSError) as error:
-        raise DataError(f"{path}: expected Pascal VOC XML: {error}") from None
-    except ValueError:
-        raise DataError(f"{path}: expected numbers as xmin, ymin, xmax and ymax in the bndbox of every object") from None
-    if not file:
-        raise DataError(f"{path}: expected the name of the picture as 'filename'")
-    boxes = np.array(sides, dtype=np.float32).reshape(-1, 4)
-    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    check_boxes(xywh, lambda row: f"{path}: face {row + 1}")
-    return file, boxes[(xywh[:, 2:] > 0).all(axis=1)]
+    def _upright(self, read: list[Annotation]) -> list[np.ndarray]:
+        """The boxes in pixels of the upright pictures."""
+        mistakes: list[str] = []
+        scaled = turned = 0
+        boxes = [found.boxes for found in read]
+        for index, found in enumerate(read):
+            if found.size is None or not len(found.boxes):
+                continue
+            try:
+                picture = Picture.open(self.name(index))
+            except DataError:  # reported when it is read, and allowed by train.broken_share
+                continue
+            labels = frame(found.size, picture)
+            if labels is None:
+                (height, width), (has_height, has_width) = found.size, picture.size
+                sizes = f"expected the size of its picture, {has_width}x{has_height}, or a multiple, received {width}x{height}"
+                mistakes.append(f"{self.annotations[index]}: size: {sizes}: label {self.name(index)} again, or remove the size")
+                continue
+            scaled += labels.scale != (1.0, 1.0)
+            turned += labels.turned
+            boxes[index] = to_upright(found.boxes, labels, picture)
+        label_files.refuse(mistakes)
+        if scaled or turned:
+            text = "%s: boxes of %d pictures were scaled from the size that their annotation states, of %d turned by EXIF orientation"
+            log.warning(text, self.images, scaled, turned)
+        return boxes

@@ -1,9 +1,12 @@
 """Finds and reads the folders and label files of a data set, with messages that say what to do if one is missing."""
 
 import gzip
+from collections.abc import Iterable
 from pathlib import Path
 
 from ppface.core.errors import DataError
+
+LISTED = 10  # mistakes that one error lists; the rest are counted
 
 
 def folder(path: Path, owner: str, advice: str) -> Path:
@@ -34,3 +37,11 @@ def numbers(text: str) -> list[float] | None:
         return [float(word) for word in text.split()]
     except ValueError:
         return None
+
+
+def refuse(mistakes: Iterable[str]) -> None:
+    """Raises one DataError that lists the first mistakes, if there are any, and counts the rest."""
+    mistakes = list(mistakes)
+    if mistakes:
+        more = [f"... and {len(mistakes) - LISTED} more"] if len(mistakes) > LISTED else []
+        raise DataError("\n".join([*mistakes[:LISTED], *more]))

@@ -33,11 +33,12 @@ class Picture:
     Attributes:
         name: for messages; the path if it is a file.
         size: (height, width) in pixels, upright (EXIF orientation applied).
+        orientation: of the stored pixels, EXIF 1..8; 1 is upright, from 5 on height and width are exchanged.
     """
 
     def __init__(self, name: str, size: tuple[int, int], pixels: np.ndarray | None = None, orientation: int = 1, data: bytes | None = None):
         self.name, self.size = name, size
-        self._pixels, self._orientation, self._data = pixels, orientation, data
+        self._pixels, self.orientation, self._data = pixels, orientation, data
 
     @classmethod
     def of(cls, array: np.ndarray, name: str = "array") -> "Picture":
@@ -90,11 +91,11 @@ class Picture:
         assert reduce in (1, 2, 4, 8), reduce
         if self._pixels is not None:
             return shrink(self._pixels, reduce)
-        in_decoder = reduce if self._orientation == 1 else 1  # the partial pixels of a rotated picture would come first
+        in_decoder = reduce if self.orientation == 1 else 1  # the partial pixels of a rotated picture would come first
         with _as_data_errors(self.name):
             data = Path(self.name).read_bytes() if self._data is None else self._data
             pixels = _jpeg(data, in_decoder) if data.startswith(JPEG_START) else shrink(_pillow(data), in_decoder)
-        pixels = shrink(_upright(pixels, self._orientation), reduce // in_decoder)
+        pixels = shrink(_upright(pixels, self.orientation), reduce // in_decoder)
         expected = tuple(-(-side // reduce) for side in self.size)
         if pixels.shape[:2] != expected:
             raise DataError(f"{self.name}: expected {expected} pixels as in its header, received {pixels.shape[:2]}: was the file changed?")

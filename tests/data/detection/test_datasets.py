@@ -221,8 +221,18 @@ def test_voc_faces(root):
     [
         (XML[:-13], ": expected Pascal VOC XML: no element found: line 3, column 111"),
         (XML.replace("a.jpg", ""), ": expected the name of the picture as 'filename'"),
-        (XML.replace("<xmin>10</xmin>", ""), ": expected numbers as xmin, ymin, xmax and ymax in the bndbox of every object"),
-        (XML.replace("<xmax>40", "<xmax>4"), ": face 1: expected a box x y w h of finite numbers with w, h >= 0, received 10 20 -6 40"),
+        (
+            XML.replace("<xmin>10</xmin>", ""),
+            ": expected numbers as xmin, ymin, xmax and ymax of every bndbox, and as width and height of size",
+        ),
+        (
+            XML.replace("<xmax>40", "<xmax>4"),
+            ": face 1: expected finite xmin ymin xmax ymax with xmin <= xmax and ymin <= ymax, received 10 20 4 60",
+        ),
+        (
+            '<?xml version="1.0" encoding="klingon"?>' + XML,
+            ": expected XML in the encoding that it declares: unknown encoding: klingon; save it as UTF-8",
+        ),
     ],
 )
 def test_an_annotation_that_is_wrong_is_refused(root, text, reason):

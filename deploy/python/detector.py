@@ -97,7 +97,12 @@ class FaceDetector(ExportedModel):
     needs = ("boxes", "scores")
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        """(H, W, 3) uint8 RGB (cv2.imread gives BGR: convert it first) -> faces, best first."""
+        """(H, W, 3) uint8 RGB (cv2.imread gives BGR: convert it first) -> faces, best first.
+
+        Raises:
+            ValueError: pixels of another shape or type.
+        """
+        check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
         size = self.test_size(height, width)
@@ -169,6 +174,12 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
         config.set_mkldnn_cache_capacity(CACHED_SHAPES)
         config.set_cpu_math_library_num_threads(threads)
     return inference.create_predictor(config)
+
+
+def check_pixels(image: np.ndarray) -> None:
+    """Raises ValueError for anything but (H, W, 3) uint8: other numbers would give other boxes without a word."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"expected pixels (H, W, 3) of uint8 in 0..255, RGB, received shape {image.shape} of {image.dtype}")
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from detector import ExportedModel, Face, FaceDetector, read_description, resized
+from detector import ExportedModel, Face, FaceDetector, check_pixels, read_description, resized
 from media import MediaError
 
 
@@ -25,7 +25,9 @@ class FaceEmbedder(ExportedModel):
 
         Raises:
             MediaError: a picture of another size.
+            ValueError: pixels of another shape or type.
         """
+        check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
         size = self.test_size(height, width)

@@ -9,7 +9,7 @@ Shape: step number -> learning rate, a scalar.
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from paddle.optimizer.lr import LambdaDecay, LRScheduler
 
@@ -35,7 +35,9 @@ def _schedule(base: float, share: Callable[[int], float], warmup_steps: int, war
             return share(step)
         return share(step) * (warmup_factor + (1 - warmup_factor) * step / warmup_steps)
 
-    return LambdaDecay(base, factor)
+    schedule: Any = LambdaDecay(base, factor)
+    schedule.warmup_steps = warmup_steps  # the trainer compares it with the length of the run
+    return schedule
 
 
 @register("schedule")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from detector import ExportedModel, FaceDetector, ModelError
+from embedder import FaceEmbedder
 from PIL import Image
 from session import table
 
@@ -147,6 +148,16 @@ def test_a_model_of_another_kind_is_told(toy_export):
     with pytest.raises(ModelError) as error:
         FaceDetector(toy_export)
     assert str(error.value) == f"{toy_export / 'inference.yml'}: expected a model with the output 'boxes', this one has embedding, norm"
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((64, 64, 3), "float32"), ((64, 64, 4), "uint8"), ((64, 64), "uint8"), ((0, 64, 3), "uint8"), ((64, 64, 3), "int64")],
+)
+def test_pixels_of_another_shape_or_type_are_refused(trial, toy_export, shape, kind):
+    for model in (FaceDetector(trial.export, threads=1), FaceEmbedder(toy_export, threads=1)):
+        with pytest.raises(ValueError, match=r"^expected pixels \(H, W, 3\) of uint8 in 0..255, RGB, received shape .* of " + kind):
+            model(np.zeros(shape, kind))
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.pdiparams"])

@@ -16,6 +16,7 @@ from ppface.engine import checkpoint, devices, run
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.evaluation import measure
 from ppface.optim import Adam, AdamW, Momentum, RMSProp
+from ppface.optim.schedules import Constant
 from tests.engine.toys import Line, Pixels, cross_entropy, files, trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,6 +306,12 @@ def test_the_results_of_an_evaluation_are_added_to_its_checkpoint(tmp_path):
     last = checkpoint.read(CheckpointFolder(tmp_path / "checkpoints").find("best"))[1]
     assert (last["step"], last["owes_evaluation"], last["metrics"], last["best"]) == (8, False, {"ap": 0.2}, 0.2)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000008"]
+
+
+def test_a_warm_up_longer_than_the_run_is_one_warning(tmp_path, caplog):
+    for schedule in (Constant(0.1, warmup_steps=8), Constant(0.1, warmup_steps=9)):
+        trainer(tmp_path, optimizer=lambda schedule=schedule, **given: Momentum(learning_rate=lambda **_: schedule, **given))
+    assert caplog.messages == ["warmup_steps=9 is longer than the run of 8 steps: the learning rate stays below its base"]
 
 
 def test_data_that_lacks_what_the_loss_asks_for_is_one_line(tmp_path):

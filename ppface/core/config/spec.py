@@ -185,7 +185,9 @@ def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Sp
     name = name_node.value
     if not isinstance(name, str):
         expected = f"expected 'name: ...', one of {', '.join(registry.names(kind.kind))}"
-        check.report(name_node, path, f"{expected}, received {value_check.shown(name_node)}")
+        misspelt = registry.nearest("name", list(map(str, node.value))) if "name" not in node.value else None
+        received = f"the key '{misspelt}' in its place" if misspelt else value_check.shown(name_node)
+        check.report(name_node, path, f"{expected}, received {received}")
         return None
     target = registry.find(kind.kind, name)
     if target is None:

@@ -156,6 +156,12 @@ def test_an_override_is_checked_like_a_file(overrides, message):
     assert mistakes(GOOD, *overrides) == [message]
 
 
+def test_a_misspelt_name_is_shown():
+    assert mistakes("backbone: {naem: Conv, filters: [[1]]}\n")[0].startswith(
+        "net.yml:1: backbone: expected 'name: ...', one of Conv, received the key 'naem' in its place"
+    )
+
+
 def test_what_is_missing_is_named():
     assert mistakes("backbone: {name: Conv}\n") == [
         "net.yml:1: backbone: Conv needs 'filters': a list of: a list of: a whole number",

@@ -55,8 +55,9 @@ class FaceAP:
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        faces, counts = zip(*(self._faces(self.dataset[i]) for i in range(len(self.dataset))), strict=True)
-        counted = np.concatenate(counts)
+        labelled = [self._faces(self.dataset[i]) for i in range(len(self.dataset))]
+        faces = [boxes for boxes, _ in labelled]
+        counted = np.concatenate([*(counts for _, counts in labelled), np.zeros(0, dtype=bool)])
         if not counted.any():
             raise DataError(
                 f"{type(self.dataset).__name__}: none of the {len(counted)} faces in {len(faces)} pictures counts; "
@@ -65,7 +66,7 @@ class FaceAP:
         found = detect(predict, lambda i: self.dataset[i]["picture"], len(faces), self.size, self.augmented, self.batch_size)
         rows = [np.concatenate([to_xywh(boxes[:, :4]), boxes[:, 4:]], axis=1) for boxes in found]
         predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
-        curve = curves(predictions, list(faces), {"ap": counted}, faceless=True)["ap"]
+        curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
         if folder:
             write_curves({"ap": curve}, folder / "curves.json")
             draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")

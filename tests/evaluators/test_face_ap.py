@@ -82,6 +82,15 @@ def test_a_set_without_faces_that_count(dataset, detector):
     assert str(caught.value) == "Painted: none of the 4 faces in 4 pictures counts; expected at least one of height 50 or more"
 
 
+def test_a_set_without_pictures_is_one_line():
+    class Empty:
+        def __len__(self):
+            return 0
+
+    with pytest.raises(DataError, match=r"^Empty: none of the 0 faces in 0 pictures counts; expected at least one of height 0 or more$"):
+        list(FaceAP(Empty())(None))
+
+
 def test_wrong_arguments(dataset):
     with pytest.raises(ValueError) as caught:
         FaceAP(dataset, batch_size=0)

@@ -80,11 +80,11 @@ class SyntheticFaces:
             return self._draw(i)
         if i not in self._kept:
             self._kept[i] = self._draw(i)
+            self._kept[i]["picture"].decode().flags.writeable = False  # the kept pixels themselves: they serve every epoch
         return dict(self._kept[i])
 
     def _draw(self, i: int) -> dict:
         scene = self.scene(i)
-        scene.image.flags.writeable = False
         sample = {
             "picture": Picture.of(scene.image, self.name(i)),
             "gt_boxes": scene.boxes,

@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
+from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import PReLU, Whiten, kaiming
 from ppface.nets.layers.norm_act import NormActSequential
 from ppface.nets.layers.picture_size import check_picture_size
@@ -106,7 +107,7 @@ class SqueezeExcite(nn.Layer):
 
 
 def _conv(channels_in: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D:
-    return nn.Conv2D(channels_in, out, kernel, stride, kernel // 2, weight_attr=kaiming(), bias_attr=False)
+    return convolution(channels_in, out, kernel, stride, 1, kaiming())
 
 
 def _published(name: str, units: list[int], depths: tuple[int, ...], squeeze: bool) -> type[AdaFaceIR]:

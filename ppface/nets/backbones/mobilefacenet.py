@@ -6,7 +6,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers.depthwise_conv import convolution
+from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
 from ppface.nets.layers.norm_act import norm_act
 from ppface.nets.layers.picture_size import check_picture_size

@@ -7,7 +7,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppface.nets.layers.depthwise_conv import convolution
+from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.norm_act import norm_act
 
 Act = Literal["relu", "hard_swish", "leaky"]

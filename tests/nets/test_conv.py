@@ -8,9 +8,9 @@ import pytest
 from paddle import nn
 
 from ppface.nets.backbones import BlazeNet, MobileFaceNet
-from ppface.nets.layers import ConvBN, depthwise_conv
-from ppface.nets.layers.depthwise_conv import DepthwiseConv2D
-from ppface.ops.cpu import compiler, depthwise
+from ppface.nets.layers import ConvBN
+from ppface.nets.layers.conv import Conv3x3, DepthwiseConv2D, convolution
+from ppface.ops.cpu import compiler, depthwise, winograd
 
 
 def layer(channels=4, size=3, stride=1) -> DepthwiseConv2D:
@@ -20,13 +20,13 @@ def layer(channels=4, size=3, stride=1) -> DepthwiseConv2D:
 @pytest.fixture
 def calls(monkeypatch):
     """How often our kernels are taken."""
-    seen = []
+    seen, original = [], depthwise.depthwise_conv2d
 
     def counted(*arguments):
         seen.append(arguments)
-        return depthwise.depthwise_conv2d(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(depthwise_conv, "depthwise_conv2d", counted)
+    monkeypatch.setattr(depthwise, "depthwise_conv2d", counted)
     return seen
 
 
@@ -91,3 +91,28 @@ def test_one_line_says_what_is_lost_without_numba(calls, monkeypatch, caplog):
         "Numba cannot be imported (import of numba halted; None in sys.modules): networks run on Paddle's operators, and a training step "
         'on a CPU takes up to three times as long; pip install "ppface[cpu]"'
     ]
+
+
+def test_a_3x3_convolution_is_paddles_layer_by_another_algorithm(monkeypatch):
+    paddle.seed(1)
+    ours = convolution(8, 6, 3, 1, 1, paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()))
+    paddle.seed(1)
+    plain = nn.Conv2D(8, 6, 3, padding=1, weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()), bias_attr=False)
+    assert type(ours) is Conv3x3 and list(ours.state_dict()) == list(plain.state_dict()) == ["weight"]
+    np.testing.assert_array_equal(ours.weight.numpy(), plain.weight.numpy())
+    used = []
+    original = winograd.conv2d_3x3
+    monkeypatch.setattr(winograd, "conv2d_3x3", lambda *both: used.append(both) or original(*both))
+    x = paddle.randn([2, 8, 21, 18])
+    want = plain(x).numpy()
+    np.testing.assert_array_equal(ours(x).numpy(), want)  # too small a product
+    assert not used
+    monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    np.testing.assert_allclose(ours(x).numpy(), want, rtol=0, atol=1e-5 * abs(want).max())
+    assert len(used) == 1
+
+
+def test_other_convolutions_stay_paddles():
+    attr = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
+    for kernel, stride, groups in [(3, 2, 1), (1, 1, 1), (5, 1, 1), (3, 1, 2)]:
+        assert type(convolution(4, 8, kernel, stride, groups, attr)) is nn.Conv2D

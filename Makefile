@@ -7,9 +7,14 @@ BIN := $(VENV)/bin
 
 .PHONY: quickstart test lint benchmark clean
 
+# without --no-compile pip takes half as long again, to compile packages of which a run imports few
 $(VENV)/ready: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRA),dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA)]"
+	touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA),dev]"
 	touch $@
 
 quickstart: $(VENV)/ready
@@ -29,10 +34,10 @@ quickstart: $(VENV)/ready
 		--compare $(OUT)/recognition/people/0000/0000.jpg $(OUT)/recognition/people/0001/0000.jpg
 	@echo "Runs and static models are under $(OUT); what the detector found in detection/found, the ROC curve in recognition/roc.png"
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

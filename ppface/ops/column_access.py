@@ -3,6 +3,8 @@
 import numpy as np
 import paddle
 
+from ppface.ops.cpu import memory
+
 
 def take(matrix: paddle.Tensor, columns: paddle.Tensor) -> paddle.Tensor:
     """matrix[:, columns], without gradient.
@@ -38,8 +40,6 @@ def put(matrix: paddle.Tensor, columns: paddle.Tensor, values: paddle.Tensor) ->
 
 
 def _view(tensor: paddle.Tensor) -> np.ndarray | None:
-    """The tensor's memory as an array; None if it is not on the CPU, or if this NumPy version makes such arrays read-only."""
-    if not tensor.place.is_cpu_place():
-        return None
-    array = np.from_dlpack(tensor.detach())
-    return array if array.flags.writeable else None
+    """The tensor's memory as an array; None if it is not contiguous float32 on the CPU."""
+    known = tensor.place.is_cpu_place() and tensor.dtype == paddle.float32 and tensor.is_contiguous()
+    return memory.view(tensor) if known else None

@@ -109,7 +109,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         ran = witness.exists() or bool(found["events"])
         witness.unlink(missing_ok=True)
         error = (DataError if trial.how == "pairs" else WeightsError).__name__
-        clear = (
+        clear = (trial.name in hostile.HARMLESS and not found["error"]) or (
             found["error"] == error
             and found["message"].startswith(f"{path}: ")
             and found["message"].isprintable()
@@ -130,7 +130,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     return [
         ("hostile pickles: executed", str(executed), "0"),
         ("... kinds, and those that Python's own unpickler executes", f"{len(kinds)} kinds, {run_by_python} executed", "at least 30"),
-        ("... refused with one line that names the file", f"{refused} of {count}", "all"),
+        ("... refused with one line that names the file, or read without what attacks", f"{refused} of {count}", "all"),
         ("... peak memory", f"{peak:.0f} MB ({reader.imported:.0f} of them Python and its libraries)", f"under {MEGABYTES}"),
         ("... slowest file", f"{slowest:.1f} s of CPU time", f"under {SECONDS}"),
     ]

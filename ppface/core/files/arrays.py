@@ -12,16 +12,17 @@ from ppface.core.files.numpy_pickle import NUMPY, Array
 from ppface.core.files.pickle_machine import Call, Machine, RefusedError, shown
 from ppface.core.files.safe_unpickle import unpickle
 
-PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar")  # of Paddle or of PyTorch, told apart by their first bytes
+PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar", ".ckpt")  # of Paddle or of PyTorch, told apart by their first bytes
 ENDINGS = (".safetensors", *PICKLES)
 
 
 def read_arrays(path: str | Path, part: str | None = None, content: bytes | None = None) -> dict[str, np.ndarray]:
     """Every array of a weight file by name.
 
-    `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.bin`; no torch is needed). A
-    pickle may refer to OrderedDict and the types that arrays consist of, which become plain records here, and to nothing else. Of a
-    full checkpoint, only the arrays of the network are read; bfloat16 becomes float32.
+    `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.ckpt`, `.bin`; no torch is
+    needed). OrderedDict and the types that arrays consist of become plain records; all other classes and functions that a pickle refers
+    to are neither imported nor called, and what stands for them is left out. Of a full checkpoint, only the arrays of the network are
+    read; bfloat16 becomes float32.
 
     Args:
         path: the file.
@@ -29,7 +30,7 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
         content: of a safetensors file that was already read and compared with its digest.
 
     Raises:
-        WeightsError: a file that is missing, truncated, of another kind, or that refers to anything but arrays.
+        WeightsError: a file that is missing, truncated, of another kind, or without arrays.
     """
     path = Path(path)
     if content is None and not path.is_file():
@@ -61,7 +62,7 @@ def _either(endings: tuple[str, ...]) -> str:
 
 def _read_paddle(file: IO[bytes]) -> Any:
     """Paddle writes a tensor as an array, or, in nested containers, as tuple((its name, the array))."""
-    return unpickle(file, NUMPY | {(package, "tuple"): Call(_tensor) for package in ("builtins", "__builtin__")})
+    return unpickle(file, NUMPY | {(package, "tuple"): Call(_tensor) for package in ("builtins", "__builtin__")}, placeholders=True)
 
 
 def _tensor(machine: Machine, pair: Any) -> Array:

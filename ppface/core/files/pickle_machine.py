@@ -11,6 +11,7 @@ LARGEST_KEY, LONGEST_KEY = (
     2**32,
     256,
 )  # of a mapping: larger numbers could be chosen to collide as hashes, longer names could fill the memory
+MAX_ARGUMENTS = 8  # of a call that are searched for placeholders; no call that rebuilds an array has more
 Globals = Mapping[tuple[str, str], Any]
 
 
@@ -28,6 +29,17 @@ class StandIn:
     def build(self, state: Any) -> None:
         """Sets the object's state, as __setstate__."""
         raise RefusedError(f"sets the state of {type(self).__name__}")
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """Placeholder of a class or function that is not allowed, and of every object that the pickle makes with it. It does nothing."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{shown(self.module)}.{shown(self.name)}"
 
 
 @dataclass(frozen=True)
@@ -58,10 +70,14 @@ class Machine:
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
+        placeholders: whether globals that are not allowed become a `Foreign`; otherwise they are refused.
     """
 
-    def __init__(self, file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any], Any] | None, encoding: str):
-        self.file, self.allowed, self.persistent_load, self.encoding = file, allowed, persistent_load, encoding
+    def __init__(
+        self, file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any], Any] | None, encoding: str, placeholders: bool = False
+    ):
+        self.file, self.allowed, self.persistent_load = file, allowed, persistent_load
+        self.encoding, self.placeholders = encoding, placeholders
         start = file.tell()
         self.left = file.seek(0, os.SEEK_END) - start
         file.seek(start)
@@ -125,11 +141,13 @@ class Machine:
         self.pop() if self.stack else self.marked()
 
     def append(self, values: list[Any]) -> None:
-        self.top(list).extend(values)
+        if type(self.peek()) is not Foreign:
+            self.top(list).extend(values)
 
     def fill(self, flat: list[Any]) -> None:
         """Key, value, key, value, ... into the mapping on top."""
-        fill(self.top(dict), flat)
+        if type(self.peek()) is not Foreign:
+            fill(self.top(dict), flat)
 
     def recall(self, number: int) -> None:
         if number not in self.memo:
@@ -140,43 +158,60 @@ class Machine:
         self.memo[number] = self.peek()
 
     def push_global(self, module: Any, name: Any) -> None:
-        """Pushes the replacement of a global."""
+        """Pushes the replacement of a global, or a placeholder."""
         if type(module) is not str or type(name) is not str:
             raise DamagedError("a global without a name")
-        if (module, name) not in self.allowed:
-            raise RefusedError(f"refers to {shown(module)}.{shown(name)}")
-        self.push(self.allowed[module, name])
+        if (module, name) in self.allowed:
+            self.push(self.allowed[module, name])
+        elif self.placeholders:
+            self.push(Foreign(module, name))
+        else:
+            raise RefusedError(f"refers to {Foreign(module, name)}")
 
     def call(self) -> None:
+        """Pushes what a listed function returns, or a placeholder that is called or is among the arguments."""
         function, arguments = self.last(2)
-        if type(function) is not Call or type(arguments) is not tuple:
+        if type(function) not in (Call, Foreign) or type(arguments) is not tuple:
             raise RefusedError(f"calls a {type(function).__name__}")
-        self.push(function.function(self, *arguments))
+        foreign = function if type(function) is Foreign else _foreign_in(arguments)
+        self.push(foreign or function.function(self, *arguments))
+
+    def make(self, parts: int) -> None:
+        """Pops a class and its arguments, `parts` values together; pushes the placeholder of the class instead of an object."""
+        kind = self.last(parts)[0]
+        if type(kind) is not Foreign:
+            raise RefusedError(f"makes an object of a {type(kind).__name__}")
+        self.push(kind)
 
     def build(self) -> None:
         state, target = self.pop(), self.peek()
         if isinstance(target, StandIn):
             target.build(state)
-        elif type(target) is not dict:  # the attributes of an OrderedDict are left out: they hold no arrays
+        elif type(target) not in (dict, Foreign):  # the attributes of an OrderedDict are left out: they hold no arrays
             raise RefusedError(f"sets the state of a {type(target).__name__}")
 
     def push_persistent(self, reference: Any) -> None:
-        """Pushes the value of a persistent id."""
+        """Pushes the value of a persistent id, or the placeholder in it."""
         if self.persistent_load is None:
             raise RefusedError("refers to an external object")
-        self.push(self.persistent_load(reference))
+        self.push((type(reference) is tuple and _foreign_in(reference)) or self.persistent_load(reference))
 
     def text(self, raw: bytes) -> str | bytes:
         """A string of Python 2."""
         return raw if self.encoding == "bytes" else raw.decode(self.encoding)
 
 
+def _foreign_in(arguments: tuple) -> Foreign | None:
+    return next((value for value in arguments[:MAX_ARGUMENTS] if type(value) is Foreign), None)
+
+
 def fill(target: dict, flat: list[Any]) -> dict:
-    """Key, value, key, value, ... into a mapping whose keys are text or small numbers: nested tuples could take too long to hash."""
+    """Key, value, ... into a mapping whose keys are text, small numbers or placeholders: nested tuples could take too long to hash."""
     if len(flat) % 2:
         raise DamagedError("a key without a value")
     for key, value in zip(flat[0::2], flat[1::2], strict=True):
-        if not ((type(key) is str and len(key) <= LONGEST_KEY) or (type(key) is int and 0 <= key < LARGEST_KEY)):
+        small = (type(key) is str and len(key) <= LONGEST_KEY) or (type(key) is int and 0 <= key < LARGEST_KEY)
+        if not small and type(key) is not Foreign:
             raise DamagedError(f"a mapping key that is not allowed, of type {type(key).__name__}")
         target[key] = value
     return target

@@ -10,10 +10,16 @@ import codecs
 from collections.abc import Callable
 from typing import IO, Any
 
-from ppface.core.files.pickle_machine import Call, DamagedError, Globals, Machine, RefusedError, fill
+from ppface.core.files.pickle_machine import Call, DamagedError, Foreign, Globals, Machine, RefusedError, fill
 
 
-def unpickle(file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any], Any] | None = None, encoding: str = "latin1") -> Any:
+def unpickle(
+    file: IO[bytes],
+    allowed: Globals,
+    persistent_load: Callable[[Any], Any] | None = None,
+    encoding: str = "latin1",
+    placeholders: bool = False,
+) -> Any:
     """The value of one pickle; nothing after its last byte is read.
 
     Args:
@@ -21,15 +27,18 @@ def unpickle(file: IO[bytes], allowed: Globals, persistent_load: Callable[[Any],
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
+        placeholders: globals that are not allowed, objects made with them, and sets become a `Foreign`, which does nothing: checkpoints
+            hold them beside the weights; otherwise they are refused.
 
     Raises:
         RefusedError: an opcode, a global or a persistent id that is not allowed.
         Exception: a damaged pickle can fail in any way.
     """
-    machine = Machine(file, allowed, persistent_load, encoding)
+    machine = Machine(file, allowed, persistent_load, encoding, placeholders)
+    known = OPCODES | PLACEHOLDERS if placeholders else OPCODES
     while (code := machine.take(1)) != b".":
         machine.opcodes.spend(1)
-        execute = OPCODES.get(code)
+        execute = known.get(code)
         if execute is None:
             if code in REFUSED:
                 raise RefusedError(f"uses the pickle opcode {REFUSED[code]}")
@@ -104,10 +113,22 @@ def _long(_: Machine, raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
 
+def _frozen_set(machine: Machine) -> None:
+    machine.marked()
+    machine.push(Foreign("builtins", "frozenset"))
+
+
 REFUSED = {  # no array needs these
     b"o": "OBJ", b"\x81": "NEWOBJ", b"\x92": "NEWOBJ_EX", b"\x82": "EXT1", b"\x83": "EXT2", b"\x84": "EXT4", b"\x8b": "LONG4",
     b"\x8f": "EMPTY_SET", b"\x90": "ADDITEMS", b"\x91": "FROZENSET", b"\x97": "NEXT_BUFFER", b"\x98": "READONLY_BUFFER",
 }  # fmt: skip
+PLACEHOLDERS: dict[bytes, Callable[[Machine], object]] = {  # those of REFUSED that push a placeholder, if the caller wants them
+    b"\x81": lambda m: m.make(2),
+    b"\x92": lambda m: m.make(3),
+    b"\x8f": lambda m: m.push(Foreign("builtins", "set")),
+    b"\x90": lambda m: m.append(m.marked()),
+    b"\x91": _frozen_set,
+}
 OPCODES: dict[bytes, Callable[[Machine], object]] = {
     b"\x80": lambda m: m.take(1),  # the protocol
     b"\x95": _frame,

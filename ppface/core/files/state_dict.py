@@ -8,7 +8,7 @@ import numpy as np
 
 from ppface.core.errors import WeightsError
 from ppface.core.files.numpy_pickle import Array
-from ppface.core.files.pickle_machine import Budget, DamagedError, shown
+from ppface.core.files.pickle_machine import Budget, DamagedError, Foreign, shown
 from ppface.core.files.torch_file import Tensor
 from ppface.core.run.log import log
 
@@ -20,7 +20,8 @@ KeyPath = tuple[str, ...]
 
 
 def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
-    """The names and arrays of a network in a file of PyTorch or Paddle, without the prefix of DataParallel.
+    """The names and arrays of a network in a file of PyTorch or Paddle, without the prefix of DataParallel. Objects of other classes
+    beside the arrays are left out, with a warning.
 
     Args:
         path: for messages.
@@ -32,19 +33,19 @@ def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tens
     """
     if isinstance(content, Tensor | Array):
         raise WeightsError(f"{path}: expected a mapping of names to arrays, received a single array")
-    found = _mappings(content)
+    found, foreign = _mappings(content)
     listed = ", ".join(f"{_shown(keys)} ({len(arrays)} arrays)" for keys, arrays in list(found.items())[:MAX_LISTED])
     listed += ", ..." if len(found) > MAX_LISTED else ""
+    if not found:
+        raise _without_arrays(path, content, foreign)
     if part is not None:
         wanted = [keys for keys in found if ".".join(keys) == part]
         if len(wanted) != 1:
-            raise WeightsError(f"{path}: expected arrays at {part!r}, as the file of names sets `part`, found {listed or 'none at all'}")
+            raise WeightsError(f"{path}: expected arrays at {part!r}, as the file of names sets `part`, found {listed}")
     elif len(found) == 1:
         wanted = list(found)
     else:
         wanted = [keys for keys in found if keys and keys[-1] in USUAL]
-    if not found:
-        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {_kind(content)}")
     if len(wanted) != 1:
         likely = ".".join(max(found.items(), key=lambda item: len(item[1]))[0])
         raise WeightsError(
@@ -54,13 +55,17 @@ def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tens
     if len(found) > 1 and part is None:
         log.info(f"{path}: using the arrays at {_shown(wanted[0])}, of {listed}")
     arrays = found[wanted[0]]
+    for keys, value in foreign.items():
+        if keys[:-1] == wanted[0]:
+            log.warning(f"{path}: {shown(keys[-1])}: expected an array, received an object of {value}: it was left out")
     prefix = next((prefix for prefix in PARALLEL if all(name.startswith(prefix) for name in arrays)), "")
     return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
-def _mappings(content: Any) -> dict[KeyPath, dict[str, Any]]:
-    """Every mapping with arrays among its values, by its key path; states of optimizers are left out."""
+def _mappings(content: Any) -> tuple[dict[KeyPath, dict[str, Any]], dict[KeyPath, Foreign]]:
+    """Every mapping with arrays among its values, and every object of a foreign class, by key paths; states of optimizers are left out."""
     found: dict[KeyPath, dict[str, Any]] = {}
+    foreign: dict[KeyPath, Foreign] = {(): content} if type(content) is Foreign else {}
     queue: deque[tuple[KeyPath, Any]] = deque([((), content)])
     seen: set[int] = set()
     while queue:
@@ -68,17 +73,20 @@ def _mappings(content: Any) -> dict[KeyPath, dict[str, Any]]:
         if type(mapping) is not dict or id(mapping) in seen or not all(type(key) is str for key in mapping):
             continue
         seen.add(id(mapping))
+        foreign |= {(*keys, name): value for name, value in mapping.items() if type(value) is Foreign}
         arrays = {name: value for name, value in mapping.items() if isinstance(value, Tensor | Array)}
         if arrays:
             found[keys] = arrays
         if len(keys) < MAX_DEPTH:
             queue += [((*keys, name), value) for name, value in mapping.items() if type(value) is dict and not name.startswith("optim")]
     networks = {keys: arrays for keys, arrays in found.items() if not all(map(_is_number, arrays.values()))}
-    return networks or found
+    return networks or found, foreign
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a NumPy scalar, such as the best metric of a checkpoint."""
+    """Whether it is a single number, such as the best metric of a checkpoint."""
+    if isinstance(value, Tensor):
+        return value.sizes == ()
     return isinstance(value, Array) and type(value.state) is tuple and value.state[1:2] == ((),)
 
 
@@ -86,10 +94,15 @@ def _shown(path: KeyPath) -> str:
     return repr(shown(".".join(path))) if path else "the top level"
 
 
-def _kind(content: Any) -> str:
-    if type(content) is not dict:
-        return f"a {type(content).__name__}"
-    return f"a mapping with {', '.join(shown(str(key)) for key in list(content)[:MAX_LISTED]) or 'no keys'}"
+def _without_arrays(path: Path, content: Any, foreign: dict[KeyPath, Foreign]) -> WeightsError:
+    if foreign:
+        keys, value = next(iter(foreign.items()))
+        place = f" at {_shown(keys)}" if keys else ""
+        return WeightsError(f"{path}: expected only arrays, but the file refers to {value}{place}; it was not loaded")
+    kind = f"a {type(content).__name__}"
+    if type(content) is dict:
+        kind = f"a mapping with {', '.join(shown(str(key)) for key in list(content)[:MAX_LISTED]) or 'no keys'}"
+    return WeightsError(f"{path}: expected a mapping of names to arrays, received {kind}")
 
 
 def optimizer_arrays(path: Path, content: Any) -> dict[str, Array]:
@@ -107,7 +120,7 @@ def optimizer_arrays(path: Path, content: Any) -> dict[str, Array]:
         inner = {f"{name}.{key}": array for key, array in value.items()} if type(value) is dict else {name: value}
         found |= {name: array for name, array in inner.items() if isinstance(array, Array)}
     if not found:
-        raise WeightsError(f"{path}: expected a mapping of names to arrays, received {_kind(content)}")
+        raise _without_arrays(path, content, _mappings(content)[1])
     return found
 
 

@@ -149,7 +149,8 @@ def is_torch(start: bytes) -> bool:
 
 
 def read_torch(file: IO[bytes]) -> Any:
-    """The saved value: plain containers with a `Tensor` for every tensor; the file must stay open until they are converted to arrays.
+    """The saved value: plain containers with a `Tensor` for every tensor and a `Foreign` for every other object; the file must stay
+    open until the tensors are converted to arrays.
 
     Raises:
         RefusedError: it uses something that no weight file needs.
@@ -201,7 +202,7 @@ def _read_zip(file: IO[bytes]) -> Any:
             storages[key, kind] = Storage(kind, count, read, "<" if order == b"little" else ">")
         return storages[key, kind]
 
-    return unpickle(BytesIO(content(f"{tops[0]}/data.pkl")), TORCH, persistent_load)
+    return unpickle(BytesIO(content(f"{tops[0]}/data.pkl")), TORCH, persistent_load, placeholders=True)
 
 
 def _count_entries(file: IO[bytes]) -> None:
@@ -239,7 +240,7 @@ def _read_legacy(file: IO[bytes]) -> Any:
             raise DamagedError("a view of a storage without its offset")
         return storage.part(*view[0][1:])
 
-    found, keys = unpickle(file, TORCH, persistent_load), unpickle(file, PLAIN)
+    found, keys = unpickle(file, TORCH, persistent_load, placeholders=True), unpickle(file, PLAIN)
     if type(keys) is not list or any(type(key) is not str or key not in storages for key in keys) or len(set(keys)) != len(keys):
         raise DamagedError("the list of its storages does not match its tensors")
     end = os.fstat(file.fileno()).st_size

@@ -1,13 +1,15 @@
 """The machine for pickles: opcode by opcode as Python's own unpickler, and its message for each thing that it refuses."""
 
+import argparse
 import io
+import pathlib
 import pickle
 import pickletools
 import struct
 
 import pytest
 
-from ppface.core.files.pickle_machine import MAX_OPCODES, Call, DamagedError, RefusedError, shown
+from ppface.core.files.pickle_machine import MAX_OPCODES, Call, DamagedError, Foreign, RefusedError, shown
 from ppface.core.files.safe_unpickle import OPCODES, PLAIN, REFUSED, unpickle
 
 VALUES = [
@@ -131,3 +133,31 @@ def test_only_what_is_listed_is_called():
 
 def test_text_of_files_is_shown_on_one_line():
     assert shown("a\nb\x1b\udc80c" * 100, 7) == "a?b??ca"
+
+
+class Fields(dict):
+    """Pickled as pytorch_lightning's AttributeDict: an object that is filled like a mapping."""
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_foreign_classes_become_placeholders_where_these_are_wanted(protocol):
+    values = [Fields(a=1), {Fields: 0}, pathlib.PurePosixPath("a"), argparse.Namespace(b=2), {1, 2}, frozenset([3]), print, "kept"]
+    file = pickle.dumps(values, protocol)
+    fields, keyed, *others, kept = unpickle(io.BytesIO(file), PLAIN, placeholders=True)
+    assert str(fields) == f"{__name__}.Fields" and [str(key) for key in keyed] == [str(fields)] and kept == "kept"
+    assert all(type(value) is Foreign for value in [fields, *keyed, *others])
+    with pytest.raises(RefusedError):
+        value_of(file)
+
+
+def test_nothing_happens_to_placeholders_and_to_what_they_are_part_of():
+    opcodes = b"(cm\nF\nq\x000h\x00)Rh\x00(NtRh\x00N\x81h\x00N}\x92h\x00}bh\x00Nah\x00(NNeh\x00NNsh\x00(NNul."
+    values = unpickle(io.BytesIO(opcodes), PLAIN, placeholders=True)
+    assert len(values) == 9 and {str(value) for value in values} == {"m.F"}
+    known = {("m", "f"): Call(lambda machine, *arguments: "called")}
+    assert str(unpickle(io.BytesIO(b"cm\nf\nNcm\nF\n\x86R."), known, placeholders=True)) == "m.F"
+    assert unpickle(io.BytesIO(b"cm\nf\nN\x85R."), known, placeholders=True) == "called"
+    assert str(unpickle(io.BytesIO(b"Ncm\nF\n\x86Q."), known, lambda reference: "loaded", placeholders=True)) == "m.F"
+    for payload, message in ((b"ccollections\nOrderedDict\n)\x81.", "makes an object of a Call"), (b"]cm\nF\n\x85R.", "calls a list")):
+        with pytest.raises(RefusedError, match=message):
+            unpickle(io.BytesIO(payload), PLAIN, placeholders=True)

@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +121,45 @@ def test_which_of_several_networks_was_taken_is_told(tmp_path, caplog):
     assert caplog.messages == [f"{path}: using the arrays at 'state_dict', of 'state_dict' (1 arrays), 'ema' (1 arrays)"]
 
 
+class AttributeDict(dict):
+    """As pytorch_lightning's: a mapping of its own class."""
+
+
+@ANY
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_checkpoint_of_lightning_is_read_whatever_stands_beside_its_weights(tmp_path, write, protocol, caplog):
+    """As pytorch_lightning 1.4 writes it: callbacks under their classes, schedulers with a Counter."""
+    moments = {0: {"momentum_buffer": Tensor(np.ones((2, 3)))}}
+    checkpoint = Global("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")
+    content = {
+        "epoch": 25,
+        "pytorch-lightning_version": "1.4.4",
+        "state_dict": OrderedDict({"model.fc.weight": Tensor(np.full((2, 3), 5.0)), "head.kernel": Tensor(np.ones((3, 4)))}),
+        "callbacks": {checkpoint: {"best_model_score": Tensor(np.array(0.9)), "dirpath": Path("a")}},
+        "optimizer_states": [{"state": moments, "param_groups": [{"lr": 0.1, "params": [0]}]}],
+        "lr_schedulers": [{"milestones": Counter({12: 1, 20: 1}), "_last_lr": [0.1]}],
+        "native_amp_scaling_state": {"scale": 65536.0},
+        "hparams_name": "kwargs",
+        "hyper_parameters": AttributeDict(arch="ir_18", devices={0, 1}),
+    }
+    got = read_arrays(write(tmp_path / "w.ckpt", content, protocol))
+    assert list(got) == ["model.fc.weight", "head.kernel"] and (got["model.fc.weight"] == 5).all()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+@ANY
+def test_an_object_among_the_arrays_is_left_out_and_named(tmp_path, write, caplog):
+    hooks = [Global("os", "system")]  # what a tensor would call is never read
+    quantised = Tensor(np.ones(2), function="_rebuild_qtensor")
+    content = {"a": Tensor(np.ones(2), last=(False, hooks)), "b": quantised, "note": AttributeDict(by="someone")}
+    path = write(tmp_path / "w.ckpt", {"model": content, "config": AttributeDict(), "optimizer": {"a": Global("os", "system")}})
+    assert list(read_arrays(path)) == ["a"]
+    assert caplog.messages == [
+        f"{path}: b: expected an array, received an object of torch._utils._rebuild_qtensor: it was left out",
+        f"{path}: note: expected an array, received an object of {__name__}.AttributeDict: it was left out",
+    ]
+
+
 @ANY
 def test_a_prefix_of_some_names_stays(tmp_path, write):
     content = {"module.a": Tensor(np.ones(1)), "b": Tensor(np.ones(1))}
@@ -149,7 +188,8 @@ def test_several_networks_are_told_apart_by_a_part(tmp_path, write):
         ([Tensor(np.ones(1))], "expected a mapping of names to arrays, received a list"),
         ({"epoch": 3, "args": {"lr": 1}}, "expected a mapping of names to arrays, received a mapping with epoch, args"),
         ({}, "expected a mapping of names to arrays, received a mapping with no keys"),
-        ({"a": Global("models", "Net")}, "expected only arrays, but the file refers to models.Net; it was not loaded"),
+        ({"a": Global("models", "Net")}, "expected only arrays, but the file refers to models.Net at 'a'; it was not loaded"),
+        (Global("models", "Net"), "expected only arrays, but the file refers to models.Net; it was not loaded"),
     ],
 )
 def test_other_content_is_named(tmp_path, write, content, message):

@@ -15,8 +15,7 @@ from ppface.core.run import cli
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint or an export")
-    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
-    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
+    cli.add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
     args = parser.parse_args()
     if not (args.model or args.config):

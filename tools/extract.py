@@ -18,8 +18,7 @@ from ppface.core.run import cli
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint or an export")
-    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
-    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
+    cli.add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("-i", "--input", required=True, help="a folder of pictures, or a text file that lists them")
     parser.add_argument("--root", help="what the list's paths are relative to (default: the list's folder)")
     parser.add_argument("--out", required=True, help="the .npy file to write")

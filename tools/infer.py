@@ -22,8 +22,7 @@ from media import MediaError
 def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
-    parser.add_argument("-w", "--weights", help="a weight file, a checkpoint or a run, for the config or instead of the run's best")
-    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
+    cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
     args = parser.parse_args()
     if (args.model is None) == (args.config is None):

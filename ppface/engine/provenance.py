@@ -32,13 +32,15 @@ def config_text(config: Spec) -> str:
     return yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
-def environment(config: Spec, name: str, data: str | None = None) -> dict[str, Any]:
-    """What else affects a run's results: versions, machine, threads, state of the sources, and digests of the config and the data lists.
+def environment(config: Spec, name: str, data: str | None = None, weights: tuple[str, str] | None = None) -> dict[str, Any]:
+    """What else affects a run's results: versions, machine, threads, state of the sources, and digests of the config, the data lists and
+    the weights that the run started from.
 
     Args:
         config: resolved, with the facts of the data set.
         name: of the run.
         data: digest of the training data's lists; None without training.
+        weights: the path and the SHA-256 of the weight file that the training started from; None for initial weights.
     """
     packages = {}
     for package in PACKAGES:
@@ -56,6 +58,8 @@ def environment(config: Spec, name: str, data: str | None = None) -> dict[str, A
         "seed": config["seed"],
         "config_sha256": hashlib.sha256(config_text(config).encode()).hexdigest(),
         "data_sha256": data,
+        "weights_file": weights and weights[0],
+        "weights_sha256": weights and weights[1],
     }
 
 
@@ -69,6 +73,8 @@ def compare(then: Any, now: dict[str, Any]) -> None:
     if not then or not _is_mapping(then, "environment"):
         return
     rows = [(name, then.get(name), now.get(name)) for name in ("python", "machine", "processes", "git", "seed", "data_sha256")]
+    if "weights_sha256" in then:  # older records lack it
+        rows.append(("weights_sha256", then["weights_sha256"], now.get("weights_sha256")))
     if {"config_file", "config_sha256"} <= then.keys():  # options of this command do not count: the user gave them
         rows.append((f"the text of {then['config_file']}, by its SHA-256,", then["config_sha256"], then["config_file_sha256"]))
     for part in ("packages", "environment"):

@@ -39,7 +39,7 @@ class Run:
         processes: data-parallel processes of the training command; "auto": one per core on CPUs, one on a GPU.
         seed: of all randomness, >= 0.
         output: where run folders are made.
-        weights: a weight file to start from.
+        weights: a weight file, a checkpoint or a run to start from: what fits is loaded, the rest starts anew.
         weight_names: a file of rules from its names to the model's, for the weights of other projects; see configs/weights.
 
     Shape:
@@ -180,10 +180,12 @@ def resume(trainer: Any, config: Spec, about: dict[str, Any]) -> dict[str, Any]:
         WeightsError: no sound checkpoint, or one of another network.
     """
     state = trainer.resume(trainer.checkpoints)
+    then = state.get("environment", {})
+    about |= {key: then[key] for key in ("weights_file", "weights_sha256") if isinstance(then, dict) and key in then}
     if trainer.world.rank == 0:
         config_changes.warn(state.get("config", {}), config.plain())
         open_folder(trainer.folder, config, about)  # after restoring: a config that does not fit the run must not replace its own
-    return state.get("environment", {})
+    return then
 
 
 @contextlib.contextmanager

@@ -14,9 +14,13 @@ from ppface.core.files.pickle_machine import shown
 from ppface.core.files.safetensors_file import widened
 from ppface.core.files.shards import own_columns
 from ppface.core.files.weight_names import Names, read_names
+from ppface.core.run.log import log
 from ppface.nets import torch_layout
 
-SHOWN = 3  # maximum number of names in a message
+SHOWN, LISTED = 3, 20  # maximum number of names in an error, and in the report of what was not loaded
+ADVICE = (
+    "build the model the weights were trained with; to train with the arrays that fit: tools/train.py --weights, from Python strict=False"
+)
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,20 @@ class Report:
 
 
 def load_weights(
-    model: nn.Layer, path: str | Path, strict: bool = True, names: str | Path | None = None, content: bytes | None = None
+    model: nn.Layer,
+    path: str | Path,
+    strict: bool = True,
+    names: str | Path | None = None,
+    content: bytes | None = None,
+    least: float = 0.0,
 ) -> Report:
     """Loads a weight file by name (see `read_arrays` for the formats). Published names are translated to ppface's.
 
     A component that was published under other names has `published_names`, pairs of a pattern and its replacement, which are applied in
     order to whole names; weights of other projects need a file of such rules (see core/files/weight_names.py). PyTorch's names and
     layouts are converted. If an error is raised, the model is unchanged. Layers with `training_only = True`, and the names that a layer
-    lists in `optional_names`, may be missing from the file.
+    lists in `optional_names`, may be missing from the file. Arrays of another shape in layers with `training_only = True` are not loaded,
+    which is logged in one line.
 
     Args:
         model: the model to load into.
@@ -59,10 +69,11 @@ def load_weights(
             Names that only the file has are reported in either case.
         names: YAML file with the rules from the weight file's names to the model's.
         content: the file's content, if it is a safetensors file that was read before.
+        least: without `strict`, the share of the arrays the model needs that must be loaded, 0..1; what was not loaded is then logged.
 
     Raises:
         WeightsError: a file that cannot be read or is of another network (with `strict` fewer than half of the model's names are in it,
-            otherwise none), or names or shapes that `strict` forbids.
+            otherwise none), names or shapes that `strict` forbids, or a smaller share loaded than `least`.
     """
     name_rules = read_names(names) if names else None
     arrays = read_arrays(path, name_rules.part if name_rules else None, content)
@@ -71,14 +82,20 @@ def load_weights(
     translated = name_rules.translate(path, list(arrays)) if name_rules else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
     missing = tuple(name for name in state if name not in found)
-    needed = _needed(model, state)
-    shapes = {name: (tuple(state[name].shape), tuple(array.shape)) for name, array in found.items()}
+    optional = _optional(model)
+    needed = [name for name in state if name not in optional and not name.startswith(_training_only(model))]
+    shapes = {name: (tuple(state[name].shape), tuple(found[name].shape)) for name in state if name in found}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
     report = Report(matched, missing, tuple(unexpected), mismatched)
-    _check(report, path, needed, len(arrays), strict, _hint(name_rules, translated, unexpected, torch))
+    _check(report, path, needed, len(arrays), strict, least, _hint(name_rules, translated, unexpected, torch))
     for name in matched:
         state[name].set_value(_as_type(found[name], _numpy_type(state[name])))
+    if least > 0:
+        _log_partial(path, report, [name for name in state if name not in optional])
+    elif others := [name for name in mismatched if name not in needed]:
+        listed = _listed([_with_shapes(report, name) for name in others])
+        log.info(f"{path}: not loaded, as only training needs them and their shapes differ: {listed}")
     return report
 
 
@@ -111,12 +128,14 @@ def _assigned(
     return found, unexpected
 
 
-def _needed(model: nn.Layer, state: dict) -> list[str]:
-    """The model's names that a file must have."""
-    layers = dict(model.named_sublayers())
-    training_only = tuple(f"{name}." for name, layer in layers.items() if getattr(layer, "training_only", False))
-    optional = {f"{name}.{last}" for name, layer in layers.items() for last in getattr(layer, "optional_names", ())}
-    return [name for name in state if name not in optional and not name.startswith(training_only)]
+def _training_only(model: nn.Layer) -> tuple[str, ...]:
+    """The beginnings of the names that only training needs."""
+    return tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
+
+
+def _optional(model: nn.Layer) -> set[str]:
+    """The names that a file may lack, as the model's own values are right."""
+    return {f"{name}.{last}" for name, layer in model.named_sublayers() for last in getattr(layer, "optional_names", ())}
 
 
 def _rules(model: nn.Layer) -> Iterator[tuple[re.Pattern, str]]:
@@ -144,28 +163,53 @@ def _numpy_type(tensor) -> str:
     return str(tensor.dtype).removeprefix("paddle.")
 
 
-def _check(report: Report, path: str | Path, needed: list[str], in_file: int, strict: bool, hint: str) -> None:
+def _check(report: Report, path: str | Path, needed: list[str], in_file: int, strict: bool, least: float, hint: str) -> None:
     names, missing = len(needed), tuple(name for name in report.missing if name in needed)
-    found = len(report.matched) + len(report.mismatched)
+    mismatched = [name for name in report.mismatched if name in needed]
+    loaded = names - len(missing) - len(mismatched)
+    found = names - len(missing)
     if found == 0 or (strict and found < names / 2):
         raise WeightsError(
             f"{path}: these are weights of another network: {found} of the model's {names} names are among the file's {in_file}; "
             f"the model has {_some(report.missing)}, the file has {_some(report.unexpected)}{hint}"
         )
-    if strict and report.mismatched:
-        name, (expected, received) = next(iter(report.mismatched.items()))
+    if strict and mismatched:
+        name, (expected, received) = mismatched[0], report.mismatched[mismatched[0]]
         raise WeightsError(
-            f"{path}: {len(report.mismatched)} of {found} arrays have another shape than the model: "
-            f"{name}: expected {list(expected)}, received {list(received)}; "
-            "build the model the weights were trained with, or load with strict=False"
+            f"{path}: {len(mismatched)} of {found} arrays have another shape than the model: "
+            f"{name}: expected {list(expected)}, received {list(received)}; {ADVICE}"
         )
     if strict and missing:
+        raise WeightsError(f"{path}: {len(missing)} of the model's {names} names are missing: {_some(missing)}; {ADVICE}{hint}")
+    if loaded < least * names:
+        others = [*(_with_shapes(report, name) for name in mismatched), *(f"{name} (missing)" for name in missing)]
         raise WeightsError(
-            f"{path}: {len(missing)} of the model's {names} names are missing: {_some(missing)}; "
-            f"build the model the weights were trained with, or load with strict=False{hint}"
+            f"{path}: expected weights of which at least {least:.0%} of the model's {names} arrays can be loaded, received {loaded}: "
+            f"{len(mismatched)} have another shape and {len(missing)} are missing: {_some(tuple(others))}; "
+            f"choose the backbone the weights were trained with{hint}"
         )
+
+
+def _log_partial(path: str | Path, report: Report, names: list[str]) -> None:
+    """One line on what was loaded, what keeps its initial values, and what the model has no place for."""
+    told = f"{path}: {sum(name in report.matched for name in names)} of the model's {len(names)} arrays are loaded"
+    if others := [name for name in names if name not in report.matched]:
+        reasons = [_with_shapes(report, name) if name in report.mismatched else f"{name} (not in the file)" for name in others]
+        told += f"; {len(others)} start anew: {_listed(reasons)}"
+    if report.unexpected:
+        told += f"; {len(report.unexpected)} of the file are not used: {_listed(list(report.unexpected))}"
+    (log.warning if others else log.info)(told)
+
+
+def _with_shapes(report: Report, name: str) -> str:
+    expected, received = report.mismatched[name]
+    return f"{name} ({list(expected)} in the model, {list(received)} in the file)"
 
 
 def _some(names: tuple[str, ...]) -> str:
-    """The first few names, for a message."""
-    return ", ".join(map(shown, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "") if names else "no others"
+    """The first few names, for an error."""
+    return _listed(list(names), SHOWN) if names else "no others"
+
+
+def _listed(names: list[str], most: int = LISTED) -> str:
+    return ", ".join(shown(name, 200) for name in names[:most]) + (", ..." if len(names) > most else "")

@@ -8,12 +8,15 @@ from ppface.core.errors import DataError
 INTEGERS = (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8)
 
 
-def labels_of(who: str, label: paddle.Tensor, rows: int, class_num: int) -> np.ndarray:
+def labels_of(who: str, label: paddle.Tensor, rows: int, class_num: int | None) -> np.ndarray:
     """The labels as (rows,) int64 numbers.
 
     Raises:
         DataError: no integers, not as many as rows, or one outside 0..class_num-1.
+        ValueError: class_num is None, as in a head that was built for embeddings only.
     """
+    if class_num is None:
+        raise ValueError(f"{who}: expected class_num, the number of identities, to classify; without it there are only embeddings")
     if label.dtype not in INTEGERS:
         raise DataError(f"{who}: expected integers as labels, received {str(label.dtype).removeprefix('paddle.')}")
     classes = label.flatten().numpy().astype("int64")

@@ -10,11 +10,11 @@ from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.face_detector import FaceDetector
-from ppface.predict.live_model import load_into, open_model
+from ppface.predict.live_model import load_into, load_start, open_model
 
 __all__ = [
-    "Face", "FaceDetector", "FaceEmbedder", "load", "load_into", "load_model", "load_predictor", "of_predictor", "open_model",
-    "open_predictor",
+    "Face", "FaceDetector", "FaceEmbedder", "load", "load_into", "load_model", "load_predictor", "load_start", "of_predictor",
+    "open_model", "open_predictor",
 ]  # fmt: skip
 
 

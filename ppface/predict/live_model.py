@@ -14,6 +14,8 @@ from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 
+LEAST = 0.5  # share of a model's arrays that weights to start from must have
+
 
 @dataclass(frozen=True)
 class LiveModel:
@@ -61,7 +63,7 @@ def open_model(
     return LiveModel(model, config, loaded, rules)
 
 
-def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None) -> WeightFile:
+def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None, least: float | None = None) -> WeightFile:
     """Loads the weights of a file, a checkpoint or a run into a model; returns the file that was loaded.
 
     A checkpoint is read once, and the loaded bytes are those that were compared with its digest, as it may be removed at any time.
@@ -70,12 +72,28 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
         model: receives the values.
         given: see `find_weights`, also for errors.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
+        least: the share of the arrays the model needs that must be loaded, 0..1; None: all of them.
     """
     from ppface.nets.weights import load_weights
 
     found = find_weights(given)
-    load_weights(model, found.file, names=names, content=found.content)
+    load_weights(model, found.file, strict=least is None, names=names, content=found.content, least=least or 0.0)
     return found
+
+
+def load_start(model: Any, config: Any) -> tuple[str, str] | None:
+    """Loads into a new model what fits of the weights that a config's training starts from; the rest keeps its initial values.
+
+    Returns:
+        the path and the SHA-256 of the file that was loaded; None where the config has no `weights`
+
+    Raises:
+        WeightsError: as `find_weights`, or fewer than half of the arrays that the model needs can be loaded.
+    """
+    if config["weights"] is None:
+        return None
+    found = load_into(model, config["weights"], config["weight_names"], least=LEAST)
+    return str(found.file), found.sha256()
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:

@@ -44,9 +44,35 @@ def test_training_sees_logits_and_inference_an_embedding(more, columns):
 
 def test_class_num_comes_from_the_data_or_the_file():
     with pytest.raises(ConfigError, match=r"model.head.class_num: ArcMargin needs 'class_num', and nothing supplies it: set it here"):
-        build_model(config())
+        config().supply({})  # as a training does whose data set knows no identities
     with pytest.raises(ConfigError, match=r"model.head.class_num: expected 20 \(supplied by the data\), received 7"):
         config(", class_num: 7").supply({"class_num": 20})
+
+
+HEADS = ["AdaMargin", "ArcMargin", "CombinedMargin", "CosMargin", "NormFace", "Softmax"]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_embeddings_need_no_number_of_identities(tmp_path, head, caplog):
+    """The head's centres in a file, of however many identities, do not matter either."""
+    text = CONFIG.replace("ArcMargin", head)
+    one = resolve(parse(text.format(more=""), "small.yml"))
+    model, trained = build_model(one), build_model(resolve(parse(text.format(more=", class_num: 7"), "small.yml")))
+    other = build_model(resolve(parse(text.format(more=", class_num: 1"), "small.yml")))
+    assert "class_num" not in one.plain()["model"]["head"]
+    assert "head.kernel" in trained.state_dict() and "head.kernel" not in model.state_dict()
+    save_file({name: value.numpy() for name, value in trained.state_dict().items()}, tmp_path / "w.safetensors")
+    image = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype("uint8")
+    for untrained in (model, other):
+        load_weights(untrained, tmp_path / "w.safetensors")
+        untrained.eval()
+    trained.eval()
+    for untrained in (model, other):
+        np.testing.assert_array_equal(
+            untrained.predictor()({"image": image})["embedding"], trained.predictor()({"image": image})["embedding"]
+        )
+    with pytest.raises(ValueError, match=f"^{head}: expected class_num, the number of identities, to classify"):
+        model({"image": paddle.to_tensor(image), "label": paddle.to_tensor([0, 1])})
 
 
 def test_weights_of_a_backbone_are_enough_for_embeddings(tmp_path):
@@ -101,5 +127,5 @@ def test_pictures_of_another_size_are_refused_by_a_backbone_of_one():
     "path", [ROOT / "configs/quickstart/recognition.yml", *sorted((ROOT / "configs/recognition").glob("*.yml"))], ids=lambda path: path.name
 )
 def test_the_model_of_every_recognition_config_builds(path):
-    model = build_model(load_config(path, ["model.head.class_num=2"]))
+    model = build_model(load_config(path))
     assert model.backbone.input_size == model.input.size

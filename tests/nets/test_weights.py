@@ -16,6 +16,9 @@ from ppface.nets.weights import load_weights
 from tests.core.files.torch_writer import WRITERS, Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
+ADVICE = (
+    "build the model the weights were trained with; to train with the arrays that fit: tools/train.py --weights, from Python strict=False"
+)
 MAPPING = ROOT / "configs" / "weights" / "arcface_mobilefacenet_pytorch.yaml"
 
 
@@ -81,8 +84,7 @@ def test_another_shape_is_an_error_unless_allowed(tmp_path, model, arrays):
     with pytest.raises(WeightsError) as error:
         load_weights(model, path)
     assert str(error.value) == (
-        f"{path}: 1 of 4 arrays have another shape than the model: second.weight: expected [4, 2], received [4, 5]; "
-        "build the model the weights were trained with, or load with strict=False"
+        f"{path}: 1 of 4 arrays have another shape than the model: second.weight: expected [4, 2], received [4, 5]; " + ADVICE
     )
     assert all((value == before[name]).all() for name, value in values(model).items())
 
@@ -97,10 +99,7 @@ def test_missing_names_are_an_error_unless_allowed(tmp_path, model, arrays):
     path = saved(tmp_path, arrays)
     with pytest.raises(WeightsError) as error:
         load_weights(model, path)
-    assert str(error.value) == (
-        f"{path}: 1 of the model's 4 names are missing: second.bias; "
-        "build the model the weights were trained with, or load with strict=False"
-    )
+    assert str(error.value) == (f"{path}: 1 of the model's 4 names are missing: second.bias; {ADVICE}")
     assert load_weights(model, path, strict=False).missing == ("second.bias",)
 
 
@@ -205,8 +204,7 @@ def test_names_that_do_not_fit_are_told_with_what_the_rules_make_of_them(tmp_pat
     with pytest.raises(WeightsError) as error:
         load_weights(Torchlike(), path, names=names)
     assert str(error.value) == (
-        f"{path}: 3 of the model's 10 names are missing: linear.weight, linear.bias, head.kernel; build the model the weights were "
-        f"trained with, or load with strict=False; the rules of {names} translate 'net.linear.weight' to 'fc.weight'"
+        f"{path}: 3 of the model's 10 names are missing: linear.weight, linear.bias, head.kernel; {ADVICE}; the rules of {names} translate 'net.linear.weight' to 'fc.weight'"
     )
 
 
@@ -262,7 +260,7 @@ def test_a_missing_file_of_names_is_named(tmp_path, model, arrays):
 
 @pytest.fixture
 def mobilefacenet():
-    return build_model(load_config(ROOT / "configs" / "recognition" / "adaface_mobilefacenet_cfp.yml", ["model.head.class_num=1"]))
+    return build_model(load_config(ROOT / "configs" / "recognition" / "adaface_mobilefacenet_cfp.yml"))
 
 
 def test_the_public_mobilefacenet_loads_whole(mobilefacenet, shared_data, caplog):
@@ -293,3 +291,60 @@ def test_bfloat16_of_paddle_is_read_as_the_numbers_it_holds(tmp_path):
     paddle.save(theirs.state_dict(), str(tmp_path / "half.pdparams"))
     load_weights(ours, tmp_path / "half.pdparams")
     np.testing.assert_allclose(ours.weight.numpy().ravel(), np.linspace(-2, 2, 12), atol=2**-8)
+
+
+class Classifier(nn.Layer):
+    """A network with a classifier that only training needs."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.body, self.head = Small(), nn.Linear(2, classes)
+        self.head.training_only = True
+
+
+def test_parts_for_training_alone_of_another_shape_keep_their_values_with_one_line(tmp_path, caplog):
+    trained, model = Classifier(40), Classifier(8)
+    path = saved(tmp_path, values(trained))
+    before = values(model)
+    with caplog.at_level(logging.INFO, "ppface"):
+        report = load_weights(model, path)
+    assert len(report.matched) == 4 and set(report.mismatched) == {"head.weight", "head.bias"}
+    assert caplog.messages == [
+        f"{path}: not loaded, as only training needs them and their shapes differ: "
+        "head.weight ([2, 8] in the model, [2, 40] in the file), head.bias ([8] in the model, [40] in the file)"
+    ]
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, before[name] if name.startswith("head.") else values(trained)[name])
+
+
+def test_what_does_not_fit_is_named_and_counted_where_a_share_is_enough(tmp_path, caplog):
+    trained, model = Classifier(40), Classifier(8)
+    arrays = values(trained)
+    del arrays["body.second.bias"]
+    path = saved(tmp_path, {**arrays, "third.bias": np.zeros(2, "float32")})
+    with caplog.at_level(logging.INFO, "ppface"):
+        load_weights(model, path, strict=False, least=0.5)
+        load_weights(trained, saved(tmp_path, values(trained)), strict=False, least=0.5)
+    assert caplog.messages == [
+        f"{path}: 3 of the model's 6 arrays are loaded; 3 start anew: body.second.bias (not in the file), "
+        "head.weight ([2, 8] in the model, [2, 40] in the file), head.bias ([8] in the model, [40] in the file); "
+        "1 of the file are not used: third.bias",
+        f"{path}: 6 of the model's 6 arrays are loaded",
+    ]
+    np.testing.assert_array_equal(values(model)["body.first.weight"], arrays["body.first.weight"])
+
+
+def test_a_smaller_share_than_asked_for_is_refused_and_changes_nothing(tmp_path):
+    trained, model = Classifier(8), Classifier(8)
+    arrays = values(trained)
+    del arrays["body.second.bias"]
+    path = saved(tmp_path, arrays | {name: np.zeros((3, 3), "float32") for name in ("body.first.weight", "body.second.weight")})
+    before = values(model)
+    with pytest.raises(WeightsError) as error:
+        load_weights(model, path, strict=False, least=0.5)
+    assert str(error.value) == (
+        f"{path}: expected weights of which at least 50% of the model's 4 arrays can be loaded, received 1: 2 have another shape and 1 are "
+        "missing: body.first.weight ([3, 4] in the model, [3, 3] in the file), body.second.weight ([4, 2] in the model, [3, 3] in the file), "
+        "body.second.bias (missing); choose the backbone the weights were trained with"
+    )
+    assert all((value == before[name]).all() for name, value in values(model).items())

@@ -86,7 +86,9 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
-    assert gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt or .tar), found none"
+    assert (
+        gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt, .tar or .ckpt), found none"
+    )
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": np.zeros((2, 2), "float32")}, other)
     line = refused(tool("eval", "-c", CONFIG, "-w", other), 4)
@@ -96,7 +98,7 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     hostile = tmp_path / "hostile.pdparams"
     hostile.write_bytes(pickle.dumps({"a": os.getcwd}))
     line = refused(tool("eval", "-c", CONFIG, "-w", hostile), 4)
-    assert "expected only arrays, but the file refers to posix.getcwd; it was not loaded" in line
+    assert "expected only arrays, but the file refers to posix.getcwd at 'a'; it was not loaded" in line
 
 
 def test_a_missing_data_set_is_one_line_with_what_to_do(weights):

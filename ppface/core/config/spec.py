@@ -91,28 +91,44 @@ class Spec:
             values[name] = value
         for name, parameter in known.items():
             if name not in values and parameter.default is inspect.Parameter.empty:
-                what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here"
-                raise ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
+                raise self._lacks(name)
         try:
             return self.target(**values)
         except ValueError as error:
             raise ConfigError([f"{self.origin}: {self.path}: {error}"]) from error
 
+    def _lacks(self, name: str) -> ConfigError:
+        what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here"
+        return ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
+
     def supply(self, facts: dict[str, Any]) -> None:
         """Sets the supplied parameters that are writable, in this call and in all nested ones, so that `plain()` includes them.
 
         Raises:
-            ConfigError: the config sets another value.
+            ConfigError: the config sets another value, or neither sets nor is supplied one.
         """
         known = parameters(self.target)
         for name, parameter in known.items():
-            if name in facts and parameter.supplied and parameter.writable:
+            if not (parameter.supplied and parameter.writable):
+                continue
+            if name in facts:
                 self._check_agrees(name, facts[name], parameter.supplied)
                 self.arguments[name] = Argument(facts[name], Origin(f"supplied {parameter.supplied.by}"))
+            elif name not in self.arguments:
+                raise self._lacks(name)
         self.arguments = {name: self.arguments[name] for name in known if name in self.arguments}
         for argument in self.arguments.values():
             for spec in _nested(argument.value):
                 spec.supply(facts)
+
+    def replace(self, source: str, **values: Any) -> None:
+        """Sets plain arguments of this call, as an option of the command line does.
+
+        Args:
+            source: the option, for messages.
+            values: valid ones.
+        """
+        self.arguments |= {name: Argument(value, Origin(source)) for name, value in values.items()}
 
     def _check_agrees(self, name: str, value: Any, mark: Supplied) -> None:
         argument = self.arguments.get(name)

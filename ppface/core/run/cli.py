@@ -37,6 +37,17 @@ def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
     return made
 
 
+def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
+    """Adds `--weights` and `--names`, the file of rules for the names of these weights.
+
+    Args:
+        parser: of a tool.
+        use: what the tool does with the weights, for its help.
+    """
+    parser.add_argument("-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint or a run, {use}")
+    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a tool: a UserError or an OSError of a file becomes one line, a signal stops it cleanly (see ppface/core/run/signals.py),
     any other exception keeps its traceback. For the exit codes see EXIT_CODES."""

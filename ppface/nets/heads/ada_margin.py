@@ -24,7 +24,7 @@ class AdaMargin(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         m: margin; the paper uses 0.4, and 0.75 for low-quality pictures.
         s: scale of the cosines, > 0.
         h: concentration: the margin saturates where |z| is std / h away from the mean, > 0.
@@ -43,7 +43,7 @@ class AdaMargin(CosineHead):
     def __init__(
         self,
         embedding_size: int,
-        class_num: ClassNum,
+        class_num: ClassNum = None,
         m: float = 0.4,
         s: float = 64.0,
         h: float = 0.333,

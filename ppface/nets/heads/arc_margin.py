@@ -19,7 +19,7 @@ class ArcMargin(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         m: margin in radians, 0..pi.
         s: scale of the cosines, > 0.
         easy_margin: no margin for targets with theta of pi / 2 or more.
@@ -38,7 +38,7 @@ class ArcMargin(CosineHead):
     def __init__(
         self,
         embedding_size: int,
-        class_num: ClassNum,
+        class_num: ClassNum = None,
         m: float = 0.5,
         s: float = 64.0,
         easy_margin: bool = False,

@@ -16,7 +16,7 @@ class CombinedMargin(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         m1: factor on the angle, > 0.
         m2: added to the angle, in radians.
         m3: subtracted from the cosine.
@@ -35,7 +35,7 @@ class CombinedMargin(CosineHead):
     def __init__(
         self,
         embedding_size: int,
-        class_num: ClassNum,
+        class_num: ClassNum = None,
         m1: float = 1.0,
         m2: float = 0.5,
         m3: float = 0.0,

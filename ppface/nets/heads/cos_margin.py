@@ -15,7 +15,7 @@ class CosMargin(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         m: margin, subtracted from the cosine.
         s: scale of the cosines, > 0.
         sample_ratio: share of the classes used in one step, above 0, at most 1.
@@ -32,7 +32,7 @@ class CosMargin(CosineHead):
     def __init__(
         self,
         embedding_size: int,
-        class_num: ClassNum,
+        class_num: ClassNum = None,
         m: float = 0.4,
         s: float = 64.0,
         sample_ratio: float = 1.0,

@@ -14,7 +14,7 @@ class NormFace(CosineHead):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         s: scale of the cosines, > 0.
         learn_s: make the scale a trainable parameter, starting at s.
         sample_ratio: share of the classes used in one step, above 0, at most 1.
@@ -31,7 +31,7 @@ class NormFace(CosineHead):
     def __init__(
         self,
         embedding_size: int,
-        class_num: ClassNum,
+        class_num: ClassNum = None,
         s: float = 30.0,
         learn_s: bool = False,
         sample_ratio: float = 1.0,

@@ -15,7 +15,7 @@ class Softmax(nn.Layer):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
 
     Shape:
         embedding (N, D), label (N,) int64 -> logits (N, C); no label: {"embedding": (N, D), "norm": (N, 1)}
@@ -28,14 +28,15 @@ class Softmax(nn.Layer):
     takes = ("label",)
     training_only = True
 
-    def __init__(self, embedding_size: int, class_num: ClassNum, in_channels: InChannels = None):
+    def __init__(self, embedding_size: int, class_num: ClassNum = None, in_channels: InChannels = None):
         super().__init__()
         self.class_num = class_num
         check_sizes("Softmax", embedding_size, class_num, in_channels)
-        self.kernel = self.create_parameter(
-            [embedding_size, class_num], default_initializer=nn.initializer.Normal(0.0, 1 / math.sqrt(embedding_size))
-        )
-        self.bias = self.create_parameter([class_num], is_bias=True)
+        if class_num is not None:
+            self.kernel = self.create_parameter(
+                [embedding_size, class_num], default_initializer=nn.initializer.Normal(0.0, 1 / math.sqrt(embedding_size))
+            )
+            self.bias = self.create_parameter([class_num], is_bias=True)
 
     def forward(self, embedding: paddle.Tensor, label: paddle.Tensor | None = None):
         outputs = self.outputs(embedding, label)

@@ -13,7 +13,7 @@ from ppface.ops import process_group
 from ppface.ops.labels import labels_of
 from ppface.ops.sampling import sample_classes
 
-ClassNum = Annotated[int, Supplied("by the data", writable=True)]
+ClassNum = Annotated[int | None, Supplied("by the data", writable=True)]
 InChannels = Annotated[list[int] | None, Supplied("by the backbone")]
 TINY = 1e-24  # a squared norm up to this counts as zero
 
@@ -30,7 +30,7 @@ class CosineHead(nn.Layer):
 
     Args:
         embedding_size: D.
-        class_num: C, number of identities.
+        class_num: C, number of identities; None: no class centres, only embeddings.
         s: scale of the cosines, > 0.
         limit: cosines are clipped to -limit..limit.
         sample_ratio: share of the classes used in one step, above 0, at most 1.
@@ -54,7 +54,7 @@ class CosineHead(nn.Layer):
     def __init__(
         self,
         embedding_size: int,
-        class_num: int,
+        class_num: int | None,
         s: float,
         limit: float = 1.0,
         sample_ratio: float = 1.0,
@@ -69,18 +69,23 @@ class CosineHead(nn.Layer):
         if not 0 < sample_ratio <= 1:
             raise ValueError(f"{class_name}: expected sample_ratio above 0 and at most 1, received sample_ratio={sample_ratio}")
         self.class_num, self.s, self.limit, self.sample_ratio = class_num, s, limit, sample_ratio
-        self._warned = False
-        world, rank = process_group.size(), process_group.rank()
+        self._warned, self.split, world = False, False, process_group.size()
+        if class_num is None:
+            return
         self.split = world > 1 and (sample_ratio < 1 if class_parallel is None else class_parallel)
         if self.split and class_num < world:
             raise ValueError(f"{class_name}: expected class_num of at least {world}, the number of processes, received {class_num}")
         if sample_ratio < 1 and world > 1 and not self.split:
             raise ValueError(f"{class_name}: expected class_parallel with sample_ratio={sample_ratio} on {world} processes, received False")
+        self._create_centres(embedding_size, class_num)
+
+    def _create_centres(self, embedding_size: int, class_num: int) -> None:
+        world, rank = process_group.size(), process_group.rank()
         self.first, self.stop = (class_num * rank // world, class_num * (rank + 1) // world) if self.split else (0, class_num)
         self.kernel = self.create_parameter(
             [embedding_size, self.stop - self.first], default_initializer=nn.initializer.Normal(0.0, 1 / math.sqrt(embedding_size))
         )
-        self.kernel.column_updates = sample_ratio < 1
+        self.kernel.column_updates = self.sample_ratio < 1
         if self.split:
             self.kernel.no_sync, self.kernel.need_clip = True, False  # the gradient needs no all-reduce, and its norm is only known here
             self.kernel.shard = (self.first, self.stop, class_num)
@@ -166,9 +171,9 @@ class CosineHead(nn.Layer):
         return paddle.index_select(self.kernel, index, axis=1)
 
 
-def check_sizes(class_name: str, embedding_size: int, class_num: int, in_channels: list[int] | None) -> None:
+def check_sizes(class_name: str, embedding_size: int, class_num: int | None, in_channels: list[int] | None) -> None:
     """Raises ValueError for sizes below 1, or an embedding_size other than the backbone's."""
-    if embedding_size < 1 or class_num < 1:
+    if embedding_size < 1 or (class_num is not None and class_num < 1):
         raise ValueError(f"{class_name}: expected embedding_size and class_num of at least 1, received {embedding_size} and {class_num}")
     if in_channels is not None and in_channels != [embedding_size]:
         raise ValueError(f"{class_name}: expected embedding_size={in_channels[0]}, that of the backbone, received {embedding_size}")

@@ -91,6 +91,8 @@ def load_weights(
     _check(report, path, needed, len(arrays), strict, least, _hint(name_rules, translated, unexpected, torch))
     for name in matched:
         state[name].set_value(_as_type(found[name], _numpy_type(state[name])))
+    if name_rules and name_rules.order:
+        _check_order(name_rules.order, getattr(model, "input", None), path)
     if least > 0:
         _log_partial(path, report, [name for name in state if name not in optional])
     elif others := [name for name in mismatched if name not in needed]:
@@ -188,6 +190,12 @@ def _check(report: Report, path: str | Path, needed: list[str], in_file: int, st
             f"{len(mismatched)} have another shape and {len(missing)} are missing: {_some(tuple(others))}; "
             f"choose the backbone the weights were trained with{hint}"
         )
+
+
+def _check_order(order: str, model_input: nn.Layer | None, path: str | Path) -> None:
+    """Warns of a model that feeds its channels in another order than the network of the weights expects."""
+    if (received := getattr(model_input, "order", order)) != order:
+        log.warning(f"{path}: this network expects {order}, the model has input.order: {received}: set model.input.order={order}")
 
 
 def _log_partial(path: str | Path, report: Report, names: list[str]) -> None:

@@ -18,7 +18,7 @@ class FrozenModel(nn.Layer):
         source: the folder of a run or of a checkpoint, or a config file.
         weights: a weight file, for a config, or instead of the run's best checkpoint.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
-        overrides: changes to the config as `key.key=value`, such as "model.head.class_num=1000".
+        overrides: changes to the config as `key.key=value`, such as "model.input.order=BGR".
 
     Attributes:
         loaded_from: {"source": path, "sha256": digest of config and weights}.

@@ -1,6 +1,8 @@
 """The recognition backbones: sizes from the literature, published names and outputs against a plain forward, and the fast layers."""
 
 import json
+from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -9,10 +11,14 @@ import pytest
 from paddle import nn
 
 from ppface.core import registry
+from ppface.core.config.spec import build_model, load_config
 from ppface.nets import backbones
 from ppface.nets.backbones import AdaFace_IR_18, AdaFace_IR_SE_50, MobileFaceNet
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, Whiten
 from ppface.nets.weights import load_weights
+from tests.core.files.torch_writer import Global, Tensor, write_zip
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FAMILY = [
     "AdaFace_IR_18", "AdaFace_IR_34", "AdaFace_IR_50", "AdaFace_IR_101", "AdaFace_IR_152", "AdaFace_IR_200",
@@ -167,6 +173,42 @@ def test_a_file_of_the_backbone_alone_loads_into_a_backbone_in_a_model(rng, tmp_
     whole.backbone = AdaFace_IR_18(embedding_size=4, input_size=(16, 16))
     paddle.save(random_state(whole.backbone, rng), str(tmp_path / "w.pdparams"))
     assert not load_weights(whole, tmp_path / "w.pdparams").missing
+
+
+def published(state):
+    """As a checkpoint of mk-minchul/AdaFace: PyTorch's names and layouts, the network under `model.`, beside the head."""
+    theirs = {"_mean": "running_mean", "_variance": "running_var", "_weight": "weight"}
+    arrays = {"head.kernel": np.ones((4, 9)), "head.t": np.zeros(1), "head.batch_mean": np.full(1, 21.0), "head.batch_std": np.full(1, 3.0)}
+    for name, value in state.items():
+        layer, last = name.rsplit(".", 1)
+        array = value.numpy().T if name == "output_layer.3.weight" else value.numpy()
+        arrays[f"model.{layer}.{theirs.get(last, last)}"] = array
+        if last == "_mean":
+            arrays[f"model.{layer}.num_batches_tracked"] = np.array(5)
+    return OrderedDict((name, Tensor(np.ascontiguousarray(array))) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_checkpoints_of_adafaces_authors_load_and_expect_bgr(order, rng, tmp_path, caplog):
+    small = ["model.backbone={name: AdaFace_IR_18, embedding_size: 4, input_size: [16, 16]}", "model.head.embedding_size=4"]
+    config = load_config(
+        ROOT / "configs/recognition/adaface_ir18_ms1mv3.yml", [*small, "model.input.size=[16, 16]", f"model.input.order={order}"]
+    )
+    state = random_state(AdaFace_IR_18(embedding_size=4, input_size=(16, 16)), rng)
+    del state["output_layer.4.weight"], state["output_layer.4.bias"]
+    callbacks = {Global("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"): {"best_model_score": Tensor(np.array(0.9))}}
+    content = {"epoch": 25, "state_dict": published(state), "callbacks": callbacks, "optimizer_states": [{"state": {}, "param_groups": []}]}
+    path, model = write_zip(tmp_path / "adaface_ir18.ckpt", content), build_model(config)
+    report = load_weights(model, path, names=ROOT / "configs/weights/adaface_official.yaml")
+    assert report.missing == ("backbone.output_layer.4.weight", "backbone.output_layer.4.bias")
+    assert report.unexpected == ("head.kernel",) and model.head.batch_mean.item() == 21
+    image = rng.integers(0, 256, (2, 3, 16, 16)).astype("uint8")
+    bgr = (image[:, ::-1].astype("float32") / 255 - 0.5) / 0.5
+    want = Plain(state)(paddle.to_tensor(bgr), [2, 2, 2, 2], (64, 128, 256, 512), bottleneck=False).numpy()
+    got = model.predictor()({"image": image})["embedding"]
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-5) == (order == "BGR")
+    warning = f"{path}: this network expects BGR, the model has input.order: RGB: set model.input.order=BGR"
+    assert caplog.messages == ([] if order == "BGR" else [warning])
 
 
 def gradients(function, *leaves):

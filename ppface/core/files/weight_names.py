@@ -2,6 +2,7 @@
 
 layout: torch                    # only for .safetensors exported from PyTorch, which do not record their layout
 part: model                      # only where the file holds several networks
+order: BGR                       # of the channels that the network expects, to warn of a model with another input.order
 names:                           # applied in order to every name, as by re.sub
   - ['^arcface\\.', 'backbone.']
   - ['\\.bn\\.', '.norm.']
@@ -16,8 +17,8 @@ from ppface.core.config import yaml_tree
 from ppface.core.errors import ConfigError, WeightsError
 from ppface.core.run.log import log
 
-KEYS = ("layout", "part", "names")
-LAYOUTS = ("paddle", "torch")
+KEYS = ("layout", "part", "order", "names")
+LAYOUTS, ORDERS = ("paddle", "torch"), ("RGB", "BGR")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Names:
         rules: in their order.
         layout: axis order of the weight file's arrays, one of LAYOUTS; None: that of its file format.
         part: key path of the network in a checkpoint with several; None: there is only one.
+        order: of the channels that the network expects, one of ORDERS; None: not stated.
     """
 
     path: Path
     rules: tuple[Rule, ...]
     layout: str | None
     part: str | None
+    order: str | None
 
     def translate(self, weights: str | Path, names: list[str]) -> dict[str, str]:
         """Each of the weight file's names -> ours; warns of rules that match no name.
@@ -94,12 +97,13 @@ def read_names(path: str | Path) -> Names:
     for key, node in tree.value.items():
         if key not in KEYS:
             raise WeightsError(f"{node.origin}: expected {', '.join(KEYS)}, received {key!r}")
-    layout, part = (tree.value[key].value if key in tree.value else None for key in ("layout", "part"))
-    if layout is not None and layout not in LAYOUTS:
-        raise WeightsError(f"{tree.value['layout'].origin}: layout: expected {' or '.join(LAYOUTS)}, received {layout!r}")
+    layout, part, order = (tree.value[key].value if key in tree.value else None for key in ("layout", "part", "order"))
+    for key, value, choices in (("layout", layout, LAYOUTS), ("order", order, ORDERS)):
+        if value is not None and value not in choices:
+            raise WeightsError(f"{tree.value[key].origin}: {key}: expected {' or '.join(choices)}, received {value!r}")
     if part is not None and not isinstance(part, str):
         raise WeightsError(f"{tree.value['part'].origin}: part: expected a string, received {tree.value['part'].plain()!r}")
-    return Names(path, _rules(tree.value["names"]), layout, part)
+    return Names(path, _rules(tree.value["names"]), layout, part, order)
 
 
 def _rules(node: yaml_tree.Node) -> tuple[Rule, ...]:

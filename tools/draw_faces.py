@@ -39,7 +39,7 @@ def main() -> int:
         name = pictures.name(i) if args.people is None else f"{i // args.count:04d}/{i % args.count:04d}"
         file = args.out / f"{name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(file), pictures[i]["picture"].decode()[:, :, ::-1])
+        file.write_bytes(cv2.imencode(".jpg", pictures[i]["picture"].decode()[:, :, ::-1])[1].tobytes())
     print(f"{len(pictures)} pictures in {args.out}")
     return 0
 

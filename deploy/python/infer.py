@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where the model runs (default: cpu)")
     add_options(parser)
     options = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:
         return process(open_export(options.model, options.threads, options.device), options)
     except (MediaError, ModelError) as error:

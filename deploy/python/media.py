@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ os.environ.setdefault(
 
 import cv2
 import numpy as np
+import picture_files
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings that drawn pictures keep; others get .jpg
+COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # their headers count the frames; of other videos OpenCV only estimates the number
 # a marker in a JPEG's scan: not a stuffed 0xff, a restart marker or a fill byte
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -65,27 +67,48 @@ def read_picture(path: Path) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture) -> Iterator[Frame]:
+def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture, output: str | None = None) -> Iterator[Frame]:
     """The frames of an input: one picture, all pictures of a folder and its subfolders, a video, or a camera (a number).
 
+    What a folder contains besides pictures is counted in one line on standard error.
+
+    Args:
+        source: the input.
+        read: reads a picture file.
+        output: a folder whose pictures are results of an earlier run, not inputs.
+
     Raises:
-        MediaError: no such input, a folder without pictures, or a video or camera that cannot be opened.
+        MediaError: no such input, a folder without pictures, or a video or camera that cannot be opened; after its last frame, a video
+            that ends before the number of frames in its header.
     """
     path = Path(source)
     if source.isdigit() and not path.exists():
-        yield from _video(cv2.VideoCapture(int(source)), f"camera{source}")
+        yield from _video(cv2.VideoCapture(int(source)), f"camera{source}", f"{source}: cannot open this camera")
     elif path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
-        if not files:
-            raise MediaError(f"{source}: no pictures in this folder; expected files that end with {' '.join(PICTURES)}")
-        for file in files:
-            yield Frame(str(file.relative_to(path)), lambda file=file: read(file))
+        for file in _pictures(path, output):
+            yield Frame(file, lambda file=file: read(path / file))
     elif not path.is_file():
         raise MediaError(f"{source}: no such input; expected a picture, a folder, a video or the number of a camera")
-    elif path.suffix.lower() in VIDEOS:
-        yield from _video(cv2.VideoCapture(source), source)
-    else:
+    elif picture_files.is_picture(path.name) or cv2.haveImageReader(os.fsencode(path)):
         yield Frame(path.name, lambda: read(path))
+    else:
+        refusal = f"{source}: neither a picture nor a video that OpenCV can open: is it complete?"
+        yield from _video(cv2.VideoCapture(os.fsencode(path)), source, refusal)
+
+
+def _pictures(folder: Path, output: str | None) -> list[str]:
+    """The pictures of a folder, as paths relative to it; a line on standard error says what was left out."""
+    try:
+        found = picture_files.find(folder, output)
+    except OSError as error:
+        raise MediaError(f"{error.filename}: cannot read this folder: {error.strerror}") from None
+    left_out = found.summary()
+    if not found.files:
+        there = f"left out: {left_out}" if left_out else "it is empty"
+        raise MediaError(f"{folder}: no pictures in this folder ({there}); expected files that end with {' '.join(picture_files.ENDINGS)}")
+    if left_out:
+        print(f"{folder}: left out: {left_out}", file=sys.stderr, flush=True)
+    return found.files
 
 
 class Writer:
@@ -96,13 +119,14 @@ class Writer:
         source: the input, which is never overwritten.
 
     Raises:
-        MediaError: a folder that cannot be written, or that contains the input.
+        MediaError: a folder that cannot be written, or in which pictures would be written over those of the input.
     """
 
     def __init__(self, folder: str, source: str):
         self.folder = Path(folder)
-        origin = Path(source).resolve()
-        if self.folder.resolve() in (origin, origin.parent) and origin.exists():
+        self._origin = Path(source).resolve()
+        inputs = self._origin if self._origin.is_dir() else self._origin.parent
+        if self.folder.resolve() == inputs and self._origin.exists():
             raise MediaError(f"{folder}: expected an output folder other than the input's, whose pictures would be overwritten")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,19 +140,27 @@ class Writer:
             self._add(frame, pixels)
             return
         file = self.folder / frame.name
-        if file.suffix.lower() not in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
+        if file.suffix.lower() not in WRITTEN:
             file = file.with_name(file.name + ".jpg")
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if self._is_input(file):
+            raise MediaError(f"{file}: this drawn picture would be written over the input: choose another output folder")
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(cv2.imencode(file.suffix, pixels)[1].tobytes())
         except (OSError, cv2.error) as error:
             raise MediaError(f"{file}: cannot write the picture: {error}") from None
+
+    def _is_input(self, file: Path) -> bool:
+        """Whether a file to be written is the input, or lies in the input folder but not in an output folder inside it."""
+        file = file.resolve()
+        inside = self._origin in file.parents and self._origin not in self.folder.resolve().parents
+        return file == self._origin or inside
 
     def _add(self, frame: Frame, pixels: np.ndarray) -> None:
         if self._video is None:
             file = self.folder / f"{Path(frame.name).stem}.mp4"
             size = (pixels.shape[1], pixels.shape[0])
-            self._video = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), frame.rate, size)
+            self._video = cv2.VideoWriter(os.fsencode(file), cv2.VideoWriter.fourcc(*"mp4v"), frame.rate, size)
             if not self._video.isOpened():
                 raise MediaError(f"{file}: cannot write the video")
         self._video.write(pixels)
@@ -139,20 +171,39 @@ class Writer:
             self._video.release()
 
 
-def _video(capture: cv2.VideoCapture, name: str) -> Iterator[Frame]:
+def _video(capture: cv2.VideoCapture, name: str, refusal: str) -> Iterator[Frame]:
+    """The frames; `refusal` is the message if there is not even one."""
+    number, seconds = 0, 0.0
     try:
         success, pixels = capture.read()
         if not success:
-            raise MediaError(f"{name}: cannot open this video or camera")
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        number = 0
+            raise MediaError(refusal)
+        expected, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         while success:
             image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             yield Frame(name, lambda image=image: image, number, rate if 1 <= rate <= 240 else 25.0)
             success, pixels = capture.read()
             number += 1
     finally:
         capture.release()
+    if _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate):
+        states = f"the {expected:.0f} frames that its header states"
+        raise MediaError(f"{name}: the video ends after {number} of {states}: it is cut or damaged; results of those {number} are kept")
+
+
+def _is_cut(counted: bool, number: int, seconds: float, expected: float, rate: float) -> bool:
+    """Whether a video ended too early: `number` frames, the last of them at `seconds`, while `expected` were to come at `rate` a second.
+
+    An expected number that is only an estimate is the file's duration times the rate. The duration is that of the sound too, which
+    may be longer: a tenth of it, at most a second, may lack frames.
+    """
+    if expected <= 0 or rate <= 0:  # a camera, or a file that does not know
+        return False
+    if counted:
+        return number < expected - 1
+    duration = expected / rate
+    return duration - seconds - 1 / rate > max(1.5 / rate, min(1.0, duration / 10))
 
 
 def _is_complete(data: bytes) -> bool:

@@ -60,15 +60,16 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
         The exit code: 0, or 3 if a picture was broken.
 
     Raises:
-        MediaError: an input or output that cannot be used at all.
+        MediaError: an input or output that cannot be used at all, or a video that ends too early; the results so far are written.
     """
     _set_up(find, options)
     if options.compare:
         return compare(find, options, read, broken)
-    source = frames(options.input, read)
+    source = frames(options.input, read, options.output)
     source = itertools.chain([next(source)], source)  # fails for a missing input before anything is written
     write = Writer(options.output, options.input) if options.output else None
     session = Session(find, 0.5 if options.threshold is None else options.threshold, max(1, options.repeat), write)
+    failure = None
     try:
         for frame in itertools.islice(source, options.frames):
             name = ""  # the message of `read` names the picture already
@@ -81,6 +82,8 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
                 session.broken += 1
     except KeyboardInterrupt:  # the usual way to stop a camera: results so far are kept
         print("stopped", file=sys.stderr)
+    except MediaError as error:
+        failure = error
     finally:
         if write:
             write.close()
@@ -88,6 +91,8 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     print(f"{len(session.records)} read, {sum(len(record['faces']) for record in session.records)} faces, {session.broken} broken")
     if session.latencies:
         print(table(session.latencies))
+    if failure:
+        raise failure
     return MediaError.exit_code if session.broken else 0
 
 

@@ -1,6 +1,7 @@
 """The processes of one run: their ranks, what they exchange, and how they stop and fail together."""
 
 import contextlib
+import json
 import os
 import threading
 import time
@@ -148,8 +149,8 @@ class World:
         if not filled.item():
             return [""] * self.size
         store, place = self._meeting()
-        store.set(f"{place}/{self.rank}", text or " ")
-        return [store.get(f"{place}/{rank}").strip() for rank in range(self.size)]
+        store.set(f"{place}/{self.rank}", json.dumps(text))
+        return [json.loads(store.get(f"{place}/{rank}")) for rank in range(self.size)]
 
     def stops(self) -> bool:
         """Whether a signal reached any process, so that all end after this step. All must call it.

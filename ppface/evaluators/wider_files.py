@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import on_disk, to_bytes
 from ppface.evaluators.ap import checked
 
 SUBSETS = ("easy", "medium", "hard")
@@ -121,10 +122,10 @@ def _five_numbers(line: str) -> bool:
 def write_predictions(folder: str | Path, predictions: Mapping[Name, np.ndarray]) -> None:
     """Writes {(event, picture): (N, 5) x, y, w, h, score} in the official layout, coordinates to 1/1000 pixel, scores to nine digits."""
     for (event, image), rows in predictions.items():
-        path = Path(folder) / event / f"{image}.txt"
+        path = Path(folder) / on_disk(f"{event}/{image}.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [f"{x:.3f} {y:.3f} {w:.3f} {h:.3f} {score:.9g}\n" for x, y, w, h, score in rows.tolist()]
-        path.write_text("".join([f"{event}/{image}.jpg\n", f"{len(rows)}\n", *lines]), encoding="utf-8")
+        path.write_bytes(to_bytes("".join([f"{event}/{image}.jpg\n", f"{len(rows)}\n", *lines])))
 
 
 def in_order(predictions: Mapping[Name, np.ndarray], names: list[Name]) -> list[np.ndarray]:

@@ -12,12 +12,13 @@ from typing import IO
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files import file_names
 from ppface.core.run.log import log
+from ppface.data.pictures import picture_files
 from ppface.data.pictures.picture import Picture
 from ppface.ops.embedding import embed
 from ppface.predict.embedder import FaceEmbedder
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 BATCHES_PER_PART = 16  # at most as many are computed again after an interruption
 INDEX, PARTS = ".txt", ".parts"  # beside the .npy: the index, and the folder of finished parts
 
@@ -41,13 +42,21 @@ def entries(source: Path, root: Path | None = None) -> list[Entry]:
         DataError: no such folder or list, or no pictures in it.
     """
     if source.is_dir():
-        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
-        found = [Entry(file.relative_to(source).as_posix(), file) for file in files]
+        try:
+            inside = picture_files.find(source)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot read this folder: {error.strerror}") from None
+        if left_out := inside.summary():
+            log.info("%s: left out: %s", source, left_out)
+        if wrong := [file for file in inside.files if len(file.splitlines()) > 1]:
+            raise DataError(f"{source}: {wrong[0]!r}: expected a name without a line break, as the index has a line per picture: rename it")
+        found = [Entry(file, source / file) for file in inside.files]
     else:
         try:
-            lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
+            text = file_names.from_text(source.read_bytes(), str(source), "a folder of pictures or a list of them")
+        except OSError as error:
             raise DataError(f"{source}: expected a folder of pictures or a text file that lists them ({error})") from None
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         found = [Entry(line, (root or source.parent) / _path(line)) for line in lines]
     if not found:
         raise DataError(f"{source}: expected at least one picture, found none")
@@ -95,7 +104,7 @@ def extract(
     """
     work = "\n".join([model, str((batch_size, embedder.resize, embedder.flip)), *(f"{entry.line}\t{entry.file}" for entry in pictures)])
     folder, step = out.with_suffix(PARTS), BATCHES_PER_PART * batch_size
-    _open(folder, hashlib.sha256(work.encode()).hexdigest())
+    _open(folder, hashlib.sha256(file_names.to_bytes(work)).hexdigest())
     parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
     done = 0
     for part, some in parts.items():
@@ -110,7 +119,7 @@ def extract(
         shutil.rmtree(folder)  # the user may have to change an option, with which this folder would be rejected
         raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
     index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
-    _write_atomically(out.with_suffix(INDEX), lambda file: file.write(index.encode()))
+    _write_atomically(out.with_suffix(INDEX), lambda file: file.write(file_names.to_bytes(index)))
     _write_atomically(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
     shutil.rmtree(folder)
     return broken

@@ -122,8 +122,8 @@ def test_a_folder_gives_its_pictures_by_name_and_those_below(tmp_path, pixels):
     ("name", "told"),
     [
         ("nothing.jpg", "no such input; expected a picture, a folder, a video or the number of a camera"),
-        ("empty", "no pictures in this folder; expected files that end with "),
-        ("words.mp4", "cannot open this video or camera"),
+        ("empty", "no pictures in this folder (it is empty); expected files that end with "),
+        ("words.mp4", "neither a picture nor a video that OpenCV can open: is it complete?"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")

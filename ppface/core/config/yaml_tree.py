@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ppface.core.errors import ConfigError
+from ppface.core.files.file_names import to_unicode
 
 BASE = "_BASE_"
 
@@ -181,7 +182,7 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
 
 def _override(tree: Node, text: str) -> Node:
     source = f"-o {text}"
-    key, equals, value = text.partition("=")
+    key, equals, value = to_unicode(text).partition("=")
     steps = key.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError([f"{source}: expected key.key.0.key=value"])

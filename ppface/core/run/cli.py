@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 import warnings
@@ -52,6 +53,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Runs a tool: a UserError or an OSError of a file becomes one line, a signal stops it cleanly (see ppface/core/run/signals.py),
     any other exception keeps its traceback. For the exit codes see EXIT_CODES."""
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
         signals.install_handlers()
         show_log()
         for warning in ("No ccache found", "When training, we now always track global mean and variance"):

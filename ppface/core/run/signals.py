@@ -275,7 +275,7 @@ def _exit_now(number: int) -> None:
 def _print_error(text: str) -> None:
     """Without the log, whose lock may be held. Where the terminal is closed, all further output is discarded without an error."""
     try:
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
     except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):

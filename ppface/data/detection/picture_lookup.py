@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+from ppface.core.files.file_names import on_disk
+from ppface.data.pictures.picture_files import is_picture
 
 
 class PictureLookup:
@@ -16,7 +17,7 @@ class PictureLookup:
         self.folder = folder
         self._by_stem: dict[str, list[str]] = {}
         for path in folder.iterdir():
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if is_picture(path.name):
                 self._by_stem.setdefault(path.stem.lower(), []).append(path.name)
 
     def find(self, written: str, stem: str) -> str | None:
@@ -29,6 +30,7 @@ class PictureLookup:
             written: the name in the label file.
             stem: name of the label file without its ending.
         """
+        written = on_disk(written)
         last = written.replace("\\", "/").rsplit("/", 1)[-1]
         for name in (written, last):
             if _is_file(self.folder / name):

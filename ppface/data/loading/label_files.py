@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import from_text, on_disk
 
 LISTED = 10  # mistakes that one error lists; the rest are counted
 
 
 def folder(path: Path, owner: str, advice: str) -> Path:
     """The folder, if it exists; else an error whose message contains `owner` and `advice`."""
+    path = Path(on_disk(str(path)))
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
         raise DataError(f"{owner}: expected a folder, but {path} {found}: {advice}")
@@ -19,12 +21,13 @@ def folder(path: Path, owner: str, advice: str) -> Path:
 
 def lines(path: Path, owner: str, advice: str) -> list[str]:
     """The lines of a text file, or of one compressed as `.gz`."""
+    path = Path(on_disk(str(path)))
     if not path.is_file():
         raise DataError(f"{owner}: no label file {path}: {advice}")
     try:
         data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = from_text(gzip.decompress(data) if path.suffix == ".gz" else data, str(path), "a label file")
+    except (OSError, EOFError) as error:
         raise DataError(f"{path}: expected a label file in UTF-8 text: {error}") from None
     if not text.strip():
         raise DataError(f"{path}: an empty label file")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import printable
 from ppface.core.registry import Kind, Supplied, register
 from ppface.core.run import signals
 from ppface.core.run.log import log
@@ -193,9 +194,9 @@ class Loader:
             log.warning("skipped unreadable sample %d: %s", len(self.broken), reason)
         if new and self._list:
             with contextlib.suppress(OSError):  # such as a full disk; the log contains the reasons
-                listed = self._list.read_text(encoding="utf-8").splitlines() if self._list.exists() else []
+                listed = self._list.read_text(encoding="utf-8", errors="replace").splitlines() if self._list.exists() else []
                 with self._list.open("a", encoding="utf-8") as file:
-                    file.writelines(f"{reason}\n" for reason in new.values() if reason not in listed)
+                    file.writelines(f"{reason}\n" for reason in map(printable, new.values()) if reason not in listed)
         if len(self.broken) > self.broken_share * len(self.dataset):
             reasons = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
             share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import from_text, on_disk
 from ppface.data.pictures.picture import Picture
 
 
@@ -64,11 +65,9 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
         DataError: a missing file, or one that is not text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = from_text(Path(on_disk(str(path))).read_bytes(), str(path), "a list of pairs")
     except OSError as error:
         raise DataError(f"{path}: cannot read this list of pairs: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: expected a list of pairs as UTF-8 text") from None
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield f"{path}:{number}", line.strip()
@@ -80,6 +79,7 @@ def folder(path: str) -> Path:
     Raises:
         DataError: no such folder.
     """
-    if not Path(path).is_dir():
+    found = Path(on_disk(path))
+    if not found.is_dir():
         raise DataError(f"{path}: no such folder; expected the pictures of the pairs")
-    return Path(path)
+    return found

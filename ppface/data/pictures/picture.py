@@ -15,6 +15,7 @@ import simplejpeg
 from PIL import Image
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import is_utf8, on_disk
 from ppface.data.pictures import container_checks, truncation
 
 MAX_MEMORY = 300_000_000  # bytes to decode one picture; a header that claims more is treated as a decompression bomb
@@ -56,9 +57,10 @@ class Picture:
         """
         name = os.fspath(path)
         with _as_data_errors(name):
-            if not stat.S_ISREG(Path(name).stat().st_mode):  # opening a pipe would block
+            file_path = Path(on_disk(name))
+            if not stat.S_ISREG(file_path.stat().st_mode):  # opening a pipe would block
                 raise DataError(f"{name}: a folder or special file, expected a picture")
-            with Path(name).open("rb") as file:
+            with file_path.open("rb") as file:
                 _check_start(file.peek(64), name)
                 size, orientation = _header(file, os.fstat(file.fileno()).st_size)
         return cls(name, size, orientation=orientation)
@@ -93,7 +95,7 @@ class Picture:
             return shrink(self._pixels, reduce)
         in_decoder = reduce if self.orientation == 1 else 1  # the partial pixels of a rotated picture would come first
         with _as_data_errors(self.name):
-            data = Path(self.name).read_bytes() if self._data is None else self._data
+            data = Path(on_disk(self.name)).read_bytes() if self._data is None else self._data
             pixels = _jpeg(data, in_decoder) if data.startswith(JPEG_START) else shrink(_pillow(data), in_decoder)
         pixels = shrink(_upright(pixels, self.orientation), reduce // in_decoder)
         expected = tuple(-(-side // reduce) for side in self.size)
@@ -119,7 +121,8 @@ def _as_data_errors(name: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{name}: no such picture file") from None
+        hint = "" if is_utf8(name) else ", and its name is not UTF-8: if a list names it, save that list as UTF-8"
+        raise DataError(f"{name}: no such picture file{hint}") from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{name}: its header claims more pixels than {MAX_MEMORY // 10**6} MB can hold: damaged, or a decompression bomb"

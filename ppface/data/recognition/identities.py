@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import on_disk
 from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import geometry
 
@@ -47,7 +48,7 @@ class Identities(ABC):
     def encoded(self, index: int) -> bytes:
         """The bytes of the picture's file."""
         try:
-            return Path(self.name(index)).read_bytes()
+            return Path(on_disk(self.name(index))).read_bytes()
         except OSError as error:
             raise DataError(f"{self.name(index)}: cannot read it: {error.strerror}") from None
 

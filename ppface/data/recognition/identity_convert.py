@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.atomic_write import replace_text
 from ppface.data.pictures.picture import Picture
 from ppface.data.recognition.identities import Identities
 from ppface.data.recognition.identity_folder import IdentityFolder
@@ -14,7 +15,8 @@ from ppface.data.recognition.identity_list import IdentityList
 from ppface.data.recognition.record_identities import RecordIdentities
 from ppface.data.recordio.record_writer import RecordWriter
 
-SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"BM": ".bmp", b"RIFF": ".webp", b"II*\0": ".tif", b"MM\0*": ".tif"}
+# first bytes of a file -> its ending; P is the first letter of PPM, PGM and PBM
+ENDINGS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp", b"RIFF": ".webp", b"P": ".ppm"}
 Progress = Callable[[Iterable], Iterable]
 
 
@@ -90,13 +92,16 @@ def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     broken: dict[str, str] = {}
     names = getattr(data, "class_names", None) or [f"{label:0{len(str(data.class_num - 1))}d}" for label in range(data.class_num)]
     for index, code in _files(data, progress(range(len(data))), broken):
-        suffix = next((suffix for start, suffix in SUFFIXES.items() if code.startswith(start)), Path(data.name(index)).suffix)
+        suffix = next((ending for start, ending in ENDINGS.items() if code.startswith(start)), ".tif")
         target = out / names[data.labels[index]] / f"{index:07d}{suffix}"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.part")
-            temporary.write_bytes(code)
-            temporary.replace(target)
+            try:
+                temporary.write_bytes(code)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     return broken
 
 
@@ -108,6 +113,9 @@ def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     relative = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
     prefix = "" if relative == "." else f"{relative}/"
     lines = [f"{'' if file.startswith('/') else prefix}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    wrong = next((index for index, line in enumerate(lines) if line.splitlines(keepends=True) != [line]), None)
+    if wrong is not None:
+        raise DataError(f"{data.name(wrong)!r}: a list cannot hold a name with a line break in it: rename the file, or convert to a .rec")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join(lines), encoding="utf-8")
+    replace_text(out, "".join(lines))
     return broken

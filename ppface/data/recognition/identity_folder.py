@@ -1,23 +1,24 @@
 """A folder with one subfolder of pictures per person."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
+from ppface.core.run.log import log
 from ppface.data.loading import label_files
+from ppface.data.pictures import picture_files
 from ppface.data.recognition.identities import Identities
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ADVICE = "expected root/person/pictures, one folder per person"
 
 
 @register("dataset")
 class IdentityFolder(Identities):
     """Each folder under root is a person, with all pictures in it and its subfolders; labels follow the sorted folder names.
+
+    Hidden files, files with other endings than a picture's, and pictures beside the people's folders are left out and counted in the log.
 
     Source: the layout of LFW, https://vis-www.cs.umass.edu/lfw, and of CASIA-WebFace.
 
@@ -37,7 +38,7 @@ class IdentityFolder(Identities):
         super().__init__(size, resize)
         self.root = str(label_files.folder(Path(root), "IdentityFolder", ADVICE))
         try:
-            self.class_names, found = _people(self.root)
+            self.class_names, found, left_out = _people(self.root)
         except OSError as error:
             raise DataError(f"IdentityFolder: cannot read {error.filename}: {error.strerror}") from None
         if not self.class_names:
@@ -46,6 +47,8 @@ class IdentityFolder(Identities):
         if empty:
             also = f" (nor in {len(empty) - 1} other folders)" if len(empty) > 1 else ""
             raise DataError(f"IdentityFolder: no picture in {self.root}/{empty[0]}{also}: remove the folder, or add pictures")
+        if left_out:
+            log.info("IdentityFolder: %s: left out: %s", self.root, left_out)
         self.files = [picture for pictures in found for picture in pictures]
         self.class_num = len(self.class_names)
         self.labels = np.repeat(np.arange(self.class_num), [len(pictures) for pictures in found])
@@ -54,18 +57,15 @@ class IdentityFolder(Identities):
         return f"{self.root}/{self.files[index]}"
 
 
-def _people(root: str) -> tuple[list[str], list[list[str]]]:
-    """The folders under root, and the pictures of each."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
-    return names, [sorted(_pictures(root, name)) for name in names]
-
-
-def _pictures(root: str, folder: str) -> Iterator[str]:
-    """Paths relative to root of all pictures in one of its folders and its subfolders."""
-    for entry in os.scandir(f"{root}/{folder}"):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _pictures(root, f"{folder}/{entry.name}")
-        elif entry.name.lower().endswith(SUFFIXES):
-            yield f"{folder}/{entry.name}"
+def _people(root: str) -> tuple[list[str], list[list[str]], str]:
+    """The folders under root, the pictures of each as paths relative to root, and what was left out."""
+    names = sorted(path.name for path in Path(root).iterdir() if path.is_dir() and not path.name.startswith("."))
+    pictures: dict[str, list[str]] = {name: [] for name in names}
+    found = picture_files.find(root)
+    for file in found.files:
+        person, inside, _ = file.partition("/")
+        if inside:
+            pictures[person].append(file)
+        else:
+            found.left_out["pictures beside the people's folders"] += 1
+    return names, [sorted(files) for files in pictures.values()], found.summary()

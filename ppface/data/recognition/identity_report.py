@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import printable
 from ppface.data.recognition.identities import Identities
 
 
@@ -100,7 +101,7 @@ def draw(found: Report, path: Path, title: str) -> None:
     common = found.sizes.most_common(12)
     sizes.barh([f"{width}x{height}" for (height, width), _ in common][::-1], [count for _, count in common][::-1])
     sizes.set(xlabel=f"of {found.looked_at:,} images", title="image sizes")
-    figure.suptitle(title)
+    figure.suptitle(printable(title))
     try:
         figure.savefig(path, format="png")
     except OSError as error:

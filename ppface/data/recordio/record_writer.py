@@ -6,6 +6,7 @@ from types import TracebackType
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.atomic_write import replace_text
 from ppface.data.recordio.record_file import FIRST, HEADER, LAST, MIDDLE, WHOLE
 from ppface.data.recordio.record_index import HEAD, LENGTH, MAGIC
 
@@ -53,16 +54,17 @@ class RecordWriter:
         self._file.write(packed([images, images + identities], b"", 0))
         self._file.close()
         lines = "".join(f"{key}\t{offset}\n" for key, offset in enumerate(self._offsets))
-        self.path.with_suffix(".idx").write_text(lines, encoding="ascii")
+        replace_text(self.path.with_suffix(".idx"), lines)
         self._temporary.replace(self.path)
 
     def __enter__(self) -> "RecordWriter":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
+        try:
+            if kind is None:
+                self.close()
+        finally:
             self._file.close()
             self._temporary.unlink(missing_ok=True)
 

@@ -100,7 +100,10 @@ def test_missing_lists_and_folders_are_named(tmp_path, images):
     assert refused(LfwPairs, "gone.txt", str(images)) == "gone.txt: cannot read this list of pairs: No such file or directory"
     assert refused(LfwPairs, path, "gone") == "gone: no such folder; expected the pictures of the pairs"
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xfe\x00")
-    assert refused(PairList, path, str(images)) == f"{path}: expected a list of pairs as UTF-8 text"
+    assert (
+        refused(PairList, path, str(images))
+        == f"{path}: expected a list of pairs in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do"
+    )
 
 
 @pytest.mark.parametrize("form", ["{0} {1} {2}", "{2} {0} {1}", "{0}\t{1}\t{2}", "{2}\t{0}\t{1}"])

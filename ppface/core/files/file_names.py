@@ -1,0 +1,57 @@
+"""File names that are not UTF-8, or that the locale cannot encode: how they are read from text, opened, and shown."""
+
+import os
+
+from ppface.core.errors import DataError
+
+
+def from_text(data: bytes, source: str, expected: str) -> str:
+    """The text of a file that lists file names: UTF-8, in which names in another encoding keep their bytes (PEP 383).
+
+    Args:
+        data: the file's content.
+        source: the file, for messages.
+        expected: what it should be, for messages.
+
+    Raises:
+        DataError: the file is no text.
+    """
+    if b"\0" in data:
+        raise DataError(f"{source}: expected {expected} in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do")
+    return on_disk(data.decode("utf-8-sig", "surrogateescape"))
+
+
+def on_disk(name: str) -> str:
+    """The name as functions that open files need it: a locale that cannot encode it, such as POSIX, must not change its UTF-8 bytes."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    return name
+
+
+def to_unicode(argument: str) -> str:
+    """A command line's argument as UTF-8, whatever the locale; unchanged if it is not UTF-8."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
+
+
+def to_bytes(text: str) -> bytes:
+    """A text with file names as UTF-8; names in another encoding keep their bytes, and `from_text` reads them back."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the bytes of a file's name are UTF-8."""
+    try:
+        os.fsencode(on_disk(name)).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def printable(text: str) -> str:
+    """A text with file names for reports: bytes that are not UTF-8 are shown as \\udc80 to \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -137,6 +137,26 @@ def aligned_faces(tmp_path) -> Path:
     return tmp_path / "faces"
 
 
+GBK = os.fsdecode(b"\xc4\xe3")  # a name as unpacked from an archive of a Chinese Windows
+POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.fixture
+def foreign_names(aligned_faces) -> Path:
+    """The aligned faces with pictures and folders under names that are not ASCII, some of them not UTF-8; one picture is broken."""
+    for file in sorted((aligned_faces / "person 0").iterdir()):
+        file.rename(file.with_name(f"{GBK} {file.name}"))
+    (aligned_faces / "person 1").rename(aligned_faces / f"{GBK} 你 é")
+    (aligned_faces / f"{GBK} 你 é" / "7.png").write_text("words")
+    return aligned_faces
+
+
+@pytest.fixture(params=[{"PYTHONIOENCODING": "utf-8:strict"}, {"PYTHONIOENCODING": "ascii:strict"}, POSIX], ids=["utf-8", "ascii", "posix"])
+def locale(request) -> dict[str, str]:
+    """Environments of tools: outputs that refuse what they cannot encode, and a locale in which file names are ASCII."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def make_weights():
     return random_weights

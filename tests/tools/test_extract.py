@@ -75,6 +75,27 @@ def test_a_list_keeps_its_lines(toy_export, aligned_faces, run_tool, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "e.npy"), wanted(toy_export, files), atol=1e-5)
 
 
+def test_names_in_any_encoding_and_locale(toy_export, foreign_names, run_tool, tmp_path, locale):
+    done = run_tool(TOOL, toy_export, "-i", foreign_names, "--out", tmp_path / "e.npy", **locale)
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.isascii() == (locale != {"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.stderr.startswith(f"left out: {foreign_names}/\\udcc4\\udce3 ")
+    names = sorted(os.fsencode(file.relative_to(foreign_names)) for file in foreign_names.rglob("*.png") if file.name != "7.png")
+    assert sorted((tmp_path / "e.txt").read_bytes().splitlines()) == names
+    again = run_tool(TOOL, toy_export, "-i", tmp_path / "e.txt", "--root", foreign_names, "--out", tmp_path / "again.npy", **locale)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "e.txt").read_bytes()
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "e.npy").read_bytes()
+
+
+def test_a_name_with_a_line_break_is_told_before_any_work(aligned_faces):
+    (aligned_faces / "person 0" / "0.png").rename(aligned_faces / "person 0" / "a\nb.png")
+    with pytest.raises(DataError) as error:
+        entries(aligned_faces)
+    told = "'person 0/a\\nb.png': expected a name without a line break, as the index has a line per picture: rename it"
+    assert str(error.value) == f"{aligned_faces}: {told}"
+
+
 class StopsError(Exception):
     """Stands for a process that is ended."""
 

@@ -1,6 +1,7 @@
 """tools/convert_identities.py and tools/data_info.py: the same people in every form, and what is said of them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ppface.data import IdentityFolder, IdentityList, RecordIdentities, Syntheti
 from ppface.data.recognition.identity_convert import convert, open_identities
 from ppface.data.recognition.identity_report import report
 
+GBK = os.fsdecode(b"\xc4\xe3")
 CONVERT, INFO = "tools/convert_identities.py", "tools/data_info.py"
 
 
@@ -93,6 +95,53 @@ def test_the_tool_leaves_out_and_names_what_is_broken(faces, tmp_path, run_tool)
     assert f"broken: {faces}/person 03/0.jpg: not a picture" in done.stderr
     again = run_tool(CONVERT, faces, "--out", tmp_path / "out.rec")
     assert (again.returncode, again.stderr) == (3, f"error: {tmp_path}/out.rec: exists already; expected the name of a new file\n")
+
+
+def test_names_in_any_encoding_and_locale(foreign_names, tmp_path, run_tool, locale):
+    source = IdentityFolder(str(foreign_names))
+    done = run_tool(CONVERT, foreign_names, "--out", tmp_path / "l.txt", **locale)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/l.txt: 10 pictures of 2 identities, 0 broken\n"), done.stderr
+    lines = [os.fsencode(f"faces/{file} {label}\n") for file, label in zip(source.files, source.labels, strict=True)]
+    assert sorted((tmp_path / "l.txt").read_bytes().splitlines(keepends=True)) == sorted(lines)
+    for out, told in (("x.rec", "broken: "), ("people", "broken: ")):
+        done = run_tool(CONVERT, tmp_path / "l.txt", "--out", tmp_path / out, **locale)
+        assert done.returncode == 3 and "Traceback" not in done.stderr
+        assert f"{told}{tmp_path}/faces/\\udcc4\\udce3 " in done.stderr
+        assert sorted(contents(open_identities(tmp_path / out))) == sorted(
+            (code, label) for code, label in contents(source) if code != b"words"
+        )
+    done = run_tool(INFO, tmp_path / "l.txt", "--json", tmp_path / "i.json", "--plot", tmp_path / f"{GBK}.png", **locale)
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert [os.fsencode(name) for name in json.loads((tmp_path / "i.json").read_text())["broken"]][0].endswith(b"/7.png")
+
+
+def test_a_list_that_cannot_be_written_leaves_nothing_behind(faces, tmp_path, monkeypatch):
+    (faces / "person 01" / "0.jpg").rename(faces / "person 01" / "a\u2028b.jpg")
+    with pytest.raises(DataError) as refusal:
+        convert(open_identities(faces), tmp_path / "l.txt")
+    told = "a list cannot hold a name with a line break in it: rename the file, or convert to a .rec"
+    assert str(refusal.value) == f"{str(faces / 'person 01')!r}: {told}".replace("person 01'", "person 01/a\\u2028b.jpg'")
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+    (faces / "person 01" / "a\u2028b.jpg").unlink()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    for out in ("l.txt", "x.rec", "people"):
+        with pytest.raises(DataError, match="No space left on device"):
+            convert(open_identities(faces), tmp_path / out)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and faces not in path.parents] == []
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "TIFF", "WEBP"])
+def test_records_become_files_with_the_ending_of_their_format(tmp_path, kind):
+    (tmp_path / "faces" / "p").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "faces" / "p" / "a.bmp", kind)
+    convert(open_identities(tmp_path / "faces"), tmp_path / "x.rec")
+    convert(open_identities(tmp_path / "x.rec"), tmp_path / "out")
+    ending = {"GIF": "gif", "PPM": "ppm", "TIFF": "tif", "WEBP": "webp"}[kind]
+    assert [path.name for path in (tmp_path / "out" / "0").iterdir()] == [f"0000000.{ending}"]
 
 
 def test_an_identity_that_loses_all_its_pictures_ends_the_conversion(faces, tmp_path):

@@ -198,12 +198,10 @@ def _is_cut(counted: bool, number: int, seconds: float, expected: float, rate: f
     An expected number that is only an estimate is the file's duration times the rate. The duration is that of the sound too, which
     may be longer: a tenth of it, at most a second, may lack frames.
     """
-    if expected <= 0 or rate <= 0:  # a camera, or a file that does not know
+    if number >= expected - 1 or rate <= 0:  # also a camera, or a file that does not know: their number is negative
         return False
-    if counted:
-        return number < expected - 1
-    duration = expected / rate
-    return duration - seconds - 1 / rate > max(1.5 / rate, min(1.0, duration / 10))
+    duration, shown = expected / rate, max(seconds + 1 / rate, number / rate)  # some files have no times
+    return counted or duration - shown > max(1.5 / rate, min(1.0, duration / 10))
 
 
 def _is_complete(data: bytes) -> bool:

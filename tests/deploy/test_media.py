@@ -1,6 +1,7 @@
 """What enters and leaves the deployed detector: whole pictures, folders, videos; broken ones are refused with one line."""
 
 import io
+import os
 
 import cv2
 import media
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from ppface.data.pictures.picture import Picture
+
+GBK = os.fsdecode(b"\xc4\xe3")
 
 
 @pytest.fixture
@@ -133,6 +136,125 @@ def test_inputs_that_cannot_be_used(tmp_path, name, told):
     with pytest.raises(media.MediaError) as caught:
         list(media.frames(str(tmp_path / name)))
     assert str(caught.value).startswith(f"{tmp_path / name}: {told}")
+
+
+def clip(file, frames: int = 40, codec: str = "MJPG", rate: float = 25.0):
+    """A video of noise, which needs many bytes a frame."""
+    noise = np.random.default_rng(1)
+    writer = cv2.VideoWriter(os.fsencode(file), cv2.VideoWriter.fourcc(*codec), rate, (64, 48))
+    for _ in range(frames):
+        writer.write(noise.integers(0, 256, (48, 64, 3)).astype("uint8"))
+    writer.release()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "MJPG"), ("a.AVI", "XVID"), ("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.flv", "FLV1")]
+)
+def test_a_cut_video_is_told_after_its_last_frame(tmp_path, name, codec):
+    file = clip(tmp_path / name, codec=codec)
+    assert len(list(media.frames(str(file)))) == 40
+    file.write_bytes(file.read_bytes()[: int(0.6 * file.stat().st_size)])
+    found = []
+    with pytest.raises(media.MediaError) as error:
+        for frame in media.frames(str(file)):
+            found.append(frame.number)
+    assert 4 < len(found) < 36 and found == list(range(len(found)))
+    told = f"the video ends after {len(found)} of the 40 frames that its header states: it is cut or damaged; results of those {len(found)} are kept"
+    assert str(error.value) == f"{file}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("counted", "number", "seconds", "expected", "rate", "cut"),
+    [
+        (True, 40, 0.0, 40, 25, False),
+        (True, 39, 0.0, 40, 25, False),  # some writers count one too many
+        (True, 38, 0.0, 40, 25, True),
+        (False, 9, 0.36, 10, 25, False),
+        (False, 250, 9.96, 270, 25, False),  # its sound is 0.8 seconds longer
+        (False, 250, 9.96, 300, 25, True),
+        (False, 250, 9.96, 10_000, 1000, False),  # a webm of a browser, whose rate is that of its clock
+        (False, 250, 9.96, -9.2e18, 25, False),  # the file does not know its length
+        (False, 250, 9.96, 300, 0, False),
+        (False, 40, 0.0, 37, 25, False),  # an estimate that is too low
+        (False, 250, 0.0, 260, 25, False),  # without times
+        (False, 250, 0.0, 300, 25, True),
+    ],
+)
+def test_which_videos_are_cut(counted, number, seconds, expected, rate, cut):
+    assert media._is_cut(counted, number, seconds, expected, rate) is cut
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mpg", "MPG1"), ("a.wmv", "WMV2"), ("a.ts", "MPG2"), ("a.xyz", "MJPG"), ("no ending", "MJPG")]
+)
+def test_any_ending_may_be_a_video(tmp_path, name, codec):
+    written = clip(tmp_path / f"x{(tmp_path / name).suffix if codec != 'MJPG' else '.avi'}", codec=codec)
+    written.rename(tmp_path / name)
+    assert [frame.number for frame in media.frames(str(tmp_path / name))] == list(range(40))
+
+
+def test_a_picture_without_an_ending_is_a_picture(tmp_path, pixels):
+    (tmp_path / "photo").write_bytes(encoded(pixels, "JPEG"))
+    (found,) = media.frames(str(tmp_path / "photo"))
+    assert (found.name, found.number) == ("photo", None) and found.read().shape == pixels.shape
+
+
+def test_names_that_are_not_utf8(tmp_path, pixels):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"{GBK}.png").write_bytes(encoded(pixels, "PNG"))
+    (tmp_path / "in" / GBK).write_bytes(encoded(pixels, "PNG"))
+    (found,) = media.frames(str(tmp_path / "in"))
+    write = media.Writer(str(tmp_path / GBK), str(tmp_path / "in"))
+    write(found, found.read())
+    assert np.array_equal(media.read_picture(tmp_path / GBK / f"{GBK}.png"), pixels)
+    (found,) = media.frames(str(tmp_path / "in" / GBK))
+    assert np.array_equal(found.read(), pixels)
+    video = clip(tmp_path / f"{GBK}.avi", frames=3)
+    write = media.Writer(str(tmp_path / GBK), str(video))
+    for frame in media.frames(str(video)):
+        write(frame, frame.read())
+    write.close()
+    assert len(list(media.frames(str(tmp_path / GBK / f"{GBK}.mp4")))) == 3
+    (tmp_path / f"{GBK}.txt").write_text("words")
+    with pytest.raises(media.MediaError, match="neither a picture nor a video"):
+        next(media.frames(str(tmp_path / f"{GBK}.txt")))
+
+
+def test_a_folder_says_what_it_leaves_out_and_does_not_search_its_own_drawings(tmp_path, pixels, capsys):
+    for name in ("a.pgm", "b.gif", "c.jfif", "._c.jfif", "notes.txt", "out/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(pixels, {"pgm": "PPM", "gif": "GIF"}.get(name[2:], "JPEG")))
+    assert [frame.read().shape for frame in media.frames(str(tmp_path), output=str(tmp_path / "out"))] == [pixels.shape] * 3
+    start, _, kinds = capsys.readouterr().err.strip().partition(": left out: ")
+    assert start == str(tmp_path) and sorted(kinds.split(", ")) == ["1 .txt", "1 hidden", "1 output folder"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.xyz").write_text("")
+    with pytest.raises(
+        media.MediaError, match=r"no pictures in this folder \(left out: 1 .xyz\); expected files that end with .jpg .jpeg "
+    ):
+        next(media.frames(str(tmp_path / "other")))
+
+
+def test_drawings_may_lie_beside_or_inside_the_input_folder_but_never_over_it(tmp_path, pixels, monkeypatch):
+    picture = tmp_path / "in" / "in" / "a.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"mine")
+    (tmp_path / "in" / "a.png").write_bytes(b"mine")
+    monkeypatch.chdir(tmp_path)
+    beside = media.Writer(".", "in")
+    beside(media.Frame("a.png", lambda: pixels), pixels)
+    assert np.array_equal(media.read_picture(tmp_path / "a.png"), pixels)
+    with pytest.raises(media.MediaError) as error:
+        beside(media.Frame("in/a.png", lambda: pixels), pixels)
+    assert str(error.value) == "in/a.png: this drawn picture would be written over the input: choose another output folder"
+    media.Writer("in/out", "in")(media.Frame("in/a.png", lambda: pixels), pixels)
+    assert np.array_equal(media.read_picture(tmp_path / "in" / "out" / "in" / "a.png"), pixels)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(picture)
+    with pytest.raises(media.MediaError, match="written over the input"):
+        media.Writer("links", "links/a.png")(media.Frame("a.png", lambda: pixels), pixels)
+    assert picture.read_bytes() == (tmp_path / "in" / "a.png").read_bytes() == b"mine"
 
 
 def test_a_video_comes_back_frame_by_frame(tmp_path):

@@ -112,7 +112,7 @@ def test_names_in_any_encoding_and_locale(foreign_names, tmp_path, run_tool, loc
         )
     done = run_tool(INFO, tmp_path / "l.txt", "--json", tmp_path / "i.json", "--plot", tmp_path / f"{GBK}.png", **locale)
     assert done.returncode == 3 and "Traceback" not in done.stderr
-    assert [os.fsencode(name) for name in json.loads((tmp_path / "i.json").read_text())["broken"]][0].endswith(b"/7.png")
+    assert [os.fsencode(name)[-6:] for name in json.loads((tmp_path / "i.json").read_text())["broken"]] == [b"/7.png"]
 
 
 def test_a_list_that_cannot_be_written_leaves_nothing_behind(faces, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -55,6 +57,38 @@ def test_broken_pictures_are_named_and_skipped(trial, pictures, run_tool, tmp_pa
     assert f"skipped: {tmp_path / 'cut.jpg'}: broken picture: " in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == "0 read, 0 faces, 1 broken\n"
+
+
+@pytest.mark.parametrize("tool", [INFER, "deploy/python/infer.py"])
+def test_a_cut_video_is_an_error_after_its_results_are_written(trial, run_tool, tmp_path, tool):
+    clip = tmp_path / "clip.avi"
+    noise, writer = np.random.default_rng(0), cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (96, 64))
+    for _ in range(40):
+        writer.write(noise.integers(0, 256, (64, 96, 3)).astype("uint8"))
+    writer.release()
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 5])
+    model = [trial.export] if tool == INFER else ["--model", trial.export]
+    done = run_tool(tool, *model, "--input", clip, "--output", tmp_path / "out")
+    count = len(json.loads((tmp_path / "out" / "faces.json").read_text()))
+    assert 8 < count < 24 and done.stdout.startswith(f"{count} read, ")
+    told = f"the video ends after {count} of the 40 frames that its header states: it is cut or damaged; results of those {count} are kept"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (3, f"error: {clip}: {told}")
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
+    assert sum(capture.read()[0] for _ in range(40)) == count
+
+
+@pytest.mark.parametrize("tool", [INFER, "deploy/python/infer.py"])
+def test_names_in_any_encoding_and_locale(toy_export, foreign_names, run_tool, tmp_path, tool, locale):
+    model = [toy_export] if tool == INFER else ["--model", toy_export]
+    (foreign_names / "notes.txt").write_text("")
+    done = run_tool(tool, *model, "--input", foreign_names, "--output", tmp_path / foreign_names.name / "out", **locale)
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    left_out, *skipped = done.stderr.splitlines()
+    assert left_out == f"{foreign_names}: left out: 1 .txt"
+    assert len(skipped) == 1 and skipped[0].startswith(f"skipped: {foreign_names}/\\udcc4\\udce3 ")
+    records = json.loads((foreign_names / "out" / "faces.json").read_text())
+    names = [file.relative_to(foreign_names) for file in foreign_names.rglob("*.png") if file.name != "7.png"]
+    assert sorted(os.fsencode(record["image"]) for record in records) == sorted(map(os.fsencode, names))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from ppface.core.config.spec import Spec
 from ppface.core.errors import ConfigError, UserError
 from ppface.core.files.atomic_write import replace_text
+from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.core.run import folder_lock
 from ppface.engine import config_changes
@@ -156,7 +157,7 @@ def _make_folder(config: Spec, about: dict[str, Any], wanted: str | None) -> Pat
             if any(folder.iterdir()):
                 raise UserError(f"{folder}: expected an empty folder or a new one (--resume continues a run)")
     else:
-        folder = _dated(Path(config["output"]) / about["name"])
+        folder = _dated(Path(on_disk(config["output"])) / about["name"])
     open_folder(folder, config, about)
     return folder
 

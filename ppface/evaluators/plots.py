@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import on_disk
 from ppface.evaluators.ap import THRESHOLDS, Curve
 
 
@@ -17,7 +18,7 @@ def make_folder(path: str | Path) -> Path:
     Raises:
         DataError: it cannot be made or written to.
     """
-    path = Path(path)
+    path = Path(on_disk(path))
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators.detect import Predict, detect
@@ -53,6 +54,7 @@ class WiderFaceAP:
             raise ValueError(f"WiderFaceAP: expected batch_size of at least 1, received {batch_size}")
         self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
         self.truth = read_ground_truth(ground_truth)
+        images = on_disk(images)
         if not Path(images).is_dir():
             raise DataError(f"{images}: no such folder; expected the validation pictures as 0--Parade/0_Parade_marchingband_1_465.jpg")
         self.paths = [Path(images) / event / f"{image}.jpg" for event, image in self.truth.names]

@@ -37,7 +37,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
     Raises:
         DataError: the folder or one of the files is missing or has unexpected content.
     """
-    folder = Path(folder)
+    folder = Path(on_disk(folder))
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected WIDER FACE's ground_truth folder with wider_face_val.mat and wider_*_val.mat")
     path = folder / "wider_face_val.mat"
@@ -84,7 +84,7 @@ def read_predictions(folder: str | Path) -> dict[Name, np.ndarray]:
     Raises:
         DataError: the folder is missing or has no predictions, or a file is malformed.
     """
-    folder = Path(folder)
+    folder = Path(on_disk(folder))
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected predictions as event/picture.txt")
     predictions = {(path.parent.name, path.stem): read_prediction_file(path) for path in sorted(folder.glob("*/*.txt"))}

@@ -83,7 +83,10 @@ def parse(text: str, source: str, one_line: bool = False) -> Node:
         return Node({}, origin) if root is None else _convert(root, loader, source, one_line)
     except yaml.reader.ReaderError as error:
         line = "" if one_line else f":{text.count(chr(10), 0, error.position) + 1}"
-        raise ConfigError([f"{source}{line}: this is not valid YAML: unexpected character {chr(error.character)!r}"]) from error
+        byte = 0xDC80 <= error.character <= 0xDCFF  # of a file name, see core/files/file_names.py
+        advice = ": in a value in double quotes, this stands for a byte of a file name that is not UTF-8" if byte else ""
+        message = f"this is not valid YAML: unexpected character {chr(error.character)!r}{advice}"
+        raise ConfigError([f"{source}{line}: {message}"]) from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([_describe(error, source, one_line)]) from error
     except RecursionError as error:

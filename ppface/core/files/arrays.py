@@ -8,6 +8,7 @@ import numpy as np
 
 from ppface.core.errors import DataError, WeightsError
 from ppface.core.files import safetensors_file, state_dict, torch_file
+from ppface.core.files.file_names import on_disk
 from ppface.core.files.numpy_pickle import NUMPY, Array
 from ppface.core.files.pickle_machine import Call, Machine, RefusedError, shown
 from ppface.core.files.safe_unpickle import unpickle
@@ -32,7 +33,7 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
     Raises:
         WeightsError: a file that is missing, truncated, of another kind, or without arrays.
     """
-    path = Path(path)
+    path = Path(on_disk(path))
     if content is None and not path.is_file():
         raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), found none")
     if path.suffix not in ENDINGS:
@@ -90,7 +91,7 @@ def read_pictures_and_flags(path: str | Path) -> tuple[list[bytes], np.ndarray]:
     Raises:
         DataError: a file that is missing, truncated, of another kind, or that refers to anything but bytes and bools.
     """
-    path = Path(path)
+    path = Path(on_disk(path))
     try:
         with path.open("rb") as file:
             content = _checked(path, "not a valid .bin set of pairs", "bytes and bools", _read_pairs, file)

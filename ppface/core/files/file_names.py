@@ -1,5 +1,6 @@
 """File names that are not UTF-8, or that the locale cannot encode: how they are read from text, opened, and shown."""
 
+import contextlib
 import os
 
 from ppface.core.errors import DataError
@@ -21,12 +22,14 @@ def from_text(data: bytes, source: str, expected: str) -> str:
     return on_disk(data.decode("utf-8-sig", "surrogateescape"))
 
 
-def on_disk(name: str) -> str:
-    """The name as functions that open files need it: a locale that cannot encode it, such as POSIX, must not change its UTF-8 bytes."""
+def on_disk(path: str | os.PathLike) -> str:
+    """The path as functions that open files need it: a locale that cannot encode it, such as POSIX, must not change its UTF-8 bytes."""
+    name = os.fspath(path)
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+        with contextlib.suppress(UnicodeEncodeError):  # characters that no file name has
+            return os.fsdecode(to_bytes(name))
     return name
 
 
@@ -47,11 +50,13 @@ def is_utf8(name: str) -> bool:
     """Whether the bytes of a file's name are UTF-8."""
     try:
         os.fsencode(on_disk(name)).decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 
 
 def printable(text: str) -> str:
     """A text with file names for reports: bytes that are not UTF-8 are shown as \\udc80 to \\udcff."""
+    with contextlib.suppress(UnicodeEncodeError):  # characters that no file name has
+        text = to_bytes(text).decode("utf-8", "surrogateescape")
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -12,7 +12,7 @@ LISTED = 10  # mistakes that one error lists; the rest are counted
 
 def folder(path: Path, owner: str, advice: str) -> Path:
     """The folder, if it exists; else an error whose message contains `owner` and `advice`."""
-    path = Path(on_disk(str(path)))
+    path = Path(on_disk(path))
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
         raise DataError(f"{owner}: expected a folder, but {path} {found}: {advice}")
@@ -21,7 +21,7 @@ def folder(path: Path, owner: str, advice: str) -> Path:
 
 def lines(path: Path, owner: str, advice: str) -> list[str]:
     """The lines of a text file, or of one compressed as `.gz`."""
-    path = Path(on_disk(str(path)))
+    path = Path(on_disk(path))
     if not path.is_file():
         raise DataError(f"{owner}: no label file {path}: {advice}")
     try:

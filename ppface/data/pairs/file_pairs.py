@@ -65,7 +65,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
         DataError: a missing file, or one that is not text.
     """
     try:
-        text = from_text(Path(on_disk(str(path))).read_bytes(), str(path), "a list of pairs")
+        text = from_text(Path(on_disk(path)).read_bytes(), str(path), "a list of pairs")
     except OSError as error:
         raise DataError(f"{path}: cannot read this list of pairs: {error.strerror}") from None
     for number, line in enumerate(text.splitlines(), 1):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import on_disk
 from ppface.data.recordio.record_index import HEAD, LENGTH, MAGIC, read_index, scan
 
 HEADER = struct.Struct("<IfQQ")  # flag: number of float32 labels that follow, 0: `label` is the only one; label; id; second id
@@ -41,7 +42,7 @@ class RecordFile:
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(on_disk(path))
         self._open()
         index = self.path.with_suffix(".idx")
         if index.is_file():

@@ -1,5 +1,7 @@
 """YAML trees: what merges, what replaces, and where a value says it was written."""
 
+import os
+
 import pytest
 
 from ppface.core.config import yaml_tree
@@ -118,6 +120,14 @@ def test_all_wrong_overrides_are_named_at_once(tmp_path):
 def test_a_broken_file_is_named_with_its_line(tmp_path, text, message):
     (found,) = mistakes(write(tmp_path, main=text))
     assert found.removeprefix(f"{tmp_path}/").startswith(message)
+
+
+def test_a_byte_that_is_not_utf8_is_written_in_double_quotes(tmp_path):
+    path = write(tmp_path, main="a: 1\n")
+    stands_for = "in a value in double quotes, this stands for a byte of a file name that is not UTF-8"
+    told = f"-o a=b\udcc4: this is not valid YAML: unexpected character '\\udcc4': {stands_for}"
+    assert mistakes(path, [f"a=b{os.fsdecode(bytes([0xC4]))}"]) == [told]
+    assert yaml_tree.read(path, [r'a="b\udcc4"']).plain() == {"a": os.fsdecode(b"b\xc4")}
 
 
 def test_missing_files_and_cycles_are_named(tmp_path):

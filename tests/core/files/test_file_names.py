@@ -24,6 +24,15 @@ def test_a_list_keeps_the_bytes_of_its_names(tmp_path):
     assert (tmp_path / "l.txt").read_bytes() == data
 
 
+def test_bytes_that_are_utf8_in_any_locale_are_shown_as_characters():
+    assert file_names.printable(os.fsdecode(b"\xc4").join(["\udce4\udcbd\udca0", "é"])) == r"你\udcc4é"
+
+
+def test_what_no_file_can_be_named_does_no_harm():
+    assert file_names.on_disk("\ud800") == "\ud800" and not file_names.is_utf8("\ud800")
+    assert file_names.printable("\ud800") == r"\ud800"
+
+
 def test_what_is_no_text_is_told():
     with pytest.raises(DataError) as refusal:
         file_names.from_text("a.jpg 0\n".encode("utf-16"), "l.txt", "a list")

@@ -253,6 +253,12 @@ def test_mistakes_in_a_file_of_names_are_named_with_their_line(tmp_path, model, 
     assert str(error.value) == f"{names}{message.replace('NAMES', str(names))}"
 
 
+def test_a_file_of_names_in_another_encoding_says_what_to_do(tmp_path, model, arrays):
+    (tmp_path / "names.yaml").write_bytes("names: [[Köpfe, b]]".encode("latin-1"))
+    with pytest.raises(WeightsError, match=r"names.yaml: expected a file of names in UTF-8, received another encoding: save it as UTF-8$"):
+        load_weights(model, saved(tmp_path, arrays), names=tmp_path / "names.yaml")
+
+
 def test_a_missing_file_of_names_is_named(tmp_path, model, arrays):
     with pytest.raises(WeightsError) as error:
         load_weights(model, saved(tmp_path, arrays), names=tmp_path / "gone.yaml")

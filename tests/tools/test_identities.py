@@ -88,6 +88,18 @@ def test_a_list_in_any_order_becomes_records_identity_by_identity(faces, tmp_pat
     assert sorted(contents(open_identities(tmp_path / "x.rec"))) == sorted(contents(folder))
 
 
+@pytest.mark.parametrize("names", [["1", "7", "10"], ["Ann Li", "bo", "cy"]])
+def test_conversions_keep_the_labels_of_a_list(faces, tmp_path, names):
+    folder = IdentityFolder(str(faces))
+    (faces / "list.txt").write_text("".join(f"{folder.files[i]}\t{names[i % 3]}\n" for i in range(9)))
+    data = open_identities(faces / "list.txt")
+    for out in ("again.txt", "people", "a.rec"):
+        convert(data, tmp_path / out)
+        assert sorted(contents(open_identities(tmp_path / out))) == sorted(contents(data))
+    assert data.class_names == open_identities(tmp_path / "again.txt").class_names == names
+    assert open_identities(tmp_path / "people").class_names == (names if names[0] != "1" else ["01", "07", "10"])
+
+
 def test_the_tool_leaves_out_and_names_what_is_broken(faces, tmp_path, run_tool):
     (faces / "person 03" / "0.jpg").write_bytes(b"no picture")
     done = run_tool(CONVERT, faces, "--out", tmp_path / "out.rec")
@@ -219,8 +231,8 @@ def wrong_person(tmp_path):
 
 
 def wrong_list(tmp_path):
-    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
-    return ["list.txt"], "{0}/list.txt: expected at least one picture of each identity 0..2, found none of 1"
+    (tmp_path / "list.txt").write_text("faces/person 00/0.jpg 0\nb.jpg -2\n")
+    return ["list.txt"], "{0}/list.txt:2: expected a label that is a whole number of at least 0, or a word, received -2"
 
 
 def wrong_record(tmp_path):
@@ -238,10 +250,10 @@ def wrong_index(tmp_path):
 
 
 def wrong_label(tmp_path):
-    (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
-    data = f"{{name: IdentityList, root: {tmp_path}, list_file: list.txt, class_num: 2}}"
+    (tmp_path / "list.txt").write_text("faces/person 00/0.jpg 0\nb.jpg 2\n")
+    data = f"{{name: IdentityList, root: {tmp_path}, list_file: list.txt, class_num: 3}}"
     (tmp_path / "c.yml").write_text(f"train: {{dataset: {data}, transforms: [], batch_size: 2}}\n")
-    return ["-c", "c.yml"], "{0}/list.txt:2: expected a label under class_num=2, received 2"
+    return ["-c", "c.yml"], "{0}/list.txt: expected class_num=3 identities, received 2, with the labels 0, 2"
 
 
 @pytest.mark.parametrize("case", [wrong_folder, wrong_person, wrong_list, wrong_record, wrong_index, wrong_label])

@@ -167,7 +167,7 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
     except OSError as error:
         raise ConfigError([f"{path}: cannot read this config{included}: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: expected a YAML file in UTF-8{included}, received other bytes"]) from error
+        raise ConfigError([f"{path}: expected a YAML file in UTF-8{included}, received another encoding: save it as UTF-8"]) from error
     tree = parse(text, str(path))
     if not isinstance(tree.value, dict):
         raise ConfigError([f"{path}: expected a mapping of keys to values, received {tree.plain()!r}"])

@@ -90,7 +90,9 @@ def read_names(path: str | Path) -> Names:
         tree = yaml_tree.parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise WeightsError(f"{path}: cannot read this file of names: {error.strerror}") from None
-    except (ConfigError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise WeightsError(f"{path}: expected a file of names in UTF-8, received another encoding: save it as UTF-8") from None
+    except ConfigError as error:
         raise WeightsError(f"{path}: expected a file of names in YAML; {error}") from None
     if not isinstance(tree.value, dict) or "names" not in tree.value:
         raise WeightsError(f"{path}: expected a mapping with `names:`, a list of [pattern, replacement]")

@@ -58,6 +58,11 @@ class Subset:
         labels = getattr(self.dataset, "labels", None)
         return None if labels is None else labels[self.indices]
 
+    @property
+    def class_names(self) -> list[str] | None:
+        """Those of the whole data set; None if it names none."""
+        return getattr(self.dataset, "class_names", None)
+
     def facts(self) -> dict[str, Any]:
         """Those of the whole data set, so that slices of it fit one model."""
         return getattr(self.dataset, "facts", dict)()

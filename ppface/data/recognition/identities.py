@@ -7,6 +7,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import on_disk
+from ppface.core.run.log import log
 from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import geometry
 
@@ -24,6 +25,7 @@ class Identities(ABC):
 
     labels: np.ndarray  # (N,) int64 of all pictures
     class_num: int
+    class_names: list[str]  # of the classes 0..class_num-1: what identifies them in the source, such as the names of folders
 
     def __init__(self, size: tuple[int, int], resize: bool):
         if min(size) < 1:
@@ -64,25 +66,27 @@ class Identities(ABC):
         return sample
 
 
-def count_classes(labels: np.ndarray, source: str, class_num: int | None = None) -> int:
-    """The number of identities, after checking that each has a picture.
+def renumber(found: list, source: str, class_num: int | None = None) -> tuple[list, np.ndarray]:
+    """The classes of labels that may be any numbers or words, with one line in the log where they are not 0, 1, 2, ... already.
 
     Args:
-        labels: (N,) of all pictures, >= 0.
+        found: of all pictures, only numbers of at least 0 or only words.
         source: for messages.
-        class_num: the expected number; None: the largest label + 1.
+        class_num: the expected number of different labels; None: any.
+
+    Returns:
+        (the label of each class, in order; the class of each picture, (N,) int64)
 
     Raises:
-        DataError: no picture, a label beyond class_num, or an identity without a picture.
+        DataError: no picture, or another number of labels.
     """
-    seen = np.unique(labels)
-    if len(seen) == 0:
+    kinds = sorted(set(found))
+    if not kinds:
         raise DataError(f"{source}: expected at least one picture, found none")
-    count = int(seen[-1]) + 1 if class_num is None else class_num
-    if seen[-1] >= count:
-        raise DataError(f"{source}: expected labels under class_num={count}, received {seen[-1]}")
-    if len(seen) < count:
-        gaps = np.flatnonzero(seen != np.arange(len(seen)))
-        missing = gaps[0] if len(gaps) else len(seen)
-        raise DataError(f"{source}: expected at least one picture of each identity 0..{count - 1}, found none of {missing}")
-    return count
+    shown = ", ".join(map(str, kinds if len(kinds) < 5 else [*kinds[:3], "...", kinds[-1]]))
+    if class_num not in (None, len(kinds)):
+        raise DataError(f"{source}: expected class_num={class_num} identities, received {len(kinds)}, with the labels {shown}")
+    if kinds[-1] != len(kinds) - 1:
+        log.info("%s: the labels %s are renumbered 0..%d; a run keeps both in its classes.json", source, shown, len(kinds) - 1)
+    number = {kind: i for i, kind in enumerate(kinds)}
+    return kinds, np.fromiter(map(number.__getitem__, found), np.int64, len(found))

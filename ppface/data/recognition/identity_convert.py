@@ -90,7 +90,7 @@ def _records(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
 def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     """One folder per identity, with names that keep the labels; existing pictures are kept."""
     broken: dict[str, str] = {}
-    names = getattr(data, "class_names", None) or [f"{label:0{len(str(data.class_num - 1))}d}" for label in range(data.class_num)]
+    names = _folder_names(data.class_names)
     for index, code in _files(data, progress(range(len(data))), broken):
         suffix = next((ending for start, ending in ENDINGS.items() if code.startswith(start)), ".tif")
         target = out / names[data.labels[index]] / f"{index:07d}{suffix}"
@@ -105,6 +105,13 @@ def _folder(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     return broken
 
 
+def _folder_names(names: list[str]) -> list[str]:
+    """Names of folders whose alphabetical order is that of the classes: the classes' own where it is, numbers with leading zeros."""
+    if all(name.isdecimal() for name in names):
+        names = [name.zfill(max(map(len, names))) for name in names]
+    return names if sorted(names) == names else _folder_names([str(number) for number in range(len(names))])
+
+
 def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
     broken: dict[str, str] = {}
     if not isinstance(data, IdentityFolder | IdentityList):
@@ -112,7 +119,10 @@ def _list(data: Identities, out: Path, progress: Progress) -> dict[str, str]:
         data = IdentityFolder(str(out.with_suffix("")))
     relative = os.path.relpath(Path(data.root).resolve(), out.parent.resolve())
     prefix = "" if relative == "." else f"{relative}/"
-    lines = [f"{'' if file.startswith('/') else prefix}{file} {label}\n" for file, label in zip(data.files, data.labels, strict=True)]
+    names = data.class_names if isinstance(data, IdentityList) else [str(label) for label in range(data.class_num)]
+    gap = "\t" if any(" " in name for name in names) else " "
+    rows = zip(data.files, data.labels, strict=True)
+    lines = [f"{'' if file.startswith('/') else prefix}{file}{gap}{names[label]}\n" for file, label in rows]
     wrong = next((index for index, line in enumerate(lines) if line.splitlines(keepends=True) != [line]), None)
     if wrong is not None:
         raise DataError(f"{data.name(wrong)!r}: a list cannot hold a name with a line break in it: rename the file, or convert to a .rec")

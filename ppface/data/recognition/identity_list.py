@@ -1,27 +1,32 @@
 """A text file that lists pictures of people: `path label`."""
 
+import re
 from pathlib import Path
-
-import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.loading import label_files
-from ppface.data.recognition.identities import Identities, count_classes
+from ppface.data.recognition import list_layout
+from ppface.data.recognition.identities import Identities, renumber
 
 ADVICE = "expected a text file with a line 'path label' per picture"
+NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]*)?")  # longer ones are words
 
 
 @register("dataset")
 class IdentityList(Identities):
-    """One line per picture: its path relative to root, a space or tab, and its label 0, 1, 2, ... Paths may contain spaces.
+    """One line per picture: its path relative to root, a space or tab, and its label. Paths may contain spaces and backslashes.
 
-    Source: the lists of PaddleClas, https://github.com/PaddlePaddle/PaddleClas.
+    Labels are whole numbers or words. The classes 0, 1, 2, ... are the labels in order, of their values if all are numbers, else of the
+    alphabet; `class_names` are the labels of the classes. `path,label`, `path;label`, the label before the path, and mxnet's .lst (three
+    columns with tabs, the first an index) are read too: the layout is the one in which the first line names a picture that exists.
+
+    Source: the lists of PaddleClas, https://github.com/PaddlePaddle/PaddleClas, and of MXNet's im2rec.py, https://github.com/apache/mxnet.
 
     Args:
         root: the folder that paths are relative to.
         list_file: the list, relative to root or an absolute path; may be .gz.
-        class_num: number of identities; None: the largest label + 1.
+        class_num: number of identities that the list must have; None: any.
         size: (height, width) that every picture must have.
         resize: stretch pictures of other sizes to it instead of refusing them.
 
@@ -29,8 +34,8 @@ class IdentityList(Identities):
         sample: picture, label (): 0..class_num-1
 
     Raises:
-        DataError: a missing list, a malformed line, a label that is not below class_num, an identity without a picture; later a
-            missing or broken picture, or one of another size.
+        DataError: a missing list, a malformed line, a first picture that does not exist, another number of identities than class_num;
+            later a missing or broken picture, or one of another size.
     """
 
     def __init__(self, root: str, list_file: str, class_num: int | None = None, size: tuple[int, int] = (112, 112), resize: bool = False):
@@ -38,24 +43,37 @@ class IdentityList(Identities):
         self.root = label_files.folder(Path(root), "IdentityList", ADVICE)
         path = self.root / list_file
         self.files: list[str] = []
-        labels: list[int] = []
+        words: list[str] = []
+        values: dict[str, int | None] = {}  # of each label: its value if it is a number
+        layout = None
         for at, line in enumerate(label_files.lines(path, "IdentityList", ADVICE), start=1):
-            if not line.strip():
+            text = line.strip()
+            if not text:
                 continue
-            file, label = _picture(line, f"{path}:{at}")
-            if class_num is not None and label >= class_num:
-                raise DataError(f"{path}:{at}: expected a label under class_num={class_num}, received {label}")
-            self.files.append(file)
-            labels.append(label)
-        self.labels = np.array(labels, np.int64)
-        self.class_num = count_classes(self.labels, str(path), class_num)
+            layout = layout or list_layout.find(text, self.root, f"{path}:{at}")
+            row = layout.split(text)
+            if row is None:
+                raise DataError(f"{path}:{at}: expected a path and a label as on the first line, received {text[:100]!r}")
+            if row[1] not in values:
+                values[row[1]] = _value(row[1], f"{path}:{at}")
+            self.files.append(row[0])
+            words.append(row[1])
+        foreign = next((file for file in self.files if "\\" in file), "")
+        if foreign and not list_layout.exists(self.root, foreign):
+            self.files = [list_layout.slashes(file) for file in self.files]
+        kinds, self.labels = renumber(words if None in values.values() else [values[word] for word in words], str(path), class_num)
+        self.class_names = [str(kind) for kind in kinds]
+        self.class_num = len(kinds)
 
     def name(self, index: int) -> str:
         return str(self.root / self.files[index])
 
 
-def _picture(line: str, where: str) -> tuple[str, int]:
-    words = line.strip().rsplit(maxsplit=1)
-    if len(words) != 2 or not (words[1].isdecimal() and len(words[1]) < 10):
-        raise DataError(f"{where}: expected 'path label' with a label 0, 1, 2, ..., received {line.strip()[:60]!r}")
-    return words[0], int(words[1])
+def _value(label: str, where: str) -> int | None:
+    """The value of a label that is a number; None for a word."""
+    if not NUMBER.fullmatch(label):
+        return None
+    whole, _, fraction = label.partition(".")
+    if whole.startswith("-") or fraction.strip("0"):
+        raise DataError(f"{where}: expected a label that is a whole number of at least 0, or a word, received {label}")
+    return int(whole)

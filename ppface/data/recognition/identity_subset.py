@@ -52,8 +52,7 @@ class IdentitySubset:
         self.dataset, self.indices = dataset, np.flatnonzero(chosen[labels])
         self.labels = (np.cumsum(chosen) - 1)[labels[self.indices]]
         self.class_num = int(chosen.sum())
-        names = getattr(dataset, "class_names", None)
-        self.class_names = None if names is None else [name for name, taken in zip(names, chosen, strict=True) if taken]
+        self.class_names = [name for name, taken in zip(dataset.class_names, chosen, strict=True) if taken]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -1,11 +1,13 @@
 """Identities in an MXNet RecordIO file, read in place."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.pictures.picture import Picture
-from ppface.data.recognition.identities import Identities, count_classes
+from ppface.data.recognition.identities import Identities, renumber
 from ppface.data.recordio.record_file import EXACT, RecordFile
 
 
@@ -14,7 +16,8 @@ class RecordIdentities(Identities):
     """The pictures of a `.rec` with its `.idx`, as faces_emore, MS1MV3, Glint360K and WebFace are published.
 
     Source: https://github.com/deepinsight/insightface, recognition/_datasets_; see ppface/data/recordio for the layout. The
-    number of identities is taken from record 0; without it, from the labels of all records, which are then read at the start.
+    number of identities is taken from record 0; without it, from the labels of all records, which are then read at the start. So are they
+    where those of the first and the last picture are not 0 and the last identity: labels with gaps, or from 1, are renumbered in order.
 
     Args:
         path: the .rec.
@@ -34,34 +37,56 @@ class RecordIdentities(Identities):
         super().__init__(size, resize)
         self.records = RecordFile(path)
         self._labels: np.ndarray | None = None
+        self._kinds: np.ndarray | None = None  # the label of each class in the file; None: 0, 1, 2, ...
         ranges = self.records.ranges()
-        if len(ranges) == 0:
-            self._labels = self.records.labels()
-            self.class_num = count_classes(self._labels, path, class_num)
-            return
         empty = np.flatnonzero((ranges[:, 0] == ranges[:, 1]) & (ranges[:, 1] < EXACT))
         if len(empty):
             raise DataError(f"{path}: expected at least one picture of each identity 0..{len(ranges) - 1}, found none of {empty[0]}")
         self.class_num = len(ranges) if class_num is None else class_num
-        if self.class_num != len(ranges):
+        if len(ranges) and self.class_num != len(ranges):
             raise DataError(f"{path}: expected class_num={class_num} identities, received {len(ranges)}")
+        if len(ranges) == 0 or not self._is_numbered_from_0():
+            labels = self.records.labels().tolist()
+            if len(ranges) in (0, len(set(labels))):  # else the wrong labels are reported as they are read
+                kinds, self._labels = renumber(labels, path, class_num)
+                self._kinds, self.class_num = np.array(kinds), len(kinds)
+
+    def _is_numbered_from_0(self) -> bool:
+        """Whether the labels of the first and the last picture are 0 and the last class; damaged records are left to the reading."""
+        try:
+            return [self.records[0][1], self.records[len(self.records) - 1][1]] == [0, self.class_num - 1]
+        except DataError:
+            return True
 
     def __len__(self) -> int:
         return len(self.records)
 
     @property
+    def class_names(self) -> list[str]:  # type: ignore[override]
+        return [str(kind) for kind in (range(self.class_num) if self._kinds is None else self._kinds.tolist())]
+
+    @property
     def labels(self) -> np.ndarray:  # type: ignore[override]
         """(N,) int64 of all pictures, each under class_num; the first access reads a part of every record."""
         if self._labels is None:
-            labels = self.records.labels()
-            invalid = np.flatnonzero(labels >= self.class_num)
-            if len(invalid):
-                raise self._label_error(int(invalid[0]), int(labels[invalid[0]]))
-            self._labels = labels
+            self._labels = self._classes(self.records.labels(), self.name)
         return self._labels
 
-    def _label_error(self, index: int, label: int) -> DataError:
-        return DataError(f"{self.name(index)}: expected a label under class_num={self.class_num}, received {label}")
+    def _classes(self, labels: np.ndarray, name: Callable[[int], str]) -> np.ndarray:
+        """The classes of labels in the file.
+
+        Raises:
+            DataError: a label that belongs to no class; `name` of its position is in the message.
+        """
+        if self._kinds is None:
+            classes, wrong = labels, labels >= self.class_num
+        else:
+            classes = np.searchsorted(self._kinds[:-1], labels)
+            wrong = self._kinds[classes] != labels
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise DataError(f"{name(at)}: expected a label under class_num={self.class_num}, received {labels[at]}")
+        return classes
 
     def lists(self) -> dict[str, object]:
         """What identifies this data set; the labels follow from the file."""
@@ -75,9 +100,7 @@ class RecordIdentities(Identities):
 
     def read(self, index: int) -> tuple[Picture, int]:
         data, label = self.records[index]
-        if label >= self.class_num:
-            raise self._label_error(index, label)
-        return Picture.encoded(data, self.name(index)), label
+        return Picture.encoded(data, self.name(index)), int(self._classes(np.array([label]), lambda _: self.name(index))[0])
 
     def encoded(self, index: int) -> bytes:
         return self.records[index][0]

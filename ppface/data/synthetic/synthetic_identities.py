@@ -51,6 +51,10 @@ class SyntheticIdentities(Identities):
         self.class_num, self.images, self.seed, self.difficulty = identities, images, seed, difficulty
         self.labels = np.repeat(np.arange(identities), images)
 
+    @property
+    def class_names(self) -> list[str]:  # type: ignore[override]
+        return [f"synthetic-{self.seed}-{person}" for person in range(self.class_num)]
+
     def name(self, index: int) -> str:
         """Name of a picture in messages."""
         return f"synthetic-{self.seed}-{index // self.images}-{index % self.images}"

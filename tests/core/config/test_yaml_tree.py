@@ -130,6 +130,12 @@ def test_a_byte_that_is_not_utf8_is_written_in_double_quotes(tmp_path):
     assert yaml_tree.read(path, [r'a="b\udcc4"']).plain() == {"a": os.fsdecode(b"b\xc4")}
 
 
+def test_a_config_in_another_encoding_says_what_to_do(tmp_path):
+    (tmp_path / "main.yml").write_bytes("output: Läufe\n".encode("latin-1"))
+    expected = "expected a YAML file in UTF-8, received another encoding: save it as UTF-8"
+    assert mistakes(tmp_path / "main.yml") == [f"{tmp_path}/main.yml: {expected}"]
+
+
 def test_missing_files_and_cycles_are_named(tmp_path):
     path = write(tmp_path, main="_BASE_: gone.yml\n", one="_BASE_: two.yml\n", two="_BASE_: one.yml\n")
     assert mistakes(path) == [f"{tmp_path}/gone.yml: cannot read this config (a _BASE_ of {path}): No such file or directory"]

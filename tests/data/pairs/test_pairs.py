@@ -102,7 +102,7 @@ def test_missing_lists_and_folders_are_named(tmp_path, images):
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xfe\x00")
     assert (
         refused(PairList, path, str(images))
-        == f"{path}: expected a list of pairs in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do"
+        == f"{path}: expected a list of pairs in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do: save it as UTF-8"
     )
 
 

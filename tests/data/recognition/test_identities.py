@@ -104,6 +104,81 @@ def test_people_held_out_are_counted_anew_and_nobody_is_on_both_sides(root):
         IdentitySubset(SyntheticFaces(2))
 
 
+@pytest.mark.parametrize(
+    ("line", "names"),  # the names of Ann, Bo and Cy
+    [
+        (lambda file, label: f"{file} {label + 1}", ["1", "2", "3"]),
+        (lambda file, label: f"{file} {label * 7}", ["0", "7", "14"]),
+        (lambda file, label: f"{file}\t{label:06.2f}", ["0", "1", "2"]),
+        (lambda file, label: f"{file} {['x', 'y9', 'y10'][label]}", ["x", "y9", "y10"]),
+        (lambda file, label: f"{file} {['2', 'nan', '10'][label]}", ["2", "nan", "10"]),
+        (lambda file, label: f"{file}\t{['Bo Li', 'Ann Li', 'Cy Li'][label]}", ["Bo Li", "Ann Li", "Cy Li"]),
+        (lambda file, label: f"{file},{label}", ["0", "1", "2"]),
+        (lambda file, label: f"{file}; {label}", ["0", "1", "2"]),
+        (lambda file, label: f"{label} {file}", ["0", "1", "2"]),
+        (lambda file, label: f"{label}\t{file}", ["0", "1", "2"]),
+        (lambda file, label: f"{label};{file}", ["0", "1", "2"]),
+        (lambda file, label: f"Li, {'abc'[label]}\t{file}", ["Li, a", "Li, b", "Li, c"]),
+        (lambda file, label: f"{label + 17}\t{label:.6f}\t{file}", ["0", "1", "2"]),  # im2rec.py's
+        (lambda file, label: f"1\t{file}\t{label}", ["0", "1", "2"]),  # InsightFace's
+        (lambda file, label: f"{file} {label}".replace("/", "\\"), ["0", "1", "2"]),
+        (lambda file, label: f".\\{file},{label}\r", ["0", "1", "2"]),
+    ],
+)
+def test_lists_in_other_layouts_and_with_other_labels(root, caplog, line, names):
+    caplog.set_level("INFO", "ppface")
+    folder = IdentityFolder(str(root))
+    listed(root, "\ufeff" + "".join(line(file, label) + "\n" for file, label in zip(folder.files, LABELS, strict=True)))
+    data = IdentityList(str(root), "list.txt", class_num=3)
+    assert data.class_names == (names if names[0].isdecimal() and names[2] != "10" else sorted(names)) and data.class_num == 3
+    for i, label in enumerate(LABELS):
+        assert data.encoded(i) == folder.encoded(i)
+        assert data.class_names[data[i]["label"]] == names[label] and data.labels[i] == data[i]["label"]
+    shown = ", ".join(data.class_names)
+    told = f"{root}/list.txt: the labels {shown} are renumbered 0..2; a run keeps both in its classes.json"
+    assert caplog.messages == ([] if names == ["0", "1", "2"] else [told])
+
+
+@pytest.mark.parametrize(
+    "file", ["backslash.txt", "comma.csv", "floats.txt", "from1.txt", "gaps.txt", "good.txt", "label_first.txt", "mxnet.lst", "names.txt"]
+)
+def test_lists_as_people_write_them(shared_data, file):
+    data = IdentityList(str(shared_data / "field" / "09_identity_list"), file, resize=True)
+    assert data.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for i in range(9):
+        assert f"/people/{('an na', 'bo', 'chi')[data[i]['label']]}/" in data.name(i)
+
+
+@pytest.mark.parametrize("layout", [True, False])
+@pytest.mark.parametrize("kinds", [[1, 2, 3], [0, 7, 14]])
+def test_records_whose_labels_are_from_1_or_have_gaps_are_renumbered(record, caplog, layout, kinds):
+    caplog.set_level("INFO", "ppface")
+    offsets = [int(line.split()[1]) for line in record.with_suffix(".idx").read_text().splitlines()]
+    data = bytearray(record.read_bytes())
+    for offset, label in zip(offsets[1:], LABELS, strict=False):
+        struct.pack_into("<f", data, offset + 12, kinds[label])
+    if not layout:
+        data = data[offsets[1] : offsets[7]]
+        record.with_suffix(".idx").write_text("".join(f"{i}\t{offset - offsets[1]}\n" for i, offset in enumerate(offsets[1:7])))
+    record.write_bytes(data)
+    read = RecordIdentities(str(record), class_num=3)
+    again = pickle.loads(pickle.dumps(read))  # as a worker receives it
+    for one in (read, again):
+        assert one.class_names == [str(kind) for kind in kinds] and one.facts() == {"class_num": 3}
+        assert [one[i]["label"] for i in range(6)] == one.labels.tolist() == LABELS
+    shown = ", ".join(read.class_names)
+    assert caplog.messages == [f"{record}: the labels {shown} are renumbered 0..2; a run keeps both in its classes.json"]
+
+
+def test_every_data_set_of_people_names_its_classes(root, record):
+    folder, records, drawn = IdentityFolder(str(root)), RecordIdentities(str(record)), SyntheticIdentities(3, 2, seed=5)
+    assert records.class_names == ["0", "1", "2"] and drawn.class_names == ["synthetic-5-0", "synthetic-5-1", "synthetic-5-2"]
+    assert Subset(folder, stop=1).class_names == list(PEOPLE) and Subset(SyntheticFaces(2)).class_names is None
+    for data in (folder, records, drawn):
+        assert IdentitySubset(data, start=1).class_names == data.class_names[1:]
+        assert IdentitySubset(Subset(data, stop=3), stop=2).class_names == data.class_names[:2]
+
+
 def test_records_without_record_0_say_their_identities_by_their_labels(record):
     data = IdentityFolder(str(record.with_name("faces")))
     head = struct.Struct("<II")
@@ -179,22 +254,47 @@ def test_folders_that_hold_no_people(root, tmp_path):
         IdentityFolder(str(root), size=(0, 1))
 
 
+ODD = "expected a line 'path label', 'path,label' or 'path;label', the label before or after the path, or a .lst of mxnet; no header line"
+
+
 @pytest.mark.parametrize(
     ("text", "class_num", "reason"),
     [
-        ("a.jpg\n", None, ":1: expected 'path label' with a label 0, 1, 2, ..., received 'a.jpg'"),
-        ("a.jpg 0\nb.jpg -1\n", None, ":2: expected 'path label' with a label 0, 1, 2, ..., received 'b.jpg -1'"),
-        ("a.jpg 0\nb.jpg 1.5\n", None, ":2: expected 'path label' with a label 0, 1, 2, ..., received 'b.jpg 1.5'"),
-        ("a.jpg 0\nb.jpg 3\n", 3, ":2: expected a label under class_num=3, received 3"),
-        ("a.jpg 0\nb.jpg 2\n", None, ": expected at least one picture of each identity 0..2, found none of 1"),
-        ("a.jpg 0\nb.jpg 1\n", 4, ": expected at least one picture of each identity 0..3, found none of 2"),
-        ("a.jpg 0\nb.jpg 999999999\n", None, ": expected at least one picture of each identity 0..999999999, found none of 1"),
+        ("ann/1.jpg\n", None, ":1: expected 'path label', received 'ann/1.jpg'"),
+        ("\nann/9.jpg 0\n", None, ":2: no such picture under ROOT, received 'ann/9.jpg 0': " + ODD),
+        ("path,label\nann/1.jpg,0\n", None, ":1: no such picture under ROOT, received 'path,label': " + ODD),
+        ("ann/1.jpg bo/deep/1.JPG 1\n", None, ":1: no such picture under ROOT, received 'ann/1.jpg bo/deep/1.JPG 1': " + ODD),
+        ("x" * 5000 + " 0\n", None, ":1: no such picture under ROOT, received '" + "x" * 100 + "': " + ODD),
+        ("ann/1.jpg 0\nb.jpg\n", None, ":2: expected a path and a label as on the first line, received 'b.jpg'"),
+        ("ann/1.jpg 0\nb b/2.jpg\n", None, ":2: expected a path and a label as on the first line, received 'b b/2.jpg'"),
+        ("ann/1.jpg,0\nb.jpg 0\n", None, ":2: expected a path and a label as on the first line, received 'b.jpg 0'"),
+        ("ann/1.jpg,0\nb.jpg,\n", None, ":2: expected a path and a label as on the first line, received 'b.jpg,'"),
+        ("ann/1.jpg 0\nb.jpg -1\n", None, ":2: expected a label that is a whole number of at least 0, or a word, received -1"),
+        ("ann/1.jpg 0\nb.jpg 1.5\n", None, ":2: expected a label that is a whole number of at least 0, or a word, received 1.5"),
+        ("ann/1.jpg 0\nb.jpg 3\n", 3, ": expected class_num=3 identities, received 2, with the labels 0, 3"),
+        ("ann/1.jpg 0\n" * 2, 2, ": expected class_num=2 identities, received 1, with the labels 0"),
+        ("".join(f"ann/1.jpg p{i}\n" for i in range(7)), 4, ": expected class_num=4 identities, received 7, with the labels p0, p1, p2, ..., p6"),
         ("\n \n", None, ": an empty label file"),
     ],
-)
+)  # fmt: skip
 def test_lists_that_are_wrong_are_refused_at_their_line(root, text, class_num, reason):
     path = listed(root, text)
-    assert refused(lambda: IdentityList(str(root), "list.txt", class_num)) == f"{path}{reason}"
+    assert refused(lambda: IdentityList(str(root), "list.txt", class_num)) == f"{path}{reason.replace('ROOT', str(root))}"
+
+
+def test_a_line_that_could_be_read_in_two_ways_is_refused(root):
+    (root / "7").write_bytes((root / "ann" / "1.jpg").read_bytes())
+    (root / "8").write_bytes(b"")
+    path = listed(root, "7,8\n")
+    reason = "expected a path and a label, received '7,8': more than one part of it is the path of a picture"
+    assert refused(lambda: IdentityList(str(root), "list.txt")) == f"{path}:1: {reason}"
+    listed(root, "7 ann/1.jpg\n")
+    assert IdentityList(str(root), "list.txt").class_names == ["7"]
+
+
+def test_a_list_in_another_encoding_says_what_to_do(root):
+    (root / "list.txt").write_bytes("ann/1.jpg Jürgen\n".encode("latin-1"))
+    assert refused(lambda: IdentityList(str(root), "list.txt")).endswith("list.txt: expected a label file in UTF-8 text: save it as UTF-8")
 
 
 def test_what_a_list_names_must_be_there(root):

@@ -1,0 +1,77 @@
+"""The layout of a list of people: which part of a line is the picture's path and which its label."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ppface.core.errors import DataError
+from ppface.data.recognition.identity_folder import SUFFIXES
+
+BLANK, TABS = " ", "\t"
+EXPECTED = "a line 'path label', 'path,label' or 'path;label', the label before or after the path, or a .lst of mxnet; no header line"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a line is split.
+
+    Attributes:
+        separator: "," or ";"; BLANK: a tab where the line has one, else a space; TABS: after an index or flag, as in .lst files of
+            mxnet (index, label, path) and of InsightFace (flag, path, label).
+        label_first: whether the label stands before the path.
+    """
+
+    separator: str
+    label_first: bool
+
+    def split(self, line: str) -> tuple[str, str] | None:
+        """(path, label) of a line; None if it has another layout, or what should be the label is a path or a file."""
+        if self.separator == TABS:
+            index, _, line = line.partition("\t")
+            if not index.strip().isdecimal() or line.count("\t") != 1:
+                return None
+        separator = self.separator if self.separator != BLANK else "\t" if "\t" in line else None
+        parts = line.split(separator, 1) if self.label_first else line.rsplit(separator, 1)
+        if len(parts) != 2:
+            return None
+        path, label = parts[self.label_first].strip(), parts[not self.label_first].strip()
+        is_path = "/" in label or "\\" in label or label.startswith(".") or label.lower().endswith(SUFFIXES)
+        return (path, label) if path and label and not is_path else None
+
+
+LAYOUTS = [Layout(separator, label_first) for separator in (BLANK, TABS, ",", ";") for label_first in (False, True)]
+
+
+def find(line: str, root: Path, where: str) -> Layout:
+    """The layout of a list, by its first line: the one in which the path is that of a picture.
+
+    Args:
+        line: the first that is not empty.
+        root: the folder that paths are relative to.
+        where: file and number of the line, for messages.
+
+    Raises:
+        DataError: no such picture, or two layouts in which there is one.
+    """
+    rows = {row: layout for layout in reversed(LAYOUTS) if (row := layout.split(line))}
+    fits = [layout for (path, _), layout in rows.items() if exists(root, path) or exists(root, slashes(path))]
+    if len(fits) == 1:
+        return fits[0]
+    received = f"received {line[:100]!r}"
+    if fits:
+        raise DataError(f"{where}: expected a path and a label, {received}: more than one part of it is the path of a picture")
+    if not rows:
+        raise DataError(f"{where}: expected 'path label', {received}")
+    raise DataError(f"{where}: no such picture under {root}, {received}: expected {EXPECTED}")
+
+
+def slashes(path: str) -> str:
+    """The path of a Windows machine with slashes."""
+    return path.replace("\\", "/")
+
+
+def exists(root: Path, path: str) -> bool:
+    """Whether the path is that of a file."""
+    try:
+        return (root / path).is_file()
+    except OSError:  # such as a name that is too long
+        return False

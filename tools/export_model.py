@@ -27,17 +27,20 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.engine import export, provenance, run
+    from ppface.engine import classes, export, provenance, run
 
     out, weights = Path(args.out), args.weights or (args.run if args.config else None)
     if out.exists():
         raise UserError(f"{out}: already exists; expected the name of a new folder")
     live = predict.open_model(args.config or args.run, weights, args.override, args.names)
     model, about = live.model, provenance.environment(live.config, Path(args.config or run.CONFIG).stem)
+    names = classes.of_weights(live.weights)
     out.parent.mkdir(parents=True, exist_ok=True)
     with signals.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         folder = Path(temporary) / out.name
         run.open_folder(folder, live.config, about)
+        if names is not None:
+            classes.write(folder, names)
         with signals.immediate_exit(lambda: shutil.rmtree(temporary, True)):  # an exception in Paddle's tracing causes a segmentation fault
             export.write(model, folder, provenance.of_export(live.weights))
         with signals.interruptible():

@@ -43,7 +43,7 @@ def main() -> int:
     if (count := devices.processes(config["processes"], device)) > 1:
         return devices.launch([sys.executable, __file__, *sys.argv[1:]], count)
     world = run.World(device, config["seed"])
-    loader = run.open_data(config, world)
+    loader = run.open_data(config, world, args.resume)
     model = build_model(config)
     start = None if args.resume else load_start(model, config)
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest(), start)

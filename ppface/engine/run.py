@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.core.run import folder_lock
-from ppface.engine import config_changes
+from ppface.engine import classes, config_changes
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.step import Step
 from ppface.engine.world import World
@@ -85,16 +85,29 @@ def check_trainable(config: Spec) -> None:
         raise ConfigError(mistakes)
 
 
-def open_data(config: Spec, world: World) -> Any:
+def open_data(config: Spec, world: World, resumed: str | None = None) -> Any:
     """The loader of this process. The facts of its data set (`facts()`, such as class_num) are written into the config, for the model and
     for the config that a run saves.
 
+    Args:
+        config: checked.
+        world: this process among the others.
+        resumed: the folder of the run that continues with these data.
+
     Raises:
         ConfigError: the config contradicts the data.
+        DataError: other classes than those of the resumed run.
     """
     loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
+    if resumed:
+        classes.check(Path(resumed), _class_names(loader))
     config.supply(getattr(loader.dataset, "facts", dict)())
     return loader
+
+
+def _class_names(loader: Any) -> Sequence[str] | None:
+    """The names of the data set's classes 0, 1, ...; None if it names none."""
+    return getattr(loader.dataset, "class_names", None)
 
 
 def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
@@ -109,6 +122,10 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         about: `provenance.environment`, for the checkpoints.
     """
     loader.list_in(folder / BROKEN)
+    names = _class_names(loader)
+    if names is not None and world.rank == 0:
+        with _writing(folder):
+            classes.write(folder, names)
     return config["trainer"](
         step=build_step(config, model),
         optimizer=config["optimizer"],
@@ -117,7 +134,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         world=world,
         folder=folder,
         seed=config["seed"],
-        about={"config": config.plain(), "environment": about},
+        about={"config": config.plain(), "environment": about, **classes.record(names)},
     )
 
 

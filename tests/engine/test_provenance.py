@@ -220,7 +220,11 @@ def test_a_run_without_its_environment_names_the_checkpoint_that_records_it(trai
 
 @pytest.mark.parametrize(
     ("key", "value", "told"),
-    [("config", ["odd"], "expected a mapping, received ['odd']"), ("log_window", 3, "expected null or a mapping of steps, ")],
+    [
+        ("config", ["odd"], "expected a mapping, received ['odd']"),
+        ("log_window", 3, "expected null or a mapping of steps, "),
+        ("classes", {"count": 2}, "expected a mapping of count, a whole number, and sha256, a text, received "),
+    ],
 )
 def test_a_resealed_state_of_other_types_resumes_and_exports_nothing(trained, tmp_path, run_tool, key, value, told):
     step = tmp_path / "kept" / "checkpoints" / "step_00000002"

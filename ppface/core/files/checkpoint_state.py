@@ -30,6 +30,10 @@ def _networks(value: Any) -> bool:
     return isinstance(value, dict) and all(map(fits, value.values()))
 
 
+def _classes(value: Any) -> bool:
+    return isinstance(value, dict) and _whole(value.get("count")) and type(value.get("sha256")) is str
+
+
 EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are information for people
     DIGESTS: ("a mapping of file names to texts", lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values())),
     "step": ("a whole number of at least 0", _whole),
@@ -43,6 +47,7 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the 
         lambda value: isinstance(value, dict) and all(_number(v) or type(v) is bool for v in value.values()),
     ),
     "frozen": ("a mapping of networks to their source and sha256", _networks),
+    "classes": ("a mapping of count, a whole number, and sha256, a text", _classes),
     "config": ("a mapping", lambda value: isinstance(value, dict)),
 }
 

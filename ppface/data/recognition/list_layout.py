@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppface.core.errors import DataError
-from ppface.data.recognition.identity_folder import SUFFIXES
+from ppface.core.files.file_names import is_utf8
+from ppface.data.pictures import picture_files
 
 BLANK, TABS = " ", "\t"
 EXPECTED = "a line 'path label', 'path,label' or 'path;label', the label before or after the path, or a .lst of mxnet; no header line"
@@ -34,7 +35,7 @@ class Layout:
         if len(parts) != 2:
             return None
         path, label = parts[self.label_first].strip(), parts[not self.label_first].strip()
-        is_path = "/" in label or "\\" in label or label.startswith(".") or label.lower().endswith(SUFFIXES)
+        is_path = "/" in label or "\\" in label or label.startswith(".") or picture_files.is_picture(label)
         return (path, label) if path and label and not is_path else None
 
 
@@ -61,7 +62,8 @@ def find(line: str, root: Path, where: str) -> Layout:
         raise DataError(f"{where}: expected a path and a label, {received}: more than one part of it is the path of a picture")
     if not rows:
         raise DataError(f"{where}: expected 'path label', {received}")
-    raise DataError(f"{where}: no such picture under {root}, {received}: expected {EXPECTED}")
+    encoding = "" if is_utf8(line) else "; the list is not in UTF-8: if the names of its pictures are, save it as UTF-8"
+    raise DataError(f"{where}: no such picture under {root}, {received}: expected {EXPECTED}{encoding}")
 
 
 def slashes(path: str) -> str:

@@ -52,7 +52,8 @@ class IdentitySubset:
         self.dataset, self.indices = dataset, np.flatnonzero(chosen[labels])
         self.labels = (np.cumsum(chosen) - 1)[labels[self.indices]]
         self.class_num = int(chosen.sum())
-        self.class_names = [name for name, taken in zip(dataset.class_names, chosen, strict=True) if taken]
+        names = getattr(dataset, "class_names", None) or [str(label) for label in range(people)]
+        self.class_names = [name for name, taken in zip(names, chosen, strict=True) if taken]
 
     def __len__(self) -> int:
         return len(self.indices)

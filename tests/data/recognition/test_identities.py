@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -177,6 +178,8 @@ def test_every_data_set_of_people_names_its_classes(root, record):
     for data in (folder, records, drawn):
         assert IdentitySubset(data, start=1).class_names == data.class_names[1:]
         assert IdentitySubset(Subset(data, stop=3), stop=2).class_names == data.class_names[:2]
+    nameless = SimpleNamespace(labels=np.array([0, 1, 2]), facts=lambda: {"class_num": 3})  # a data set of a user
+    assert IdentitySubset(nameless, start=1).class_names == ["1", "2"]
 
 
 def test_records_without_record_0_say_their_identities_by_their_labels(record):

@@ -18,7 +18,9 @@ def from_text(data: bytes, source: str, expected: str) -> str:
         DataError: the file is no text.
     """
     if b"\0" in data:
-        raise DataError(f"{source}: expected {expected} in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do: save it as UTF-8")
+        raise DataError(
+            f"{source}: expected {expected} in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do: save it as UTF-8"
+        )
     return on_disk(data.decode("utf-8-sig", "surrogateescape"))
 
 

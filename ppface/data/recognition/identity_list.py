@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ppface.core.errors import DataError
+from ppface.core.files.file_names import is_utf8, printable
 from ppface.core.registry import register
 from ppface.data.loading import label_files
 from ppface.data.recognition import list_layout
@@ -71,6 +72,8 @@ class IdentityList(Identities):
 
 def _value(label: str, where: str) -> int | None:
     """The value of a label that is a number; None for a word."""
+    if not is_utf8(label):
+        raise DataError(f"{where}: expected a label in UTF-8, received {printable(label)}: save the list as UTF-8")
     if not NUMBER.fullmatch(label):
         return None
     whole, _, fraction = label.partition(".")

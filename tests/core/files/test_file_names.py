@@ -36,7 +36,10 @@ def test_what_no_file_can_be_named_does_no_harm():
 def test_what_is_no_text_is_told():
     with pytest.raises(DataError) as refusal:
         file_names.from_text("a.jpg 0\n".encode("utf-16"), "l.txt", "a list")
-    assert str(refusal.value) == "l.txt: expected a list in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do: save it as UTF-8"
+    assert (
+        str(refusal.value)
+        == "l.txt: expected a list in UTF-8 text: it contains zero bytes, as UTF-16 and binary files do: save it as UTF-8"
+    )
 
 
 @pytest.mark.parametrize(

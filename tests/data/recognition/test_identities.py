@@ -297,7 +297,10 @@ def test_a_line_that_could_be_read_in_two_ways_is_refused(root):
 
 def test_a_list_in_another_encoding_says_what_to_do(root):
     (root / "list.txt").write_bytes("ann/1.jpg Jürgen\n".encode("latin-1"))
-    assert refused(lambda: IdentityList(str(root), "list.txt")).endswith("list.txt: expected a label file in UTF-8 text: save it as UTF-8")
+    expected = r"list.txt:1: expected a label in UTF-8, received J\udcfcrgen: save the list as UTF-8"
+    assert refused(lambda: IdentityList(str(root), "list.txt")).endswith(expected)
+    (root / "list.txt").write_bytes("ann/1.jpg ann\n".encode("utf-16"))
+    assert refused(lambda: IdentityList(str(root), "list.txt")).endswith("as UTF-16 and binary files do: save it as UTF-8")
 
 
 def test_what_a_list_names_must_be_there(root):

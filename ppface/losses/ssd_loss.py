@@ -8,7 +8,7 @@ from paddle import nn
 from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.ops.codec import encode_boxes, encode_landmarks
-from ppface.ops.matching import match
+from ppface.ops.matching import IGNORED, match
 
 FACE, BACKGROUND = 0, 1
 
@@ -21,10 +21,11 @@ class SSDLoss(nn.Layer):
         conf = conf_weight / P * sum over positives and mined negatives of -log softmax(logits)[class]
         landmarks = landmark_weight / L * sum over positives with labelled landmarks of smooth_l1(offsets - encoded landmarks)
 
-    An anchor is positive if its IoU with a face is at least `overlap_threshold`, or if it is the best anchor of a face
-    (see ops/matching.py for ties). Of the other anchors of an image, those with the highest conf loss are the
-    negatives, `negative_ratio` times as many as its positives. P and L are numbers of anchors in the whole batch, at least 1. An image
-    without positives gets as many negatives as one with one positive, so that pictures without faces contribute too.
+    An anchor is positive if its IoU with a face is at least `overlap_threshold`, or if it is the best anchor of a face with an IoU of at
+    least `best_anchor_floor` (see ops/matching.py for ties). Of the other anchors of an image, but for those with an IoU of
+    `background_threshold` or more, those with the highest conf loss are the negatives, `negative_ratio` times as many as its positives.
+    P and L are numbers of anchors in the whole batch, at least 1. An image without positives gets as many negatives as one with one
+    positive, so that pictures without faces contribute too.
 
     Args:
         overlap_threshold: IoU from which an anchor is positive, above 0, at most 1.
@@ -32,6 +33,10 @@ class SSDLoss(nn.Layer):
         loc_weight: weight of the box term, >= 0.
         conf_weight: weight of the score term, >= 0.
         landmark_weight: weight of the landmark term, >= 0.
+        best_anchor_floor: least IoU at which a face's best anchor is positive, 0..1; RetinaFace has 0.2 in
+            https://github.com/biubug6/Pytorch_Retinaface (a face below it is not learned).
+        background_threshold: anchors that are not positive and whose IoU with a face is at least this are neither negatives, above 0, at
+            most `overlap_threshold`; None: there are none. RetinaFace has 0.3, https://arxiv.org/abs/1905.00641, section 4.2.
 
     Shape:
         outputs: boxes (N, A, 4), logits (N, A, 2) face and background, anchors (A, 4), size (2,), landmarks (N, A, K, 2) if learned;
@@ -50,6 +55,8 @@ class SSDLoss(nn.Layer):
         loc_weight: float = 1.0,
         conf_weight: float = 1.0,
         landmark_weight: float = 1.0,
+        best_anchor_floor: float = 0.0,
+        background_threshold: float | None = None,
     ):
         super().__init__()
         if not 0 < overlap_threshold <= 1:
@@ -59,21 +66,37 @@ class SSDLoss(nn.Layer):
                 "SSDLoss: expected negative_ratio and weights of at least 0, received "
                 f"{negative_ratio=}, {loc_weight=}, {conf_weight=}, {landmark_weight=}"
             )
+        if not 0 <= best_anchor_floor <= 1:
+            raise ValueError(f"SSDLoss: expected best_anchor_floor in 0..1, received {best_anchor_floor}")
+        if background_threshold is not None and not 0 < background_threshold <= overlap_threshold:
+            raise ValueError(
+                f"SSDLoss: expected background_threshold above 0 and at most overlap_threshold={overlap_threshold}, "
+                f"received {background_threshold}"
+            )
         self.overlap_threshold, self.negative_ratio = overlap_threshold, negative_ratio
+        self.best_anchor_floor, self.background_threshold = best_anchor_floor, background_threshold
         self.loc_weight, self.conf_weight, self.landmark_weight = loc_weight, conf_weight, landmark_weight
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
         anchors = outputs["anchors"].numpy()
         height, width = (int(side) for side in outputs["size"])
         boxes = batch["gt_boxes"].numpy()
-        matched = match(anchors, (height, width), boxes, batch["gt_count"].numpy(), self.overlap_threshold)
+        matched = match(
+            anchors,
+            (height, width),
+            boxes,
+            batch["gt_count"].numpy(),
+            self.overlap_threshold,
+            self.best_anchor_floor,
+            self.background_threshold,
+        )
         image, anchor = np.nonzero(matched >= 0)
         face, anchors = matched[image, anchor], anchors[anchor]
         scale = np.array([width, height], dtype="float32")
         target = encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)
         losses = {
             "loc": self.loc_weight * _mean_smooth_l1(outputs["boxes"], (image, anchor), target),
-            "conf": self.conf_weight * self.conf(outputs["logits"], matched >= 0),
+            "conf": self.conf_weight * self.conf(_without(outputs["logits"], matched == IGNORED), matched >= 0),
         }
         if "landmarks" in outputs:
             points, known = self._landmarks(outputs, batch)
@@ -110,6 +133,14 @@ class SSDLoss(nn.Layer):
             received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
             raise DataError(f"SSDLoss: expected {count} landmarks in gt_landmarks, as many as the head predicts, received {received}")
         return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
+
+
+def _without(logits: paddle.Tensor, ignored: np.ndarray) -> paddle.Tensor:
+    """The logits with those of ignored anchors replaced by certain background, which has neither loss nor gradient."""
+    if not ignored.any():
+        return logits
+    certain = paddle.to_tensor([-50.0, 50.0]).astype(logits.dtype)
+    return paddle.where(paddle.to_tensor(ignored[..., None]), certain, logits)
 
 
 def _mean_smooth_l1(offsets: paddle.Tensor, where: tuple[np.ndarray, np.ndarray], target: np.ndarray) -> paddle.Tensor:

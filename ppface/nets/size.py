@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.vision.ops import DeformConv2D
 
 
 def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
@@ -27,7 +28,7 @@ def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
         layer.register_forward_post_hook(count(name))
         for name, part in model.named_children()
         for layer in part.sublayers(include_self=True)
-        if isinstance(layer, nn.Conv2D | nn.Linear)
+        if isinstance(layer, nn.Conv2D | nn.Linear | DeformConv2D)
     ]
     training = model.training
     model.eval()

@@ -27,12 +27,24 @@ class Grid:
     index: np.ndarray
 
 
-def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts: np.ndarray, threshold: float) -> np.ndarray:
+IGNORED = -2  # an anchor that is neither positive nor background
+
+
+def match(
+    anchors: np.ndarray,
+    size: tuple[int, int],
+    boxes: np.ndarray,
+    counts: np.ndarray,
+    threshold: float,
+    best_anchor_floor: float = 0.0,
+    background_threshold: float | None = None,
+) -> np.ndarray:
     """The face of every anchor, SSD, https://arxiv.org/abs/1512.02325, section 2.2.
 
     An anchor is assigned the face of the highest IoU (the first of equals) if that reaches `threshold`. Then every face is assigned to
     its best anchor, whatever the IoU, replacing an earlier assignment: of equal anchors the one nearest to the face's centre; of faces
-    with the same best anchor the last one wins. A face without area, or that overlaps no anchor, gets none.
+    with the same best anchor the last one wins. A face without area, that overlaps no anchor, or whose best anchor has an IoU under
+    `best_anchor_floor`, gets none.
 
     Args:
         anchors: centre x, y, width, height relative to `size`, all different.
@@ -40,13 +52,14 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
         boxes: x1, y1, x2, y2 in pixels; rows from `counts` on are padding.
         counts: number of faces per image.
         threshold: IoU, > 0.
+        best_anchor_floor: least IoU of a face with its best anchor, >= 0.
+        background_threshold: anchors without a face whose highest IoU is at least this, at most `threshold`, are IGNORED; None: none is.
 
     Shape:
-        anchors (A, 4), boxes (N, G, 4), counts (N,) -> (N, A) int64 row of the face in `boxes`, -1 for none
+        anchors (A, 4), boxes (N, G, 4), counts (N,) -> (N, A) int64 row of the face in `boxes`, -1 for background, or IGNORED
     """
     anchors = np.ascontiguousarray(anchors, dtype="float32")
-    real = (np.arange(boxes.shape[1]) < counts[:, None]) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-    image, row = np.nonzero(real)
+    image, row = _faces(boxes, counts)
     matched = np.full((len(boxes), len(anchors)), -1, dtype="int64")
     if not len(image):
         return matched
@@ -54,6 +67,7 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
     best_iou, best = np.zeros(len(image)), np.zeros(len(image), dtype="int64")
     best_apart = np.full((2, len(image)), np.inf)  # distance from the face's centre, along y and x
     highest = np.zeros(matched.shape)
+    lowest = background_threshold or threshold
     for grid in _grids(anchors.tobytes(), *size):
         along_x = _overlap(x1[:, None], x2[:, None], grid.x, grid.width)
         along_y = _overlap(y1[:, None], y2[:, None], grid.y, grid.height)
@@ -67,16 +81,23 @@ def match(anchors: np.ndarray, size: tuple[int, int], boxes: np.ndarray, counts:
         better = (overlap > best_iou) | ((overlap == best_iou) & (overlap > 0) & nearer)
         best_iou[better], best[better], best_apart[:, better] = overlap[better], grid.index[line, column][better], apart[:, better]
 
-        face, line, column = _candidates(along_x, along_y, areas * threshold / (1 + threshold))
+        face, line, column = _candidates(along_x, along_y, areas * lowest / (1 + lowest))
         overlap, anchor = _iou(along_x[face, column], along_y[face, line], areas[face]), grid.index[line, column]
-        good = overlap >= threshold
+        near, good = overlap >= lowest, overlap >= threshold
+        matched[image[face[near]], anchor[near]] = IGNORED
         face, anchor, overlap = face[good], anchor[good], overlap[good]
         np.maximum.at(highest, (image[face], anchor), overlap)
         first = (overlap == highest[image[face], anchor]).nonzero()[0][::-1]  # written last: the first of equal faces
         matched[image[face[first]], anchor[first]] = row[face[first]]
-    touched = best_iou > 0
+    touched = (best_iou > 0) & (best_iou >= best_anchor_floor)
     matched[image[touched], best[touched]] = row[touched]
     return matched
+
+
+def _faces(boxes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(image, row) of the boxes that are no padding and have an area."""
+    real = (np.arange(boxes.shape[1]) < counts[:, None]) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    return np.nonzero(real)
 
 
 @lru_cache(maxsize=8)

@@ -60,7 +60,7 @@ def smooth_l1(x):
     return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
 
 
-def reference(outputs, batch, threshold=0.35, ratio=3.0):
+def reference(outputs, batch, threshold=0.35, ratio=3.0, floor=0.0, ignored_from=1.0):
     height, width = outputs["size"]
     pixels = outputs["anchors"].astype("float64") * [width, height, width, height]
     places = np.concatenate([pixels[:, :2] - pixels[:, 2:] / 2, pixels[:, :2] + pixels[:, 2:] / 2], axis=1)
@@ -70,7 +70,7 @@ def reference(outputs, batch, threshold=0.35, ratio=3.0):
         iou = ops.iou(places, boxes)
         owner = {a: int(iou[a].argmax()) for a in range(len(places)) if count and iou[a].max() >= threshold}
         for g in range(count):
-            if iou[:, g].max() > 0:  # of equal anchors the nearest
+            if iou[:, g].max() > 0 and iou[:, g].max() >= floor:  # of equal anchors the nearest
                 away = np.abs(pixels[:, :2] - ops.centres(boxes[g])).round(3)
                 owner[min(range(len(places)), key=lambda a: (-round(iou[a, g], 9), away[a, 1], away[a, 0], a))] = g
         cross = []
@@ -78,7 +78,8 @@ def reference(outputs, batch, threshold=0.35, ratio=3.0):
             top = max(face, background)
             total = top + math.log(math.exp(face - top) + math.exp(background - top))
             cross.append(total - (face if a in owner else background))
-        negatives = sorted((value for a, value in enumerate(cross) if a not in owner), reverse=True)
+        near = {a for a in range(len(places)) if count and ignored_from <= iou[a].max() < threshold}
+        negatives = sorted((value for a, value in enumerate(cross) if a not in owner and a not in near), reverse=True)
         conf += sum(cross[a] for a in owner) + sum(negatives[: int(max(1, len(owner)) * ratio)])
         positives += len(owner)
         for a, g in owner.items():
@@ -107,6 +108,20 @@ def test_every_term_follows_the_paper(rng, counts, landmarks):
     assert set(got) == set(want)
     for name, value in want.items():
         assert float(got[name]) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize(("threshold", "floor", "background"), [(0.35, 0.3, None), (0.5, 0.0, 0.3), (0.5, 0.2, 0.1)])
+@pytest.mark.parametrize("ratio", [0.5, 7.0])
+def test_faces_below_the_floor_and_anchors_in_the_ignored_band_do_not_count(rng, threshold, floor, background, ratio):
+    outputs, batch = setting(rng, (9, 0, 4), 5)
+    want = reference(outputs, batch, threshold, ratio, floor, background or 1.0)
+    made, plain = tensors(outputs), reference(outputs, batch, threshold, ratio)
+    got = SSDLoss(threshold, ratio, best_anchor_floor=floor, background_threshold=background)(made, tensors(batch))
+    for name, value in want.items():
+        assert float(got[name]) == pytest.approx(value, rel=1e-4)
+    assert want != plain  # the arguments make a difference
+    sum(got.values()).backward()
+    assert all(np.isfinite(made[key].grad.numpy()).all() for key in ("boxes", "logits", "landmarks"))
 
 
 def test_weights_threshold_and_ratio_count(rng):
@@ -187,6 +202,11 @@ def test_equal_losses_mine_no_more_than_the_ratio(rng):
             {"loc_weight": -1.0},
             "SSDLoss: expected negative_ratio and weights of at least 0, received "
             "negative_ratio=3.0, loc_weight=-1.0, conf_weight=1.0, landmark_weight=1.0",
+        ),
+        ({"best_anchor_floor": 1.5}, "SSDLoss: expected best_anchor_floor in 0..1, received 1.5"),
+        (
+            {"background_threshold": 0.4},
+            "SSDLoss: expected background_threshold above 0 and at most overlap_threshold=0.35, received 0.4",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppface.ops import boxes as ops
-from ppface.ops.matching import match
+from ppface.ops.matching import IGNORED, match
 
 
 def grid(size, steps=(8, 16), min_sizes=((16, 24), (32, 48, 64, 80, 96, 128))):
@@ -25,7 +25,7 @@ def corners(anchors, size):
     return np.round(pixels * 1024) / 1024
 
 
-def reference(anchors, size, boxes, threshold):
+def reference(anchors, size, boxes, threshold, floor=0.0, background=None):
     """One image, every pair. Among anchors of equal IoU the nearest centre is the best, then the first."""
     places = corners(anchors, size)
     iou = np.round(ops.iou(places, boxes.astype("float64")), 12)
@@ -33,8 +33,10 @@ def reference(anchors, size, boxes, threshold):
     for a in range(len(anchors)):
         if len(boxes) and iou[a].max() >= threshold:
             matched[a] = iou[a].argmax()
+        elif len(boxes) and background is not None and iou[a].max() >= background:
+            matched[a] = IGNORED
     for g in range(len(boxes)):
-        if iou[:, g].max() > 0:
+        if iou[:, g].max() > 0 and iou[:, g].max() >= floor:
             distance = np.abs(ops.centres(places) - ops.centres(boxes[g].astype("float64")))
             matched[min(range(len(anchors)), key=lambda a: (-iou[a, g], distance[a, 1], distance[a, 0], a))] = g
     return matched
@@ -61,6 +63,19 @@ def test_matching_agrees_with_every_pair(rng, size, whole_pixels, threshold, min
     got = match(anchors, size, boxes, counts, threshold)
     for i, count in enumerate(counts):
         np.testing.assert_array_equal(got[i], reference(anchors, size, boxes[i, :count], threshold))
+
+
+@pytest.mark.parametrize(("threshold", "floor", "background"), [(0.35, 0.2, None), (0.5, 0.0, 0.3), (0.5, 0.4, 0.1), (0.35, 0.9, 0.35)])
+def test_a_floor_and_an_ignored_band_agree_with_every_pair(rng, threshold, floor, background):
+    size, counts = (96, 160), np.array([0, 2, 40])
+    boxes = np.zeros((3, 40, 4), "float32")
+    for i, count in enumerate(counts):
+        boxes[i, :count] = draw(rng, count, size)
+    anchors = grid(size)
+    got = match(anchors, size, boxes, counts, threshold, floor, background)
+    for i, count in enumerate(counts):
+        np.testing.assert_array_equal(got[i], reference(anchors, size, boxes[i, :count], threshold, floor, background))
+    assert (got == IGNORED).any() == (background is not None and background < threshold)
 
 
 def test_of_faces_with_the_same_best_anchor_the_last_takes_it():

@@ -8,6 +8,7 @@ from ppface.data.transforms.flip import Flip
 from ppface.data.transforms.low_resolution import LowResolution
 from ppface.data.transforms.photometric import Photometric
 from ppface.data.transforms.resize import Resize
+from ppface.data.transforms.square_crop import SquareCrop
 from ppface.data.transforms.ssd_crop import SsdCrop
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "LowResolution",
     "Photometric",
     "Resize",
+    "SquareCrop",
     "SsdCrop",
 ]

@@ -14,6 +14,8 @@ from ppface.nets.backbones.adaface_ir import (
 )
 from ppface.nets.backbones.blazenet import BlazeNet
 from ppface.nets.backbones.mobilefacenet import MobileFaceNet
+from ppface.nets.backbones.mobilenet_v1 import MobileNetV1
+from ppface.nets.backbones.resnet import ResNet
 
 __all__ = [
     "AdaFace_IR_18",
@@ -28,4 +30,6 @@ __all__ = [
     "AdaFace_IR_SE_200",
     "BlazeNet",
     "MobileFaceNet",
+    "MobileNetV1",
+    "ResNet",
 ]

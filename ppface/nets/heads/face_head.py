@@ -1,6 +1,6 @@
-"""FaceHead: one 3x3 convolution a level for boxes, scores and landmarks of every anchor."""
+"""FaceHead: one convolution a level for boxes, scores and landmarks of every anchor."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import paddle
 from paddle import nn
@@ -14,13 +14,17 @@ CACHED_SIZES = 16  # anchors of as many input sizes are kept
 @register("head")
 class FaceHead(nn.Layer):
     """Single-shot face head, Liu et al. 2016, https://arxiv.org/abs/1512.02325, section 2.1, with the square anchors of BlazeFace,
-    https://arxiv.org/abs/1907.05047, section 3.2; the convolutions of PaddleDetection's FaceHead.
+    https://arxiv.org/abs/1907.05047, section 3.2; the convolutions of PaddleDetection's FaceHead, or, with `kernel_size` 1 and
+    `background_first`, those of RetinaFace in https://github.com/biubug6/Pytorch_Retinaface.
 
     Args:
         in_channels: channels of every feature map.
         min_sizes: side lengths in pixels of the square anchors of a cell, one list a feature map.
         steps: pixels of the input a cell, one number a feature map.
         landmarks: landmarks of a face, 0 for none.
+        kernel_size: of the convolutions.
+        shared: one set of convolutions for all levels, as in the RetinaFace paper, https://arxiv.org/abs/1905.00641, section 4.2.
+        background_first: the order of the two scores in the weights; the outputs always start with face.
 
     Shape:
         list of (N, C, H, W), image (N, 3, height, width) -> {"boxes": (N, A, 4) offsets, "logits": (N, A, 2) face and background,
@@ -29,13 +33,17 @@ class FaceHead(nn.Layer):
 
     Raises:
         ValueError: not as many `min_sizes` and `steps` as feature maps, an empty, repeated or non-positive entry,
-            or negative `landmarks`.
+            or negative `landmarks`; `shared` with levels of different channels or numbers of anchors.
     """
 
     takes = ("image",)
     classes = ("face",)
     published_names = (  # PaddleDetection -> ppface
         (r"^blaze_head\.(boxes|scores)(\d+)\.", r"head.\1.\2."),
+        # Pytorch_Retinaface
+        (r"^BboxHead\.(\d)\.conv1x1\.", r"head.boxes.\1."),
+        (r"^ClassHead\.(\d)\.conv1x1\.", r"head.scores.\1."),
+        (r"^LandmarkHead\.(\d)\.conv1x1\.", r"head.landmarks.\1."),
     )
 
     def __init__(
@@ -44,6 +52,9 @@ class FaceHead(nn.Layer):
         min_sizes: list[list[float]],
         steps: list[int],
         landmarks: int = 0,
+        kernel_size: Literal[1, 3] = 3,
+        shared: bool = False,
+        background_first: bool = False,
     ):
         super().__init__()
         if not len(min_sizes) == len(steps) == len(in_channels):
@@ -56,10 +67,18 @@ class FaceHead(nn.Layer):
         if min(steps) < 1 or landmarks < 0:
             raise ValueError(f"FaceHead: expected steps >= 1 and landmarks >= 0, received steps={steps}, landmarks={landmarks}")
         self.min_sizes, self.steps, self.landmark_count = min_sizes, steps, landmarks
+        self.background_first = background_first
         counts = [len(sizes) for sizes in min_sizes]
+        made = list(zip(in_channels, counts, strict=True))
+        if shared and len(set(made)) > 1:
+            raise ValueError(
+                "FaceHead: expected shared convolutions to have the same channels and number of min_sizes on every level, "
+                f"received in_channels={list(in_channels)} and {counts} min_sizes"
+            )
 
         def convolutions(width: int) -> nn.LayerList:
-            return nn.LayerList([nn.Conv2D(c, k * width, 3, padding=1) for c, k in zip(in_channels, counts, strict=True)])
+            levels = made[:1] if shared else made
+            return nn.LayerList([nn.Conv2D(c, k * width, kernel_size, padding=kernel_size // 2) for c, k in levels])
 
         self.boxes, self.scores = convolutions(4), convolutions(2)
         self.landmarks = convolutions(2 * landmarks) if landmarks else None
@@ -70,7 +89,7 @@ class FaceHead(nn.Layer):
         boxes, scores = _convolved(self.boxes, features), _convolved(self.scores, features)
         outputs = {
             "boxes": _rows(boxes, 4),
-            "logits": _rows(scores, 2),
+            "logits": self._face_first(_rows(scores, 2)),
             "anchors": self._anchors([image, *scores]),  # asked for its size, oneDNN copies a tensor: these are smaller than `features`
             "size": paddle.shape(image)[2:],
         }
@@ -78,6 +97,9 @@ class FaceHead(nn.Layer):
             flat = _rows(_convolved(self.landmarks, features), 2 * self.landmark_count)
             outputs["landmarks"] = flat.reshape([0, -1, self.landmark_count, 2])
         return outputs
+
+    def _face_first(self, logits: paddle.Tensor) -> paddle.Tensor:
+        return paddle.concat([logits[..., 1:], logits[..., :1]], axis=-1) if self.background_first else logits
 
     def _anchors(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
         """Anchors for the image and the levels in `inputs`: remembered in dynamic mode, computed inside the graph in static mode."""
@@ -99,7 +121,8 @@ class FaceHead(nn.Layer):
 
 
 def _convolved(convolutions: nn.LayerList, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    return [convolution(features[i]) for i, convolution in enumerate(convolutions)]
+    """Level by level; a single convolution is shared by all levels."""
+    return [convolutions[i % len(convolutions)](feature) for i, feature in enumerate(features)]
 
 
 def _rows(maps: list[paddle.Tensor], width: int) -> paddle.Tensor:

@@ -10,7 +10,7 @@ from paddle import nn
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.norm_act import norm_act
 
-Act = Literal["relu", "hard_swish", "leaky"]
+Act = Literal["relu", "hard_swish", "leaky", "leaky_0.1"]
 
 ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
     None: lambda x: x,
@@ -18,8 +18,9 @@ ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
     "hard_swish": F.hardswish,
     # not F.leaky_relu: oneDNN's fusion of convolution and leaky_relu crashes paddle.inference 3.3
     "leaky": lambda x: paddle.maximum(x, 0.01 * x),
+    "leaky_0.1": lambda x: paddle.maximum(x, 0.1 * x),
 }
-SLOPES: dict[str | None, float] = {None: 1.0, "relu": 0.0, "leaky": 0.01}  # of negative numbers
+SLOPES: dict[str | None, float] = {None: 1.0, "relu": 0.0, "leaky": 0.01, "leaky_0.1": 0.1}  # of negative numbers
 
 
 class ConvBN(nn.Layer):
@@ -31,7 +32,7 @@ class ConvBN(nn.Layer):
         kernel_size: odd; the padding keeps the size at stride 1.
         stride: 1 or more.
         groups: `in_channels` makes the convolution depthwise.
-        act: the activation, None for none; "leaky" has slope 0.01.
+        act: the activation, None for none; "leaky" has slope 0.01, "leaky_0.1" 0.1.
         conv_lr: factor on the learning rate of the convolution's weight, > 0.
 
     Shape:

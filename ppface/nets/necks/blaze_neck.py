@@ -8,6 +8,7 @@ from paddle import nn
 
 from ppface.core.registry import Supplied, register
 from ppface.nets.layers import Act, ConvBN
+from ppface.nets.layers.upsample import upsampled
 
 
 @register("neck")
@@ -76,7 +77,7 @@ class Pyramid(nn.Layer):
 
     def forward(self, fine: paddle.Tensor, coarse: paddle.Tensor) -> list[paddle.Tensor]:
         fine, coarse = self.fine(fine), self.coarse(coarse)
-        return [self.merge(fine + _upsampled(coarse, fine)), coarse]
+        return [self.merge(fine + upsampled(coarse, fine)), coarse]
 
 
 class Context(nn.Layer):
@@ -94,10 +95,3 @@ class Context(nn.Layer):
         two = self.conv[2](self.conv[1](one))
         three = self.conv[4](self.conv[3](two))
         return F.relu(paddle.concat([one, two, three], axis=1))
-
-
-def _upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
-    """Nearest-neighbour x2, cropped to the size of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement."""
-    x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
-    size = paddle.shape(like)
-    return x[:, :, : size[2], : size[3]]

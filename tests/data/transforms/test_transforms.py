@@ -6,7 +6,7 @@ import pytest
 from ppface.core.errors import DataError
 from ppface.data.pictures.picture import Picture
 from ppface.data.pictures.render import render
-from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SsdCrop, geometry
+from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SquareCrop, SsdCrop, geometry
 from ppface.data.transforms.color_distort import LUMA, TO_YIQ, after, step
 
 
@@ -188,6 +188,28 @@ def test_whole_is_the_probability_of_the_largest_rectangle_however_seldom_a_smal
     assert np.mean(np.isclose(sides, 1)) == pytest.approx(0.2, abs=0.04)
 
 
+def test_retinafaces_crop_is_a_square_of_a_listed_size_with_a_whole_face():
+    faces, sides = [[100, 100, 150, 160], [500, 300, 520, 330]], []
+    for seed in range(300):
+        sample = SquareCrop()(sample_of(faces), np.random.default_rng(seed))
+        view = rectangle(sample)
+        assert (view >= -1e-6).all() and view[2] <= 640 + 1e-6 and view[3] <= 480 + 1e-6
+        assert view[2] - view[0] == pytest.approx(view[3] - view[1])
+        whole = [view[0] <= f[0] and view[1] <= f[1] and view[2] >= f[2] and view[3] >= f[3] for f in faces]
+        inside = [view[0] <= (f[0] + f[2]) / 2 <= view[2] and view[1] <= (f[1] + f[3]) / 2 <= view[3] for f in faces]
+        assert any(whole) and len(sample["gt_boxes"]) == sum(inside)
+        sides.append(round((view[2] - view[0]) / 480, 2))
+    assert set(sides) == {0.3, 0.45, 0.6, 0.8, 1.0}
+
+
+@pytest.mark.parametrize("faces", [[], [[0, 0, 640, 480]]])
+def test_retinafaces_crop_pads_a_picture_without_such_a_square(rng, faces):
+    sample = SquareCrop(fill=(1, 2, 3))(sample_of(faces), rng)
+    assert geometry.size(sample) == (640, 640) and sample["_fill"] == (1, 2, 3)
+    np.testing.assert_array_equal(sample["gt_boxes"], np.array(faces).reshape(-1, 4))
+    np.testing.assert_array_equal(sample["_matrix"], np.eye(3))
+
+
 def test_a_demand_that_nothing_meets_leaves_the_sample_whole(rng):
     sample = SsdCrop(overlaps=[(0.9, 1)], scale=(0.3, 0.3), whole=0)(sample_of([[0, 0, 5, 5]]), rng)
     assert "_matrix" not in sample and len(sample["gt_boxes"]) == 1
@@ -266,6 +288,8 @@ REFUSED = [
     (lambda: ColorDistort(p=2), r"ColorDistort: expected p in 0..1, received 2"),
     (lambda: ColorDistort(hue=(5, -5)), r"ColorDistort: expected hue as [from, to] in order and not negative, received [5, -5]"),
     (lambda: ColorDistort(contrast=(-1, 1)), r"ColorDistort: expected contrast as [from, to] in order and not negative, received [-1, 1]"),
+    (lambda: SquareCrop(scales=[0.5, 1.2]), r"SquareCrop: expected scales above 0 and at most 1, received [0.5, 1.2]"),
+    (lambda: SquareCrop(trials=0), r"SquareCrop: expected trials >= 1, received 0"),
     (lambda: SsdCrop(overlaps=[(0.5, 0.1)]), r"SsdCrop: expected overlaps as a list of [least, most] in 0..1, received [(0.5, 0.1)]"),
     (lambda: SsdCrop(scale=(0, 1)), r"SsdCrop: expected a scale [from, to] in 0..1, received [0, 1]"),
     (lambda: SsdCrop(aspect=(2, 1)), r"SsdCrop: expected an aspect [from, to] above 0, received [2, 1]"),

@@ -1,0 +1,14 @@
+"""Upsampling of a pyramid's coarse maps."""
+
+import paddle
+
+
+def upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
+    """Nearest-neighbour x2, cropped to the size of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement.
+
+    Shape:
+        (N, C, h, w), like (N, any, H, W) with H <= 2 * h and W <= 2 * w -> (N, C, H, W)
+    """
+    x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
+    size = paddle.shape(like)
+    return x[:, :, : size[2], : size[3]]

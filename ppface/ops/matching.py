@@ -72,7 +72,6 @@ def match(
         along_x = _overlap(x1[:, None], x2[:, None], grid.x, grid.width)
         along_y = _overlap(y1[:, None], y2[:, None], grid.y, grid.height)
         areas = grid.width * grid.height + (x2 - x1) * (y2 - y1)
-
         column, line = _nearest(grid.x, (x1 + x2) / 2), _nearest(grid.y, (y1 + y2) / 2)
         face = np.arange(len(image))
         overlap = _iou(along_x[face, column], along_y[face, line], areas)
@@ -80,7 +79,6 @@ def match(
         nearer = (apart[0] < best_apart[0]) | ((apart[0] == best_apart[0]) & (apart[1] < best_apart[1]))
         better = (overlap > best_iou) | ((overlap == best_iou) & (overlap > 0) & nearer)
         best_iou[better], best[better], best_apart[:, better] = overlap[better], grid.index[line, column][better], apart[:, better]
-
         face, line, column = _candidates(along_x, along_y, areas * lowest / (1 + lowest))
         overlap, anchor = _iou(along_x[face, column], along_y[face, line], areas[face]), grid.index[line, column]
         near, good = overlap >= lowest, overlap >= threshold

@@ -56,10 +56,15 @@ class FacePost(nn.Layer):
 
         rows, scores, real = self.overlap(self._decode(outputs, index), scores, real, self.keep_top)
         where = paddle.nonzero(real)
-        rows = paddle.gather_nd(rows, where)
-        faces = {"boxes": rows[:, :4], "scores": paddle.gather_nd(scores, where), "count": real.astype("int32").sum(axis=1, dtype="int32")}
+        faces = {
+            "boxes": paddle.gather_nd(rows[:, :, :4], where),
+            "scores": paddle.gather_nd(scores, where),
+            "count": real.astype("int32").sum(axis=1, dtype="int32"),
+        }
         if "landmarks" in outputs:
-            faces["landmarks"] = rows[:, 4:].reshape([-1, outputs["landmarks"].shape[2], 2])
+            # reshaped before the rows are chosen: paddle.inference 3.3 with oneDNN crashes where no row is left to reshape
+            points = rows[:, :, 4:].reshape([0, 0, outputs["landmarks"].shape[2], 2])
+            faces["landmarks"] = paddle.gather_nd(points, where)
         return faces
 
     def _decode(self, outputs: dict, index: paddle.Tensor) -> paddle.Tensor:

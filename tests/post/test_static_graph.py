@@ -8,10 +8,11 @@ import pytest
 from paddle import inference, nn
 from paddle.static import InputSpec
 
-from ppface.nets.backbones import BlazeNet
+from ppface.engine.export import compare
+from ppface.nets.backbones import BlazeNet, MobileNetV1
 from ppface.nets.heads import FaceHead
 from ppface.nets.model import FaceModel, Input
-from ppface.nets.necks import BlazeNeck
+from ppface.nets.necks import FPN, BlazeNeck
 from ppface.post import NMS, Blend, FacePost
 
 SINGLE = [[24, 24], [24, 24], [24, 48, 2], [48, 48], [48, 48]]
@@ -86,3 +87,26 @@ def test_a_saved_graph_gives_the_faces_of_dynamic_mode(rng, tmp_path, neck, land
     assert seen > 20
     blank = dict(zip(names, run(np.zeros((1, 3, 1, 1), np.uint8)), strict=True))  # whatever is found, it is laid out alike
     assert blank["boxes"].shape == (blank["count"].sum(), 4)
+
+
+@pytest.mark.parametrize("threshold", [0.02, 1.0])
+def test_a_saved_retinaface_gives_the_faces_of_dynamic_mode_also_where_there_is_none(rng, tmp_path, threshold):
+    """Its context modules and, without a face, the reshaping of no landmarks have crashed paddle.inference with oneDNN."""
+    paddle.seed(5)
+    head = partial(FaceHead, min_sizes=[[16, 32], [64, 128], [256, 512]], steps=[8, 16, 32], landmarks=5, kernel_size=1)
+    size = Input((160, 160), [123, 117, 104], [1, 1, 1], order="BGR")
+    model = FaceModel(size, MobileNetV1(0.25, "leaky_0.1"), partial(head, background_first=True), FPN)
+    settle(model, rng)
+    model.eval()
+    whole = Whole(model, FacePost(NMS(0.4), threshold))
+    whole.eval()
+    static = paddle.jit.to_static(whole, input_spec=[InputSpec([None, 3, None, None], "uint8", "image")], full_graph=True)
+    paddle.jit.save(static, str(tmp_path / "m"))
+    run, names = predictor(tmp_path), ["boxes", "count", "landmarks", "scores"]
+    for shape in ((1, 3, 160, 160), (2, 3, 97, 131)):
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
+        with paddle.no_grad():
+            want = {name: output.numpy() for name, output in zip(names, whole(paddle.to_tensor(image)), strict=True)}
+        got = dict(zip(names, run(image), strict=True))
+        assert compare(want, got, 1e-3) <= 1e-3 and got["landmarks"].shape[1:] == (5, 2)
+        assert (len(want["scores"]) == 0) == (threshold == 1.0)

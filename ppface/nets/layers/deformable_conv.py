@@ -20,7 +20,7 @@ class DeformableConvBN(nn.Layer):
         (N, in_channels, H, W) -> (N, out_channels, H, W)
     """
 
-    def __init__(self, in_channels: int, out_channels: int, act: Act | None):
+    def __init__(self, in_channels: int, out_channels: int, act: Act):
         super().__init__()
         zero = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
         self.offsets = nn.Conv2D(in_channels, 2 * 9, 3, padding=1, weight_attr=zero)

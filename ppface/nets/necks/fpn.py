@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import Supplied, register
@@ -89,7 +88,9 @@ class FPN(nn.Layer):
 
 
 class SSH(nn.Layer):
-    """Context module of SSH, https://arxiv.org/abs/1708.03979, figure 4: fields of view of 3x3, 5x5 and 7x7, concatenated, ReLU.
+    """Context module of SSH, https://arxiv.org/abs/1708.03979, figure 4: fields of view of 3x3, 5x5 and 7x7, ReLU, concatenated.
+
+    The ReLU comes before the concatenation, which gives the same: oneDNN in paddle.inference 3.3 cannot load a ReLU after it.
 
     Shape:
         (N, C, H, W) -> (N, C, H, W)
@@ -98,15 +99,15 @@ class SSH(nn.Layer):
     def __init__(self, channels: int, act: Act, deformable: bool):
         super().__init__()
         half, quarter = channels // 2, channels // 4
-        self.conv3 = _conv3x3(channels, half, None, deformable)
+        self.conv3 = _conv3x3(channels, half, "relu", deformable)
         self.shared = _conv3x3(channels, quarter, act, deformable)
-        self.conv5 = _conv3x3(quarter, quarter, None, deformable)
-        self.conv7 = nn.Sequential(_conv3x3(quarter, quarter, act, deformable), _conv3x3(quarter, quarter, None, deformable))
+        self.conv5 = _conv3x3(quarter, quarter, "relu", deformable)
+        self.conv7 = nn.Sequential(_conv3x3(quarter, quarter, act, deformable), _conv3x3(quarter, quarter, "relu", deformable))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         shared = self.shared(x)
-        return F.relu(paddle.concat([self.conv3(x), self.conv5(shared), self.conv7(shared)], axis=1))
+        return paddle.concat([self.conv3(x), self.conv5(shared), self.conv7(shared)], axis=1)
 
 
-def _conv3x3(channels_in: int, out: int, act: Act | None, deformable: bool) -> nn.Layer:
+def _conv3x3(channels_in: int, out: int, act: Act, deformable: bool) -> nn.Layer:
     return DeformableConvBN(channels_in, out, act) if deformable else ConvBN(channels_in, out, 3, act=act)

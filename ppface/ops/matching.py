@@ -95,7 +95,8 @@ def match(
 def _faces(boxes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(image, row) of the boxes that are no padding and have an area."""
     real = (np.arange(boxes.shape[1]) < counts[:, None]) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-    return np.nonzero(real)
+    image, row = np.nonzero(real)
+    return image, row
 
 
 @lru_cache(maxsize=8)

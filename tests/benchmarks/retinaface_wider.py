@@ -47,8 +47,11 @@ def main() -> None:
         )
         command = [sys.executable, str(ROOT / "tools" / "export_model.py"), "-c", str(config), "--weights", weights, "--names", str(names)]
         subprocess.run([*command, "--out", f"{temporary}/export"], check=True)
-        for kind, source in (("live", [str(config), weights, (), str(names)]), ("exported", [f"{temporary}/export"])):
-            model = predict.load_predictor(*source)
+        for kind, source in (
+            ("live", {"source": config, "weights": weights, "names": names}),
+            ("exported", {"source": f"{temporary}/export"}),
+        ):
+            model = predict.load_predictor(**source)
             found = detect(model, lambda i: Picture.open(str(Path(pictures) / paths[i])), len(paths), test)
             predictions = {}
             for path, name, faces in zip(paths, truth.names, found, strict=True):

@@ -7,24 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault(
-    "OPENCV_IO_MAX_IMAGE_PIXELS", "100000000"
-)  # more pixels are rejected as a decompression bomb; read when cv2 is imported
-
 import cv2
 import numpy as np
 import picture_files
+from picture_limit import MediaError, check_memory, check_picture
 
 WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings that drawn pictures keep; others get .jpg
 COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # their headers count the frames; of other videos OpenCV only estimates the number
 # a marker in a JPEG's scan: not a stuffed 0xff, a restart marker or a fill byte
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
-
-class MediaError(Exception):
-    """An input or output that cannot be used. The message is one line for the user."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ def read_picture(path: Path) -> np.ndarray:
     OpenCV silently fills a truncated picture with grey, so this function checks its end. Damage in the middle of a JPEG is not detected.
 
     Raises:
-        MediaError: not a picture, or a truncated one.
+        MediaError: not a picture, a truncated one, or one beyond the limit of memory.
     """
     try:
         data = path.read_bytes()
@@ -58,8 +49,9 @@ def read_picture(path: Path) -> np.ndarray:
         raise MediaError(f"{path}: cannot read the picture: {error.strerror}") from None
     if not _is_complete(data):
         raise MediaError(f"{path}: broken picture: it is truncated")
+    check_picture(data, str(path))
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise MediaError(f"{path}: broken picture: {error.err}") from None
     if pixels is None:
@@ -175,6 +167,8 @@ def _video(capture: cv2.VideoCapture, name: str, refusal: str) -> Iterator[Frame
     """The frames; `refusal` is the message if there is not even one."""
     number, seconds = 0, 0.0
     try:
+        size = tuple(int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        check_memory(name, size, "video", 0)
         success, pixels = capture.read()
         if not success:
             raise MediaError(refusal)

@@ -24,7 +24,7 @@ from ppface.core.run.log import log
 __all__ = ["CONFIG", "ENVIRONMENT", "compare", "config_text", "environment", "of_export", "source"]
 ENVIRONMENT = "environment.json"
 PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
-SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES")
+SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES", "PPFACE_PICTURE_MB")
 
 
 def config_text(config: Spec) -> str:

@@ -12,9 +12,11 @@ from typing import IO
 
 from PIL import Image
 
+from ppface.data.pictures.picture_limit import DEFAULT_MB, limit_mb
+
 MAX_CHUNKS = 50_000  # of one PNG or WebP
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x, y and steps of the passes
-MAX_SCANNED = 10**9  # pixels times scans of one JPEG; ordinary ones have at most a dozen scans
+MAX_SCANNED = 10**9  # pixels times scans of one JPEG, more if the limit of memory is raised; ordinary ones have at most a dozen scans
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
 SEQUENTIAL, PROGRESSIVE, ARITHMETIC = (0xC0, 0xC1), (0xC2,), (0xC9, 0xCA)  # frame markers; libjpeg reads no others
 ZEROS = bytes(64)  # more than two blocks of a JPEG whose code of zeros is a single coefficient
@@ -41,7 +43,7 @@ def jpeg(data: bytes) -> tuple[bytes, bool]:
             adobe = start + 11
         elif marker == 0xDA:
             scans += 1
-            if scans * pixels > MAX_SCANNED:
+            if scans * pixels > MAX_SCANNED * max(1.0, limit_mb() / DEFAULT_MB):
                 raise ValueError(f"more than {scans - 1} scans of {pixels} pixels: damaged, or a decompression bomb")
             if frame in SEQUENTIAL:
                 if _overwritten(data, start, end):

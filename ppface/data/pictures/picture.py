@@ -14,14 +14,11 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from ppface.core.errors import DataError
+from ppface.core.errors import ConfigError, DataError
 from ppface.core.files.file_names import is_utf8, on_disk
 from ppface.data.pictures import container_checks, truncation
+from ppface.data.pictures.picture_limit import TooLargeError, check_memory
 
-MAX_MEMORY = 300_000_000  # bytes to decode one picture; a header that claims more is treated as a decompression bomb
-BYTES_PER_PIXEL = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # of decoding, without the file, measured; "full": progressive or CMYK JPEG
-OTHER_BYTES_PER_PIXEL, ROTATION_BYTES_PER_PIXEL = 8.8, 3.0
-COPIES = {"WEBP": 4, "GIF": 2}  # of the file in memory at once; 1 for other formats
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # no formats whose decoder starts other programs
 CONVERTED = 1 << 20  # pixels that are converted at a time
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -76,7 +73,8 @@ class Picture:
             _check_start(data[:64], name)
             if data.startswith(JPEG_START) and b"Exif\0" not in data:  # Pillow needs half the time of decoding for this
                 height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]  # format violations are repaired later
-                size, orientation = _check_memory(height, width, "JPEG", len(data)), 1
+                size, orientation = (height, width), 1
+                check_memory(size, "JPEG", len(data))
             else:
                 size, orientation = _header(io.BytesIO(data), len(data))
         return cls(name, size, orientation=orientation, data=data)
@@ -118,15 +116,13 @@ def _as_data_errors(name: str) -> Iterator[None]:
     """Converts whatever a decoder raises on a broken file to a DataError with one line that names the file and the reason."""
     try:
         yield
-    except DataError:
+    except (DataError, ConfigError):
         raise
     except FileNotFoundError:
         hint = "" if is_utf8(name) else ", and its name is not UTF-8: if a list names it, save that list as UTF-8"
         raise DataError(f"{name}: no such picture file{hint}") from None
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{name}: its header claims more pixels than {MAX_MEMORY // 10**6} MB can hold: damaged, or a decompression bomb"
-        ) from None
+    except TooLargeError as error:
+        raise DataError(f"{name}: {error}") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{name}: not a picture, or a damaged header; expected one of {', '.join(FORMATS)}") from None
     except IndexError:
@@ -140,10 +136,16 @@ def _as_data_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def _pillow_opens(file: IO[bytes]) -> Iterator[Image.Image]:
-    """Opens by Pillow without its warnings of damaged EXIF data and large pictures, which are checked elsewhere."""
+    """Opens by Pillow without its warnings of damaged EXIF data and its own limit of pixels, which are checked elsewhere."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=FORMATS) as image:
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            opened = Image.open(file, formats=FORMATS)
+        finally:
+            if pixels is not None:  # None: switched off by the program, or for a moment by another thread in here
+                Image.MAX_IMAGE_PIXELS = pixels
+        with opened as image:
             yield image
 
 
@@ -164,17 +166,18 @@ def _header(file: IO[bytes], length: int) -> tuple[tuple[int, int], int]:
         orientation, kind = _orientation(lambda: _exif(data)), "PNG"
     else:
         with _pillow_opens(file) as header:
-            height, width, kind = header.height, header.width, header.format or ""
+            height, width, kind = header.height, header.width, _kind(header)
             orientation = 1 if kind == "TIFF" else _orientation(header.getexif)  # Pillow rotates TIFF itself
-    size = _check_memory(height, width, kind, length, ROTATION_BYTES_PER_PIXEL * (orientation > 1))
+    size = (height, width)
+    check_memory(size, kind, length, orientation > 1)
     return (size[::-1] if orientation > 4 else size), orientation
 
 
-def _check_memory(height: int, width: int, kind: str, length: int, more: float = 0.0) -> tuple[int, int]:
-    """(height, width), if a file of this length and kind can be decoded within MAX_MEMORY; `more`: further bytes per pixel."""
-    if length * COPIES.get(kind, 1) + height * width * (BYTES_PER_PIXEL.get(kind, OTHER_BYTES_PER_PIXEL) + more) > MAX_MEMORY:
-        raise Image.DecompressionBombError
-    return height, width
+def _kind(image: Image.Image) -> str:
+    """The kind of picture for `check_memory`."""
+    if image.format not in ("JPEG", "MPO"):  # MPO: a JPEG of a telephone with further pictures after it, which are not read
+        return image.format or ""
+    return "full" if image.mode == "CMYK" or "progressive" in image.info else "JPEG"
 
 
 def _exif(data: bytes) -> Image.Exif:
@@ -200,7 +203,7 @@ def _jpeg(data: bytes, reduce: int) -> np.ndarray:
     height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
     cmyk = colorspace in ("CMYK", "YCCK")
     if progressive or cmyk:
-        _check_memory(height, width, "full", len(data))
+        check_memory((height, width), "full", len(data))
     smaller = {"min_height": -(-height // reduce), "min_width": -(-width // reduce), "min_factor": 1.0}
     pixels = simplejpeg.decode_jpeg(data, "CMYK" if cmyk else "RGB", **smaller)
     if not cmyk:
@@ -222,7 +225,7 @@ def _pillow(data: bytes) -> np.ndarray:
 def _loaded(data: bytes) -> tuple[np.ndarray, bytes]:
     """The pixels and, for formats that need this check, a truncated copy that must not load."""
     with _pillow_opens(io.BytesIO(data)) as image:
-        _check_memory(image.height, image.width, image.format or "", len(data))
+        check_memory((image.height, image.width), _kind(image), len(data))
         if image.mode == "F":
             raise ValueError("floating-point pixels, expected 8 or 16 bits per channel")
         if image.format == "TIFF":

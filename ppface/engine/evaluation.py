@@ -1,6 +1,21 @@
-"""Runs evaluators one after another and joins their values under unique names."""
+"""Runs evaluators one after another and joins their values under unique names; checks their data before."""
 
 from typing import Any
+
+from ppface.core.errors import DataError
+
+
+def check(evaluators: list[Any], predict: Any) -> None:
+    """Lets each evaluator that can look at its data before training; otherwise a missing file is found at its first evaluation.
+
+    Raises:
+        DataError: data that cannot be used; the message begins with the evaluator.
+    """
+    for place, evaluator in enumerate(evaluators):
+        try:
+            getattr(evaluator, "check", lambda predict: None)(predict)
+        except DataError as error:
+            raise DataError(f"evaluators.{place}: {type(evaluator).__name__}: {error}") from None
 
 
 def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:

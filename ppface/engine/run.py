@@ -13,7 +13,7 @@ from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.core.run import folder_lock
-from ppface.engine import classes, config_changes
+from ppface.engine import classes, config_changes, evaluation
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.step import Step
 from ppface.engine.world import World
@@ -111,7 +111,7 @@ def _class_names(loader: Any) -> Sequence[str] | None:
 
 
 def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
-    """The trainer of a config; only the first process evaluates, so only it opens the evaluators' data.
+    """The trainer of a config; only the first process evaluates, so only it opens the evaluators' data, and looks at all of it.
 
     Args:
         config: checked, with all sections of training.
@@ -120,8 +120,13 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         model: built from the config, perhaps with weights loaded.
         loader: of `open_data`.
         about: `provenance.environment`, for the checkpoints.
+
+    Raises:
+        DataError: the evaluators' data cannot be used.
     """
     loader.list_in(folder / BROKEN)
+    evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
+    evaluation.check(evaluators, model.predictor())
     names = _class_names(loader)
     if names is not None and world.rank == 0:
         with _writing(folder):
@@ -130,7 +135,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         step=build_step(config, model),
         optimizer=config["optimizer"],
         loader=loader,
-        evaluators=[evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else [],
+        evaluators=evaluators,
         world=world,
         folder=folder,
         seed=config["seed"],

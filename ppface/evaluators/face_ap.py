@@ -7,6 +7,8 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
+from ppface.data.loading.label_files import read_all
+from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, curves
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
@@ -53,16 +55,14 @@ class FaceAP:
         self.dataset, self.min_size = dataset, min_size
         self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
 
+    def check(self, predict: Predict) -> None:
+        """Opens the header of every picture that is not synthetic; raises a DataError that lists all that cannot be read."""
+        if not is_synthetic(self.dataset):
+            self._labels()
+
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        labelled = [self._faces(self.dataset[i]) for i in range(len(self.dataset))]
-        faces = [boxes for boxes, _ in labelled]
-        counted = np.concatenate([*(counts for _, counts in labelled), np.zeros(0, dtype=bool)])
-        if not counted.any():
-            raise DataError(
-                f"{type(self.dataset).__name__}: none of the {len(counted)} faces in {len(faces)} pictures counts; "
-                f"expected at least one of height {self.min_size:g} or more"
-            )
+        faces, counted = self._labels()
         found = detect(predict, lambda i: self.dataset[i]["picture"], len(faces), self.size, self.augmented, self.batch_size)
         rows = [np.concatenate([to_xywh(boxes[:, :4]), boxes[:, 4:]], axis=1) for boxes in found]
         predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
@@ -72,6 +72,18 @@ class FaceAP:
             draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
+
+    def _labels(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """For each picture (G, 4) x, y, w, h of its faces, and which of all faces count (sum of G,)."""
+        labelled = read_all(lambda i: self._faces(self.dataset[i]), len(self.dataset))
+        faces = [boxes for boxes, _ in labelled]
+        counted = np.concatenate([*(counts for _, counts in labelled), np.zeros(0, dtype=bool)])
+        if not counted.any():
+            raise DataError(
+                f"{type(self.dataset).__name__}: none of the {len(counted)} faces in {len(faces)} pictures counts; "
+                f"expected at least one of height {self.min_size:g} or more"
+            )
+        return faces, counted
 
     def _faces(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
         """(G, 4) x, y, w, h of all faces of a picture, and which of them count (G,)."""

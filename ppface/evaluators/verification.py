@@ -11,10 +11,13 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
+from ppface.data.loading.label_files import read_all
+from ppface.data.pictures.picture import Picture
+from ppface.data.synthetic import is_synthetic
 from ppface.evaluators import folds as scoring
 from ppface.evaluators.plots import draw_roc, draw_scores, make_folder
 from ppface.ops.embedding import embed
-from ppface.ops.resize import TestSize, aligned
+from ppface.ops.resize import TestSize, aligned, check_aligned
 
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -132,6 +135,18 @@ class Verification:
                 scoring.cut(pairs.issame, pairs.folds)
         self.sets, self.flip, self.resize, self.save_dir, self.batch_size = sets, flip, resize, save_dir, batch_size
 
+    def check(self, predict: Predict) -> None:
+        """Opens the header of every picture, of synthetic ones only the first; raises a DataError that lists all that cannot be used."""
+        policy = getattr(predict, "test_size", None) or TestSize()
+        for name, pairs in self.sets.items():
+
+            def look(index: int, pairs: Any = pairs) -> None:
+                picture, size = pairs.header(index) if hasattr(pairs, "header") else _header(pairs.picture(index))
+                check_aligned(size, policy.of(*size), picture, self.resize)
+
+            with _prefixed(name):
+                read_all(look, 1 if is_synthetic(pairs) else len(pairs))
+
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
         found = {name: self._score(predict, pairs, name) for name, pairs in self.sets.items()}
@@ -158,6 +173,10 @@ class Verification:
             images = [aligned(picture.decode(), size, picture.name, self.resize) for picture in pictures]
             found.append(embed(predict, images, self.flip))
         return np.concatenate(found)
+
+
+def _header(picture: Picture) -> tuple[str, tuple[int, int]]:
+    return picture.name, picture.size
 
 
 @contextmanager

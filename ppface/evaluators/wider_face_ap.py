@@ -9,6 +9,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
+from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
@@ -61,6 +62,10 @@ class WiderFaceAP:
         missing = [path for path in self.paths if not path.is_file()]
         if missing:
             raise DataError(f"{missing[0]}: no such file; {len(missing)} of {len(self.paths)} validation pictures are missing in {images}")
+
+    def check(self, predict: Predict) -> None:
+        """Opens the header of every picture; raises a DataError that lists all that cannot be read."""
+        read_all(lambda i: Picture.open(self.paths[i]).size, len(self.paths))
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None

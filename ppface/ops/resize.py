@@ -65,7 +65,12 @@ def aligned(image: np.ndarray, size: tuple[int, int], name: str, stretch: bool =
     Raises:
         DataError: another size.
     """
-    if image.shape[:2] != size and not stretch:
-        expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {image.shape[1]}x{image.shape[0]}"
-        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or enable `resize`")
+    check_aligned((image.shape[0], image.shape[1]), size, name, stretch)
     return resize(image, size)
+
+
+def check_aligned(found: tuple[int, int], size: tuple[int, int], name: str, stretch: bool = False) -> None:
+    """Raises DataError for a picture of another (height, width) than the network's, unless it may be stretched; see `aligned`."""
+    if found != size and not stretch:
+        expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {found[1]}x{found[0]}"
+        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or enable `resize`")

@@ -160,3 +160,28 @@ def test_a_config_that_was_changed_before_a_resume_is_told(tmp_path, run_tool):
     assert done.returncode == 0, done.stderr
     assert "resuming with a changed config: optimizer.weight_decay was " in done.stderr
     assert ", is 0.25: results will differ from an uninterrupted run" in done.stderr
+
+
+def test_a_picture_missing_in_the_evaluation_set_is_found_before_the_first_step(tmp_path, run_tool):
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        Image.new("RGB", (128, 128)).save(tmp_path / "images" / f"{i}.png")
+    (tmp_path / "label.txt").write_text("".join(f"# {i}.png\n10 10 50 50\n" for i in range(4)))
+    evaluators = f"evaluators=[{{name: FaceAP, dataset: {{name: RetinaFaceLabels, root: {tmp_path}}}}}]"
+    options = [*(option for option in TINY if not option.startswith("evaluators")), evaluators]
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *options)
+    expected = f"error: evaluators.0: FaceAP: {tmp_path}/images/3.png: no such picture file"
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (3, expected)
+    assert "step 1" not in done.stderr + done.stdout
+
+
+def test_the_field_example_of_a_missing_evaluation_picture(tmp_path, run_tool, shared_data):
+    field = shared_data / "field" / "16_eval_breaks"
+    if not field.is_dir():
+        pytest.skip(f"the field examples are not here: {field} does not exist")
+    sets = [f"{{name: VocFaces, root: {field / name}}}" for name in ("trainset", "testset")]
+    options = [f"train.dataset={sets[0]}", f"evaluators=[{{name: FaceAP, dataset: {sets[1]}}}]", "train.batch_size=4", "processes=1"]
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "one", "-o", *options, "trainer.epochs=1")
+    assert done.returncode == 3
+    assert "d3" in done.stderr.strip().splitlines()[-1] and "no such picture" in done.stderr
+    assert "step 1" not in done.stderr + done.stdout

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
+from ppface.data import Subset, SyntheticFaces
 from ppface.evaluators import FaceAP
 from ppface.evaluators.plots import make_folder
 
@@ -103,3 +104,25 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         make_folder(tmp_path / "file" / "below")
     reason = "cannot write here (Not a directory); choose another save_dir"
     assert str(caught.value) == f"{tmp_path / 'file' / 'below'}: {reason}"
+
+
+def test_all_pictures_are_looked_at_before_training(dataset, detector):
+    def broken(i):
+        if i in (1, 3):
+            raise DataError(f"{i}.jpg: no such picture file")
+        return whole(i)
+
+    FaceAP(dataset).check(detector)
+    whole = dataset.__getitem__
+    dataset.__class__ = type("Broken", (Painted,), {"__getitem__": lambda self, i: broken(i)})
+    with pytest.raises(DataError) as caught:
+        FaceAP(dataset).check(detector)
+    assert str(caught.value) == "1.jpg: no such picture file\n3.jpg: no such picture file"
+    with pytest.raises(DataError, match="none of the 4 faces in 4 pictures counts"):
+        FaceAP(Painted(dataset.samples), min_size=1000).check(detector)
+
+
+def test_synthetic_pictures_are_not_drawn_before_training(detector, monkeypatch):
+    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i: pytest.fail("drawn"))
+    FaceAP(SyntheticFaces(4)).check(detector)
+    FaceAP(Subset(Subset(SyntheticFaces(4), every=2), stop=1)).check(detector)

@@ -13,6 +13,7 @@ from PIL import Image
 from ppface.core.config.spec import load_config, resolve
 from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError, DataError
+from ppface.data import SyntheticIdentities
 from ppface.evaluators import Verification
 from ppface.evaluators.verification import evaluate
 from ppface.ops.resize import TestSize
@@ -210,3 +211,45 @@ def test_lfw_of_raw_pixels_is_what_literal_loops_say(shared_data):
     embeddings = evaluator._embeddings(Small(), pairs)
     want = reference(embeddings[pairs.first], embeddings[pairs.second], pairs.issame, 10)
     assert {name: values[f"lfw/{name}"] for name in want} == pytest.approx(want, abs=1e-9)
+
+
+def test_its_data_is_looked_at_before_training(faces):
+    folder, *_ = faces
+    people = f"{{name: IdentityFolder, root: {folder}/images, size: [16, 16]}}"
+    sets = f"drawn: {{name: DrawnPairs, count: 200, folds: 5, dataset: {people}}}"
+    evaluator, model = built(folder, sets=sets), Pixels()
+    evaluator.check(model)
+    assert model.batches == []
+    Image.new("RGB", (20, 18)).save(folder / "images" / "p3" / "1.png")
+    (folder / "images" / "p5" / "2.png").write_bytes(b"words")
+    one, other = f"{folder}/images/p3/1.png: ", f"{folder}/images/p5/2.png: not a picture, or a damaged header"
+    with pytest.raises(DataError) as caught:
+        evaluator.check(model)
+    first, second = sorted(str(caught.value).removeprefix("list: ").splitlines())
+    assert first == f"{one}expected an aligned face of 16x16 pixels, received 20x18: align it with tools/align_faces.py, or enable `resize`"
+    assert second.startswith(other)
+    del evaluator.sets["list"]
+    with pytest.raises(DataError, match=r"^drawn: ") as caught:
+        evaluator.check(model)
+    assert "p3/1.png: expected 16x16 pixels, received 20x18" in str(caught.value) and other in str(caught.value)
+
+
+def test_pairs_of_other_sizes_are_found_before_training_unless_they_are_stretched(faces):
+    folder, *_ = faces
+    with pytest.raises(
+        DataError, match=r"^list: .*: expected an aligned face of 24x24 pixels, received 16x16: .*\n(.*\n){9}\.\.\. and \d+ more$"
+    ):
+        built(folder).check(Pixels((24, 24)))
+    built(folder, "resize: true").check(Pixels((24, 24)))
+
+
+def test_of_synthetic_pairs_one_picture_is_drawn_before_training(monkeypatch):
+    drawn = []
+    pairs = "{name: DrawnPairs, count: 8, folds: 2, dataset: {name: SyntheticIdentities, identities: 4, images: 3, size: [32, 32]}}"
+    evaluator = resolve(parse(f"evaluators: [{{name: Verification, sets: {{new: {pairs}}}}}]", "v.yml"))["evaluators"][0]()
+    read = SyntheticIdentities.read
+    monkeypatch.setattr(SyntheticIdentities, "read", lambda self, index: drawn.append(index) or read(self, index))
+    evaluator.check(Pixels((32, 32)))
+    assert len(drawn) == 1
+    with pytest.raises(DataError, match=r"new: synthetic-0-\d-\d: expected an aligned face of 48x48 pixels, received 32x32: "):
+        evaluator.check(Pixels((48, 48)))

@@ -87,3 +87,15 @@ def test_wrong_arguments(official, images):
     with pytest.raises(ValueError) as caught:
         WiderFaceAP(str(images), str(official.folder), batch_size=0)
     assert str(caught.value) == "WiderFaceAP: expected batch_size of at least 1, received 0"
+
+
+def test_all_pictures_are_looked_at_before_training(official, images, detector):
+    evaluator = WiderFaceAP(str(images), str(official.folder))
+    evaluator.check(detector)
+    evaluator.paths[1].write_text("<html>")
+    evaluator.paths[2].write_bytes(evaluator.paths[2].read_bytes()[:100])
+    with pytest.raises(DataError) as caught:
+        evaluator.check(detector)
+    first, second = str(caught.value).splitlines()
+    assert first == f"{evaluator.paths[1]}: a web page or other markup, expected a picture: check its download"
+    assert second.startswith(f"{evaluator.paths[2]}: broken picture: ")

@@ -1,12 +1,14 @@
-"""Finds and reads the folders and label files of a data set, with messages that say what to do if one is missing."""
+"""Finds and reads the folders and label files of a data set, with messages that say what to do if one is missing; lists mistakes."""
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import from_text, on_disk
 
+Read = TypeVar("Read")
 LISTED = 10  # mistakes that one error lists; the rest are counted
 
 
@@ -48,3 +50,15 @@ def refuse(mistakes: Iterable[str]) -> None:
     if mistakes:
         more = [f"... and {len(mistakes) - LISTED} more"] if len(mistakes) > LISTED else []
         raise DataError("\n".join([*mistakes[:LISTED], *more]))
+
+
+def read_all(read: Callable[[int], Read], count: int) -> list[Read]:
+    """`read(0)` to `read(count - 1)`; raises one DataError that lists those that cannot be read."""
+    found, mistakes = [], []
+    for index in range(count):
+        try:
+            found.append(read(index))
+        except DataError as error:
+            mistakes.append(str(error))
+    refuse(mistakes)
+    return found

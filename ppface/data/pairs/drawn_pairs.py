@@ -8,6 +8,7 @@ from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.pictures.picture import Picture
+from ppface.data.transforms import geometry
 
 
 @register("pairs")
@@ -50,6 +51,11 @@ class DrawnPairs:
         number = int(self.pictures[index])
         arrays = self._pipeline(self.dataset[number], np.random.default_rng(0))
         return Picture.of(np.ascontiguousarray(arrays["image"].transpose(1, 2, 0)), self.dataset.name(number))
+
+    def header(self, index: int) -> tuple[str, tuple[int, int]]:
+        """Name and (height, width) of `picture(index)`, which is not decoded."""
+        number = int(self.pictures[index])
+        return self.dataset.name(number), geometry.size(self.dataset[number])
 
 
 def _random_pairs(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

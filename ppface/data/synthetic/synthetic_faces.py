@@ -37,6 +37,8 @@ class SyntheticFaces:
         ValueError: an argument outside of its range.
     """
 
+    synthetic = True
+
     def __init__(
         self,
         length: int,

@@ -37,6 +37,8 @@ class SyntheticIdentities(Identities):
         ValueError: an argument outside of its range.
     """
 
+    synthetic = True
+
     def __init__(self, identities: int, images: int, size: tuple[int, int] = (112, 112), seed: int = 0, difficulty: float = 0.5):
         checks = {
             f"identities and images of at least 1, received {identities} and {images}": min(identities, images) >= 1,

@@ -58,17 +58,18 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
             "test": {"mode": test.mode, "size": None if test.size is None else list(test.size), "max_side": test.max_side},
         },
         "outputs": names,
-        **_classes(model),
+        **_stated(model.head, "classes", list),
+        **_stated(model.post, "score_threshold", float),
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))},
         **about,
     }
     (folder / EXPORT).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
 
 
-def _classes(model: nn.Layer) -> dict[str, list[str]]:
-    """The names of the head's classes, if it has any."""
-    names = getattr(model.head, "classes", None)
-    return {} if names is None else {"classes": list(names)}
+def _stated(part: Any, name: str, kind: type) -> dict[str, Any]:
+    """An attribute of a part of the model by its name, if the part has it."""
+    value = getattr(part, name, None)
+    return {} if value is None else {name: kind(value)}
 
 
 def verify(live: Any, exported: Any, tolerance: float) -> float:

@@ -1,13 +1,16 @@
 """Runs a detector on pictures of any size: resize, batch, predict, and map the boxes back to pixels of the original picture."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
+from ppface.core.run.log import log
 from ppface.data.pictures.picture import Picture
 from ppface.ops.boxes import clip
 from ppface.ops.resize import TestSize, resize
 
+LOW_SCORE = 0.1  # a higher score threshold removes a part of the precision-recall curve that AP measures
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
@@ -31,6 +34,7 @@ def detect(
     Shape:
         for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, clipped to it, and score
     """
+    _warn_of_threshold(getattr(predict, "score_threshold", None))
     size = size or getattr(predict, "test_size", None) or TestSize()
     found: list[np.ndarray] = [np.zeros((0, 5))] * count
     for indices in _batches(picture, count, size, 1 if augmented else batch_size):
@@ -41,6 +45,15 @@ def detect(
             cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
             found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # drops boxes entirely outside the picture
     return found
+
+
+@cache  # one line in a training, which evaluates many times
+def _warn_of_threshold(threshold: float | None) -> None:
+    if threshold is not None and threshold > LOW_SCORE:
+        cut = "faces of lower scores are missing from the precision-recall curve, so AP is lower than the detector's"
+        log.warning(
+            "post.score_threshold=%g: %s; measure with -o model.post.score_threshold=0.01 (an export: export it so)", threshold, cut
+        )
 
 
 def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:

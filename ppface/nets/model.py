@@ -168,10 +168,12 @@ class Predictor:
 
     Attributes:
         test_size: the model's own test policy.
+        score_threshold: below which the model's post-processing drops faces; None if it has no such threshold.
     """
 
     def __init__(self, model: FaceModel):
         self.model, self.test_size = model, model.input.test
+        self.score_threshold: float | None = getattr(model.post, "score_threshold", None)
 
     def outputs(self) -> list[str]:
         """The names of what it answers, found by asking once for an empty picture."""

@@ -57,6 +57,7 @@ class Exported:
     Attributes:
         about: inference.yml as plain values.
         test_size: the model's test policy.
+        score_threshold: below which the model drops faces; None if inference.yml does not state it.
 
     Shape:
         {"image": (N, 3, H, W) uint8} -> arrays by the names that inference.yml lists
@@ -73,6 +74,8 @@ class Exported:
         if missing := [file.name for file in files if not file.is_file()]:
             raise WeightsError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
         self.about, self.test_size = _read_description(files)
+        stated = self.about.get("score_threshold")
+        self.score_threshold = float(stated) if isinstance(stated, int | float) else None
         config = inference.Config(str(files[1]), str(files[2]))
         config.disable_glog_info()
         config.enable_new_executor()

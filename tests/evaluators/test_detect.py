@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppface.evaluators.detect import detect, resize
+from ppface.evaluators.detect import _warn_of_threshold, detect, resize
 from ppface.ops.resize import TestSize
 
 
@@ -70,3 +70,22 @@ def test_resize_keeps_means_when_it_shrinks_much():
     stripes = np.tile(np.array([[0, 255, 0, 255, 0, 255, 0, 255]], "uint8")[:, :, None], (8, 1, 3))
     assert abs(int(resize(stripes, (2, 2))[0, 0, 0]) - 127) <= 1
     assert resize(stripes, (8, 8)) is stripes
+
+
+@pytest.mark.parametrize(("threshold", "lines"), [(None, 0), (0.01, 0), (0.1, 0), (0.11, 1), (0.6, 1)])
+def test_a_score_threshold_that_cuts_the_curve_is_reported_once(detector, pictures, caplog, threshold, lines):
+    class Model:
+        score_threshold = threshold
+
+        def __call__(self, batch):
+            return detector(batch)
+
+    _warn_of_threshold.cache_clear()
+    for _ in range(2):
+        found(Model(), pictures)
+    assert len(caplog.messages) == lines
+    if lines:
+        assert caplog.messages[0] == (
+            f"post.score_threshold={threshold:g}: faces of lower scores are missing from the precision-recall curve, so AP is lower than the "
+            "detector's; measure with -o model.post.score_threshold=0.01 (an export: export it so)"
+        )

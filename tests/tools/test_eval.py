@@ -131,3 +131,12 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_its_code(tmp_path):
 
 def test_an_option_that_is_missing_is_a_usage_error():
     assert tool("train").returncode == tool("eval").returncode == tool("export_model", "--out", "x").returncode == 2
+
+
+def test_a_high_score_threshold_is_reported_for_live_models_and_exports(tmp_path, weights):
+    options = [*FEW, "model.post.score_threshold=0.2", "evaluators.0.dataset.length=2"]
+    assert tool("export_model", "-c", CONFIG, "-w", weights, "--out", tmp_path / "export", "-o", *options).returncode == 0
+    for source in (["-c", CONFIG, "-w", weights, "--json", tmp_path / "c.json", "-o", *options], [tmp_path / "export"]):
+        done = tool("eval", *source)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("post.score_threshold=0.2: faces of lower scores are missing") == 1

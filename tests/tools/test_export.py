@@ -53,6 +53,7 @@ def test_what_is_written(trial):
         "input": described,
         "outputs": ["boxes", "count", "landmarks", "scores"],
         "classes": ["face"],
+        "score_threshold": 0.01,
         "sha256": digests,
         "version": __version__,
         "trained": trained,

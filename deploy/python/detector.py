@@ -159,6 +159,7 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
     """A paddle.inference predictor with the fastest settings measured (tests/benchmarks/deployed_predictor.py)."""
     if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
         os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # AVX2 kernels of MKL, which are off on AMD by default; set before paddle is imported
+    os.environ.setdefault("GLOG_minloglevel", "2")  # of Paddle's C++ code only errors; read when paddle is imported
     warnings.filterwarnings("ignore", message="No ccache found")  # Paddle repeats it on every import
     from paddle import inference
 

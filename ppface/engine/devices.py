@@ -60,7 +60,6 @@ def launch(command: list[str], count: int) -> int:
     endpoints = [f"127.0.0.1:{port}" for port in ports]
     common = {PARENT: str(os.getpid()), "PADDLE_TRAINERS_NUM": str(count), "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints)}
     common |= {"PADDLE_MASTER": endpoints[0], "PADDLE_DISTRI_BACKEND": "gloo", "OMP_NUM_THREADS": "1"}
-    common |= {"GLOG_minloglevel": os.environ.get("GLOG_minloglevel", "2")}
     children: list[subprocess.Popen] = []
     try:
         with contextlib.ExitStack() as stack:

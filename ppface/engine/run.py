@@ -13,6 +13,7 @@ from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.core.run import folder_lock
+from ppface.core.run.log import log
 from ppface.engine import classes, config_changes, evaluation
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.step import Step
@@ -127,6 +128,8 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     loader.list_in(folder / BROKEN)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
     evaluation.check(evaluators, model.predictor())
+    if world.rank == 0:
+        _warn_of_batch(model, loader.batch_size, world.size)
     names = _class_names(loader)
     if names is not None and world.rank == 0:
         with _writing(folder):
@@ -141,6 +144,15 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         seed=config["seed"],
         about={"config": config.plain(), "environment": about, **classes.record(names)},
     )
+
+
+def _warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
+    """Reports batch norm that a batch of one picture a process disables without an error."""
+    if names := model.single_value_norms(batch_size // processes):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        received = f"train.batch_size={batch_size} in processes={processes} is one picture in each"
+        effect = f"batch norm of a single value does nothing and never learns its statistics ({', '.join(names[:3])}{more})"
+        log.warning("%s, and %s: expected a batch_size of at least %d", received, effect, 2 * processes)
 
 
 def build_step(config: Spec, model: Any) -> Step:

@@ -1,8 +1,11 @@
 """The processes of one run: their ranks, what they exchange, and how they stop and fail together."""
 
 import contextlib
+import io
 import json
 import os
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ T = TypeVar("T")
 PEER_ENDED = "another process of this run ended, see its log"
 STOPPING = "finishing this step and saving; a second signal stops at once"
 POLL_INTERVAL_S = 0.02
+FLAGS_BLOCK = re.compile(r"^=+ Modified FLAGS detected =+\n(?:FLAGS.*\n)*=+\n", re.MULTILINE)
 
 
 class PeerError(UserError):
@@ -29,6 +33,17 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
+
+
+@contextlib.contextmanager
+def _without_flags() -> Iterator[None]:
+    """Leaves out the list of flags that Paddle always prints here; whatever else is printed in Python follows at the end."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        sys.stderr.write(FLAGS_BLOCK.sub("", printed.getvalue()))
 
 
 class World:
@@ -59,7 +74,7 @@ class World:
                 signals.ignore_repeats(1.0)  # Paddle's launcher sends SIGTERM three times, in 0.4 seconds
             if device == "cpu":
                 os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-            with signals.blocked():  # so that the threads started here never receive a signal: the main thread does
+            with signals.blocked(), _without_flags():  # blocked: the threads started here never receive a signal, the main thread does
                 paddle.distributed.init_parallel_env()
         paddle.seed(seed)
         self.rank, self.size = (paddle.distributed.get_rank(), paddle.distributed.get_world_size()) if launched() else (0, 1)

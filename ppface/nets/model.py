@@ -10,6 +10,7 @@ from paddle import nn
 
 from ppface.core.registry import Kind, nearest, register
 from ppface.nets.layers.fast import eager_on_cpu
+from ppface.nets.single_values import single_value_norms
 from ppface.ops.cpu.standardize import standardize, supports
 from ppface.ops.resize import TestSize
 
@@ -141,6 +142,10 @@ class FaceModel(nn.Layer):
     def any_size(self) -> bool:
         """Whether pictures of any size may enter, or those of `input.size` alone."""
         return getattr(self.backbone, "any_size", True)
+
+    def single_value_norms(self, pictures: int) -> list[str]:
+        """Names of the batch norm layers that get one value per channel with this number of pictures in a process."""
+        return single_value_norms(self, self.input.size, pictures)
 
     def predictor(self) -> "Predictor":
         """This model as evaluators see it."""

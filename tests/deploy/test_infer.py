@@ -101,7 +101,7 @@ def test_a_video(trial, alone, run_tool, tmp_path):
     writer.release()
     out = tmp_path / "out"
     done = run_tool(INFER, "-m", trial.export, "-i", clip, "--output", out, "--threshold", 0.4, "--frames", 2, PYTHONPATH=alone)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     records = json.loads((out / "faces.json").read_text())
     assert [(record["image"], record["frame"]) for record in records] == [(str(clip), 0), (str(clip), 1)]
     capture = cv2.VideoCapture(str(clip))

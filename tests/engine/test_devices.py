@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 from ppface.core.files.checkpoint_folder import CheckpointFolder
-from ppface.engine import devices
+from ppface.engine import devices, world
 from ppface.engine.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -306,3 +306,11 @@ def test_a_mistake_that_one_process_meets_is_told_once_and_ends_all(tmp_path, ca
     told = "no sample of this data set can be read" if where == "data" else "label 9: expected a label under 2"
     assert said.count(f"error: {told}") == 1
     assert "Traceback" not in said
+
+
+def test_only_the_list_of_flags_is_left_out_of_what_paddle_prints(capsys):
+    block = "======= Modified FLAGS detected =======\nFLAGS(name='FLAGS_a', current_value=True)\nFLAGS(name='b')\n=====\n"
+    with pytest.raises(RuntimeError), world._without_flags():
+        sys.stderr.write(f"before\n{block}after\n")
+        raise RuntimeError
+    assert capsys.readouterr().err == "before\nafter\n"

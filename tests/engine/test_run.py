@@ -185,3 +185,21 @@ def test_the_field_example_of_a_missing_evaluation_picture(tmp_path, run_tool, s
     assert done.returncode == 3
     assert "d3" in done.stderr.strip().splitlines()[-1] and "no such picture" in done.stderr
     assert "step 1" not in done.stderr + done.stdout
+
+
+def test_a_batch_of_one_picture_a_process_is_reported_where_batch_norm_needs_more(tmp_path, run_tool):
+    config = QUICKSTART.with_name("recognition.yml")
+    few = ["train.dataset.identities=4", "train.dataset.images=2", "trainer.epochs=null", "trainer.iterations=1", "evaluators=null"]
+    warned = {}
+    for count, batch in ((1, 1), (2, 2), (2, 4)):
+        options = [*few, "trainer.metric=null", f"processes={count}", f"train.batch_size={batch}"]
+        done = run_tool("tools/train.py", "-c", config, "--folder", tmp_path / f"{count}-{batch}", "-o", *options)
+        assert done.returncode == 0, done.stderr
+        assert "FLAGS" not in done.stderr  # Paddle's list of them
+        warned[count, batch] = [line.split(" ", 1)[1] for line in done.stderr.splitlines() if "batch norm" in line]
+    effect = "batch norm of a single value does nothing and never learns its statistics (backbone.pool.1, backbone.norm)"
+    assert warned == {
+        (1, 1): [f"train.batch_size=1 in processes=1 is one picture in each, and {effect}: expected a batch_size of at least 2"],
+        (2, 2): [f"train.batch_size=2 in processes=2 is one picture in each, and {effect}: expected a batch_size of at least 4"],
+        (2, 4): [],
+    }

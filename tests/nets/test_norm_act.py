@@ -53,3 +53,12 @@ def test_in_a_row_of_layers_the_names_stay(rng, calls):
     assert list(plain.state_dict()) == list(ours.state_dict())
     np.testing.assert_allclose(ours(x).numpy(), plain(x).numpy(), atol=1e-5)
     assert len(calls) == 3
+
+
+def test_a_single_value_per_channel_is_left_alone_as_by_paddle():
+    x = paddle.to_tensor([[[[2.0]], [[-3.0]]]])
+    ours, theirs = nn.BatchNorm2D(2), nn.BatchNorm2D(2)
+    out = norm_act(x, ours, nn.functional.relu, 0.0)
+    np.testing.assert_array_equal(out.numpy(), nn.functional.relu(theirs(x)).numpy())
+    np.testing.assert_array_equal(out.numpy().ravel(), [2, 0])
+    assert not ours._mean.numpy().any() and (ours._variance.numpy() == 1).all()

@@ -36,6 +36,11 @@ def check_sizes(live, exported) -> None:
         assert compare(want, exported(batch), 1e-3) < 1e-3
 
 
+def test_paddle_adds_no_warnings_of_its_own(trial, run_tool, tmp_path):
+    done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", tmp_path / "export")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_is_written(trial):
     assert re.fullmatch(
         rf"{trial.export}: the outputs of the exported model match the live model \(largest difference \d\.\d\de-\d\d\)\n", trial.told

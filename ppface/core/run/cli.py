@@ -58,6 +58,7 @@ def run(main: Callable[[], int | None]) -> None:
                 stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
         signals.install_handlers()
         show_log()
+        os.environ.setdefault("GLOG_minloglevel", "2")  # of Paddle's C++ code only errors; read when paddle is imported
         for warning in ("No ccache found", "When training, we now always track global mean and variance"):
             warnings.filterwarnings("ignore", message=warning)  # Paddle repeats them on every import and for every batch norm
         code = _run(main)

@@ -11,8 +11,8 @@ from ppface.ops.cpu.memory import refuse_second_order, view
 
 
 def supports(x: paddle.Tensor) -> bool:
-    """Whether `batch_norm_act` accepts it."""
-    return x.dtype == paddle.float32 and x.ndim == 4 and x.size > 0 and compiler.available()
+    """Whether `batch_norm_act` accepts it; of a single value per channel Paddle takes no statistics and returns it unchanged."""
+    return x.dtype == paddle.float32 and x.ndim == 4 and x.size > x.shape[1] and compiler.available()
 
 
 def batch_norm_act(

@@ -39,6 +39,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="stop after N frames (a camera has no end)", metavar="N")
 
 
+def in_home(value: Any) -> Any:
+    """The value of an option with `~` at its start replaced by the home folder, which shells do not do in `--output=~/found`."""
+    if isinstance(value, list):
+        return [in_home(item) for item in value]
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
+
+
 def number(text: str) -> float:
     """An option's number, which must be finite: every comparison with NaN is false."""
     value = float(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ppface.core.config.run_config import EXPORT
+from ppface.core.config.spec import Spec
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
@@ -19,7 +20,7 @@ __all__ = [
 
 
 def load(
-    source: str | os.PathLike,
+    source: str | os.PathLike | Spec,
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     names: str | os.PathLike | None = None,
@@ -27,7 +28,7 @@ def load(
     """A callable from a picture to its faces: a detector finds them, a recognition model embeds the one aligned face of the picture.
 
     Args:
-        source: the folder of an export, of a run or of a checkpoint, or a config file.
+        source: the folder of an export, of a run or of a checkpoint, or a config: a file, or what `ppface.load_config` returned.
         weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
         threads: CPU threads of an export; None: one per core. A live model uses OMP_NUM_THREADS.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; an export takes none.
@@ -53,7 +54,7 @@ def of_predictor(predict: Any) -> FaceDetector | FaceEmbedder:
 
 
 def load_predictor(
-    source: str | os.PathLike,
+    source: str | os.PathLike | Spec,
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     overrides: Sequence[str] = (),
@@ -64,25 +65,24 @@ def load_predictor(
 
 
 def open_predictor(
-    source: str | os.PathLike,
+    source: str | os.PathLike | Spec,
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
 ) -> tuple[Any, Any]:
     """(predictor as of `load_predictor`, its origin): equal `identity()` of two origins means equal outputs."""
-    source = Path(source)
-    if (source / EXPORT).is_file():
+    if not isinstance(source, Spec) and (Path(source) / EXPORT).is_file():
         from ppface.predict.exported import Exported
 
-        exported = Exported(source, threads)
+        exported = Exported(Path(source), threads)
         return exported, exported
     live = open_model(source, weights, overrides, names)
     return live.model.predictor(), live
 
 
 def load_model(
-    source: str | os.PathLike,
+    source: str | os.PathLike | Spec,
     weights: str | os.PathLike | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ppface.core.config.run_config import CHECKPOINTS, config_file
+from ppface.core.config.spec import Spec, build_model, load_config
 from ppface.core.errors import WeightsError
 from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
@@ -40,19 +41,21 @@ class LiveModel:
 
 
 def open_model(
-    source: str | os.PathLike,
+    source: str | os.PathLike | Spec,
     weights: str | os.PathLike | None = None,
     overrides: Sequence[str] = (),
     names: str | os.PathLike | None = None,
 ) -> LiveModel:
     """The live model of a run, a checkpoint or a config; arguments and errors as `ppface.predict.load`."""
-    from ppface.core.config.spec import build_model, load_config
-
-    source = Path(source)
-    with config_file(source) as file:
-        config = load_config(file, list(overrides))
-    found = weights or (source if source.is_dir() else config["weights"])
-    if weights is None and not source.is_dir():
+    folder = None
+    if isinstance(source, Spec):
+        config, source = load_config(source, list(overrides)), source.origin.source
+    else:
+        folder = Path(source) if Path(source).is_dir() else None
+        with config_file(Path(source)) as file:
+            config = load_config(file, list(overrides))
+    found = weights or folder or config["weights"]
+    if weights is None and folder is None:
         names = names or config["weight_names"]  # not for the checkpoints of a run, which already have the model's names
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")

@@ -93,6 +93,13 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     assert [line.split()[0] for line in lines[3:]] == ["ms", "pre", "run", "post", "total"]
 
 
+def test_paths_may_begin_with_the_home_folder(trial, alone, run_tool, tmp_path):
+    Image.fromarray(scene(0)).save(tmp_path / "a.png")
+    done = run_tool(INFER, "-m", trial.export, "--input=~/a.png", "--json=~/faces.json", PYTHONPATH=alone, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "faces.json").is_file()
+
+
 def test_a_video(trial, alone, run_tool, tmp_path):
     clip = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (200, 120))

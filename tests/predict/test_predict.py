@@ -115,7 +115,10 @@ def test_a_config_with_weights_a_checkpoint_and_a_run_give_the_same_faces(tmp_pa
     run = tmp_path / "run"
     CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, {"step": 1}, best=False)
     (run / "config.yml").write_text(yaml.safe_dump(ppface.load_config(CONFIG).plain()))
-    for source, given in ((run, None), (CONFIG, run), (CONFIG, run / "checkpoints" / "step_00000001")):
+    checked = ppface.load_config(CONFIG)
+    with_weights = ppface.load_config(checked, [f"weights={weights}"])
+    sources = [(run, None), (CONFIG, run), (CONFIG, run / "checkpoints" / "step_00000001"), (checked, weights), (with_weights, None)]
+    for source, given in sources:
         found = ppface.predict.load(source, given)(image)
         assert [face.box for face in found] == [face.box for face in expected]
 
@@ -128,6 +131,20 @@ def test_the_best_checkpoint_and_its_running_average_come_first(tmp_path):
     assert find_weights(second).file == second / "ema.safetensors"
     folder.save({"weights.safetensors": {}, "ema.safetensors": {}}, {"step": 2}, best=True)
     assert find_weights(tmp_path).file == folder.folder / "step_00000002_2" / "ema.safetensors"
+
+
+def test_a_config_file_and_a_checked_config_build_the_same_model():
+    shapes = [
+        {name: value.shape for name, value in ppface.build_model(config).state_dict().items()}
+        for config in (CONFIG, ppface.load_config(CONFIG))
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_checked_config_without_weights_is_named():
+    with pytest.raises(WeightsError) as caught:
+        ppface.predict.load(ppface.load_config(CONFIG))
+    assert str(caught.value) == f"{CONFIG}: expected weights for this config: give a weight file or the folder of a run"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path):

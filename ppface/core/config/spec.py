@@ -145,8 +145,12 @@ class Spec:
 
     def plain(self) -> dict[str, Any]:
         """The resolved call as plain values, with all defaults: dumped as YAML it resolves to the same call."""
-        head = {"name": self.target.__name__} if self.named else {}
-        return head | {name: _plain(argument.value) for name, argument in self.arguments.items()}
+        return self.tree().plain()
+
+    def tree(self) -> Node:
+        """The resolved call as a tree, with all defaults and where each value was written."""
+        head = {"name": Node(self.target.__name__, self.origin)} if self.named else {}
+        return Node(head | {name: _node(argument.value, argument.origin) for name, argument in self.arguments.items()}, self.origin)
 
 
 def _built(value: Any) -> Any:
@@ -167,14 +171,14 @@ def _nested(value: Any) -> list[Spec]:
     return [spec for item in items for spec in _nested(item)]
 
 
-def _plain(value: Any) -> Any:
+def _node(value: Any, origin: Origin) -> Node:
     if isinstance(value, Spec):
-        return value.plain()
+        return value.tree()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return Node([_node(item, origin) for item in value], origin)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+        return Node({key: _node(item, origin) for key, item in value.items()}, origin)
+    return Node(value, origin)
 
 
 def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
@@ -248,11 +252,11 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
     return Spec(target, ordered, path, node.origin, named=named) if len(check.mistakes) == before else None
 
 
-def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+def load_config(path: str | Path | Spec, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
     """Reads, merges and checks a config file.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or a config that was checked before.
         overrides: `a.b.0.c=value` each, checked exactly like a file.
 
     Returns:
@@ -261,15 +265,18 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     Raises:
         ConfigError: with every mistake at once, each with file:line.
     """
+    if isinstance(path, Spec):
+        return resolve(yaml_tree.override(path.tree(), overrides)) if overrides else path
     return resolve(yaml_tree.read(path, overrides))
 
 
-def build_model(config: Spec) -> Any:
-    """The `nn.Layer` that a checked config describes, with fresh weights.
+def build_model(config: str | Path | Spec) -> Any:
+    """The `nn.Layer` that a config, checked or in a file, describes, with fresh weights.
 
     Raises:
         ConfigError: no model in the config, an argument that its constructor rejects, or channels that do not match.
     """
+    config = load_config(config)
     if config["model"] is None:
         raise ConfigError([f"{config.origin}: model: expected a model in this config, found none"])
     return config["model"]()

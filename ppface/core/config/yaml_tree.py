@@ -10,6 +10,7 @@ import yaml
 
 from ppface.core.errors import ConfigError
 from ppface.core.files.file_names import to_unicode
+from ppface.core.files.home import in_home
 
 BASE = "_BASE_"
 
@@ -146,11 +147,15 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Node:
     Raises:
         ConfigError: a file that is missing or broken, a `_BASE_` cycle, or overrides of another form (all of them are listed).
     """
-    tree = _read_file(Path(path), ())
+    return override(_read_file(Path(path), ()), overrides)
+
+
+def override(tree: Node, overrides: list[str] | tuple[str, ...]) -> Node:
+    """A tree with overrides; see `read`."""
     mistakes: list[str] = []
-    for override in overrides:
+    for text in overrides:
         try:
-            tree = _override(tree, override)
+            tree = _override(tree, text)
         except ConfigError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -179,7 +184,7 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
         raise ConfigError([f"{wrong[0].origin}: {BASE}: expected a path or a list of paths, received {wrong[0].plain()!r}"])
     merged = Node({}, tree.origin)
     for one in bases:
-        merged = merge(merged, _read_file(Path(os.path.normpath(path.parent / one.value)), (*above, path)))
+        merged = merge(merged, _read_file(Path(os.path.normpath(path.parent / in_home(one.value))), (*above, path)))
     return merge(merged, tree)
 
 

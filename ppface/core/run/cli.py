@@ -7,8 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from ppface.core.errors import UserError
+from ppface.core.files.home import in_home
 from ppface.core.run import signals
 from ppface.core.run.log import show_log
 
@@ -27,9 +30,25 @@ EXIT_CODES = """exit codes:
 A second signal stops at once, with the code of that signal."""
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser that replaces `~` at the start of a value by the home folder, as `--out=~/faces`, which shells leave alone."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            setattr(found, name, _expanded(value))
+        return found, rest
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return type(value)(in_home(str(value))) if isinstance(value, str | Path) else value
+
+
 def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
     """An argument parser with `-c FILE` and repeatable `-o key=value ...`; its help ends with the exit codes of all tools."""
-    made = argparse.ArgumentParser(description=description, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = Parser(description=description, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
         made.add_argument("-c", "--config", help="a YAML config")
         made.add_argument(

@@ -3,6 +3,7 @@
 from ppface.data.detection.retinaface_labels import RetinaFaceLabels
 from ppface.data.detection.voc_faces import VocFaces
 from ppface.data.detection.wider_face import WiderFace
+from ppface.data.landmarks.landmark_list import LandmarkList
 from ppface.data.loading.loader import Loader
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
 from ppface.data.loading.subset import Subset
@@ -18,6 +19,7 @@ __all__ = [
     "IdentityFolder",
     "IdentityList",
     "IdentitySubset",
+    "LandmarkList",
     "Loader",
     "RecordIdentities",
     "RetinaFaceLabels",

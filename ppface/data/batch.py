@@ -27,6 +27,7 @@ KEYS = {
     "gt_has_landmarks": Key("bool", ("G",), "whether the face's landmarks are labelled"),
     "gt_count": Key("int64", (), "how many rows along G are not padding; set by `collate`"),
     "label": Key("int64", (), "identity, 0..class_num-1"),
+    "attributes": Key("bool", ("A",), "what makes a face hard, such as pose, expression, illumination, make-up, occlusion, blur"),
     "pose": Key("float32", (3,), "yaw, pitch, roll in degrees"),
 }
 

@@ -56,6 +56,19 @@ def write_curves(curves: Mapping[str, Curve], path: str | Path) -> None:
     Path(path).write_text(json.dumps(numbers) + "\n", encoding="utf-8")
 
 
+def draw_cumulative(errors: Mapping[str, np.ndarray], threshold: float, path: str | Path) -> None:
+    """Draws the share of faces with at most an error, up to `threshold`, into one PNG file; the legend gives each mean error."""
+    figure, axes = _figure()
+    for name, values in errors.items():
+        ordered = np.sort(values)
+        share = np.arange(1, len(ordered) + 1) / len(ordered)
+        axes.step([0, *ordered], [0, *share], where="post", label=f"{name}  mean {values.mean():.4f}  ({len(values):,} faces)")
+    axes.set(xlim=(0, threshold), ylim=(0, 1.02), xlabel="normalised error", ylabel="share of faces", title="cumulative error")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
 def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path) -> None:
     """Draws ROC curves, (FAR, TAR) each, into one PNG file, FAR on a logarithmic axis; the legend gives the names."""
     figure, axes = _figure()

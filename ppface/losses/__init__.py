@@ -2,6 +2,7 @@
 
 from ppface.losses.ce_loss import CELoss
 from ppface.losses.center_loss import CenterLoss
+from ppface.losses.landmark_loss import PFLDLoss, WingLoss
 from ppface.losses.ssd_loss import SSDLoss
 
-__all__ = ["CELoss", "CenterLoss", "SSDLoss"]
+__all__ = ["CELoss", "CenterLoss", "PFLDLoss", "SSDLoss", "WingLoss"]

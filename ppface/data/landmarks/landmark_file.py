@@ -10,7 +10,7 @@ from ppface.data.loading import label_files
 ADVICE = "expected one line per picture: its path, then x y of 5 or 68 points, separated by commas, tabs or spaces"
 
 
-def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
+def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) -> tuple[list[str], np.ndarray]:
     """Paths relative to the pictures' folder, and their points.
 
     A first line without numbers is a header. Empty lines and lines that begin with `#` are ignored.
@@ -18,9 +18,10 @@ def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
     Args:
         path: the file; may be .gz.
         skip: columns between the path and the first point, such as a score, >= 0.
+        counts: numbers of points that a line may have; None: any, the same in all lines.
 
     Shape:
-        N names, (N, 5 or 68, 2)
+        N names, (N, K, 2)
 
     Raises:
         DataError: a line that is malformed, names a picture again, or has a path outside the folder; the message names the line.
@@ -34,8 +35,9 @@ def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
         values = label_files.numbers(" ".join(words[skip:]))
         if values is None and at == 1:
             continue
-        if values is None or len(values) not in (10, 136) or not np.isfinite(values).all():
-            raise DataError(f"{path}:{at}: {ADVICE}; received {line[:60]!r}")
+        if values is None or not np.isfinite(values).all() or not _fits(len(values), counts):
+            expected = ADVICE if counts else ADVICE.replace(" 5 or 68", " its")
+            raise DataError(f"{path}:{at}: {expected}; received {line[:60]!r}")
         if numbers and len(values) != numbers:
             raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")
         if name in found:
@@ -46,6 +48,10 @@ def read(path: Path, skip: int = 0) -> tuple[list[str], np.ndarray]:
     if not found:
         raise DataError(f"{path}: expected at least one line of landmarks, found none: {ADVICE}")
     return list(found), np.array(list(found.values())).reshape(len(found), -1, 2)
+
+
+def _fits(numbers: int, counts: tuple[int, ...] | None) -> bool:
+    return numbers > 0 and numbers % 2 == 0 and (counts is None or numbers // 2 in counts)
 
 
 def _columns(line: str) -> list[str]:

@@ -5,6 +5,7 @@ from ppface.data.transforms.crop_pad import CropPad
 from ppface.data.transforms.data_anchor_sampling import DataAnchorSampling
 from ppface.data.transforms.expand import Expand
 from ppface.data.transforms.flip import Flip
+from ppface.data.transforms.landmark_crop import LandmarkCrop
 from ppface.data.transforms.low_resolution import LowResolution
 from ppface.data.transforms.photometric import Photometric
 from ppface.data.transforms.resize import Resize
@@ -17,6 +18,7 @@ __all__ = [
     "DataAnchorSampling",
     "Expand",
     "Flip",
+    "LandmarkCrop",
     "LowResolution",
     "Photometric",
     "Resize",

@@ -6,9 +6,48 @@ from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.transforms import geometry
 
+
+def _sides_of(number: int, *pairs: tuple[list[int], list[int]]) -> list[int]:
+    """The index of the old landmark for each new one: pairs change places, others stay."""
+    sides = list(range(number))
+    for left, right in pairs:
+        for one, other in zip(left, right, strict=True):
+            sides[one], sides[other] = other, one
+    return sides
+
+
+def _turned(first: int, last: int) -> tuple[list[int], list[int]]:
+    """Landmarks first..last in reverse order."""
+    half = range((last - first + 1) // 2)
+    return [first + i for i in half], [last - i for i in half]
+
+
 SIDES = {  # number of landmarks -> index of the old landmark for each new one
     5: [1, 0, 2, 4, 3],  # eye, eye, nose, mouth corner, mouth corner
     6: [1, 0, 2, 3, 5, 4],  # eye, eye, nose, mouth, ear, ear
+    68: _sides_of(  # 300-W: jaw, brows, wings of the nose, eyes, outer and inner lips
+        68,
+        _turned(0, 16),
+        _turned(17, 26),
+        _turned(31, 35),
+        ([36, 37, 38, 39, 40, 41], [45, 44, 43, 42, 47, 46]),
+        _turned(48, 54),
+        _turned(55, 59),
+        _turned(60, 64),
+        ([65], [67]),
+    ),
+    98: _sides_of(  # WFLW: jaw, brows, wings of the nose, eyes, outer and inner lips, pupils
+        98,
+        _turned(0, 32),
+        ([*range(33, 42)], [46, 45, 44, 43, 42, 50, 49, 48, 47]),
+        _turned(55, 59),
+        ([*range(60, 68)], [72, 71, 70, 69, 68, 75, 74, 73]),
+        _turned(76, 82),
+        _turned(83, 87),
+        _turned(88, 92),
+        _turned(93, 95),
+        ([96], [97]),
+    ),
 }
 
 
@@ -20,7 +59,8 @@ class Flip:
 
     Args:
         p: probability of flipping, 0..1.
-        sides: for each landmark, the index of its mirror landmark (its own on the midline); None: defaults for 5 and 6 landmarks.
+        sides: for each landmark, the index of its mirror landmark (its own on the midline); None: defaults for 5, 6, 68 (300-W) and
+            98 (WFLW) landmarks.
 
     Shape:
         sample -> sample of the same size
@@ -52,6 +92,6 @@ class Flip:
         number = sample["gt_landmarks"].shape[1]
         sides = SIDES.get(number) if self.sides is None else self.sides
         if sides is None or len(sides) != number:
-            known = "5 or 6" if self.sides is None else len(self.sides)
+            known = "5, 6, 68 or 98" if self.sides is None else len(self.sides)
             raise DataError(f"{sample['picture'].name}: Flip: expected {known} landmarks per face, received {number}: set `sides`")
         return sides

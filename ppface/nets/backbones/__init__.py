@@ -15,9 +15,11 @@ from ppface.nets.backbones.adaface_ir import (
 from ppface.nets.backbones.blazenet import BlazeNet
 from ppface.nets.backbones.mobilefacenet import MobileFaceNet
 from ppface.nets.backbones.mobilenet_v1 import MobileNetV1
+from ppface.nets.backbones.pfld import PFLD
 from ppface.nets.backbones.resnet import ResNet
 
 __all__ = [
+    "PFLD",
     "AdaFace_IR_18",
     "AdaFace_IR_34",
     "AdaFace_IR_50",

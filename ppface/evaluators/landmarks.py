@@ -1,0 +1,133 @@
+"""Errors of a landmark network on any data set of faces with landmarks."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.registry import Kind, register
+from ppface.data.loading.pipeline import Pipeline
+from ppface.data.transforms.landmark_crop import LandmarkCrop
+from ppface.evaluators.plots import draw_cumulative, make_folder
+
+EYES = {5: ([0], [1]), 68: ([36], [45]), 98: ([60], [72])}  # number of landmarks -> those at the outer corners of the eyes
+PUPILS = {5: ([0], [1]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47]), 98: ([96], [97])}
+WORST, COLUMNS = 16, 4  # pictures of `worst.png`, and in a row of it
+
+
+@register("evaluator")
+class Landmarks:
+    """Normalised mean error of landmarks, with the failure rate and the area under the cumulative curve of 300-W, Sagonas et al. 2016,
+    https://doi.org/10.1016/j.imavis.2016.01.002, section 5, on faces that are cropped by their labelled landmarks.
+
+    Args:
+        dataset: samples with "picture" and "gt_landmarks" (1, K, 2).
+        normalise: distance by which errors are divided: between the outer corners of the eyes, between the middles of the eyes, or the
+            root of width * height of the landmarks' box.
+        threshold: error above which a face has failed; 0.1 for WFLW, 0.08 for 300-W.
+        margin: side of the crop relative to the longer side of the landmarks' box.
+        save_dir: folder for `landmarks.json` (the error of every face), `cumulative.png` and `worst.png`; none writes nothing.
+        batch_size: pictures per call of `predict`, > 0.
+
+    Shape:
+        predict: {"image": (N, 3, H, W) uint8} -> {"landmarks": (N, K, 2)}, with a `test_size` of mode "stretch";
+        the evaluator yields ("nme", mean error), ("failures", share of faces above `threshold`), ("auc", area under the cumulative curve
+        up to `threshold`, 0..1)
+
+    Raises:
+        DataError: a broken picture, another number of landmarks than the model's, one without eyes for `normalise`, or a model of any size.
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        dataset: Annotated[Any, Kind("dataset")],
+        normalise: Literal["inter_ocular", "inter_pupil", "box"] = "inter_ocular",
+        threshold: float = 0.1,
+        margin: float = 1.2,
+        save_dir: str | None = None,
+        batch_size: int = 32,
+    ):
+        if batch_size < 1 or threshold <= 0 or margin <= 0:
+            raise ValueError(
+                "Landmarks: expected batch_size of at least 1, threshold and margin above 0, "
+                f"received {batch_size}, {threshold} and {margin}"
+            )
+        self.dataset, self.normalise, self.threshold, self.margin = dataset, normalise, threshold, margin
+        self.save_dir, self.batch_size = save_dir, batch_size
+
+    def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
+        folder = make_folder(self.save_dir) if self.save_dir else None
+        if predict.test_size.mode != "stretch":
+            raise DataError(f"Landmarks: expected a model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
+        crop = Pipeline([LandmarkCrop(predict.test_size.size, self.margin)])
+        errors: list[float] = []
+        worst: list[tuple[float, np.ndarray]] = []
+        for start in range(0, len(self.dataset), self.batch_size):
+            rng = np.random.default_rng(0)  # the crop draws nothing
+            samples = [crop(self.dataset[i], rng) for i in range(start, min(start + self.batch_size, len(self.dataset)))]
+            found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
+            for sample, points in zip(samples, found, strict=True):
+                errors.append(self._error(points, sample["gt_landmarks"][0]))
+                worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
+        values = np.array(errors)
+        if folder:
+            rows = {self.dataset.name(i): round(float(value), 6) for i, value in enumerate(values)}
+            (folder / "landmarks.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "cumulative.png")
+            cv2.imwrite(str(folder / "worst.png"), _tiled([image for _, image in worst])[:, :, ::-1])
+        yield "nme", float(values.mean())
+        yield "failures", float((values > self.threshold).mean())
+        yield "auc", area_under(values, self.threshold)
+
+    def _error(self, points: np.ndarray, truth: np.ndarray) -> float:
+        if points.shape != truth.shape:
+            raise DataError(f"Landmarks: expected {len(truth)} landmarks, as the data set has, the model has {len(points)}")
+        return nme(points, truth, self.normalise)
+
+
+def nme(points: np.ndarray, truth: np.ndarray, normalise: str = "inter_ocular") -> float:
+    """Mean distance of predicted and true landmarks, divided by a distance of the true ones.
+
+    Args:
+        points: predicted.
+        truth: labelled.
+        normalise: "inter_ocular", "inter_pupil" or "box", see `Landmarks`.
+
+    Shape:
+        (K, 2), (K, 2) in the same pixels
+
+    Raises:
+        DataError: a number of landmarks whose eyes are not known.
+    """
+    if normalise == "box":
+        unit = float(np.sqrt(np.prod(truth.max(axis=0) - truth.min(axis=0))))
+    else:
+        eyes = (EYES if normalise == "inter_ocular" else PUPILS).get(len(truth))
+        if eyes is None:
+            raise DataError(f"Landmarks: expected 5, 68 or 98 landmarks for {normalise}, received {len(truth)}; normalise: box takes any")
+        unit = float(np.linalg.norm(truth[eyes[0]].mean(axis=0) - truth[eyes[1]].mean(axis=0)))
+    return float(np.linalg.norm(points - truth, axis=1).mean() / unit)
+
+
+def area_under(errors: np.ndarray, threshold: float) -> float:
+    """Area under the share of faces with an error of at most e, for e from 0 to `threshold`, divided by `threshold`; exact."""
+    return float(np.maximum(0, 1 - errors / threshold).mean())
+
+
+def _drawn(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(3, H, W) -> (H, W, 3) with the landmarks."""
+    canvas = np.ascontiguousarray(image.transpose(1, 2, 0))
+    for x, y in np.nan_to_num(points).clip(-1e4, 1e4):
+        cv2.circle(canvas, (round(float(x)), round(float(y))), 1, (0, 255, 0), -1)
+    return canvas
+
+
+def _tiled(images: list[np.ndarray]) -> np.ndarray:
+    """Pictures of one size in rows, black where there are too few."""
+    images = images + [np.zeros_like(images[0])] * (-len(images) % COLUMNS)
+    rows = [np.concatenate(images[i : i + COLUMNS], axis=1) for i in range(0, len(images), COLUMNS)]
+    return np.concatenate(rows)

@@ -1,0 +1,120 @@
+"""Lists of landmarks as a data set, and the crop of a face by its landmarks."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ppface.core.errors import DataError
+from ppface.data import LandmarkList
+from ppface.data.loading.pipeline import Pipeline
+from ppface.data.transforms import Flip, LandmarkCrop, geometry
+
+
+@pytest.fixture
+def root(tmp_path, rng):
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b c"):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), rng.integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    (tmp_path / "list.txt").write_text(
+        "a.png\t10 20 30 20 20 30 12 40 28 40\nb c.png\t10.5 20 30 20 20 30 12 40 28 40\n".replace(" 2", "\t2")
+    )
+    return tmp_path
+
+
+def listed(root, line):
+    (root / "list.txt").write_text(f"{line}\n")
+    return LandmarkList(str(root), "list.txt")
+
+
+def test_a_list_gives_one_face_a_picture(root):
+    (root / "list.txt").write_text("a.png 10 20 30 20 20 30 12 40 28 40\n")
+    sample = LandmarkList(str(root), "list.txt")[0]
+    np.testing.assert_array_equal(sample["gt_landmarks"], [[[10, 20], [30, 20], [20, 30], [12, 40], [28, 40]]])
+    np.testing.assert_array_equal(sample["gt_boxes"], [[10, 20, 30, 40]])
+    assert sample["picture"].size == (60, 80)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.png 1 2 3", "list.txt:1: expected one line per picture: its path, then x y of its points"),
+        ("a.png 1 2 nan 4", "list.txt:1: expected one line per picture"),
+        ("a.png 1 2 300 4", "a.png: expected landmarks inside the picture of 80x60 pixels, received x from 1 to 300, y from 2 to 4"),
+        ("gone.png 1 2 3 4", "gone.png: no such picture file"),
+    ],
+)
+def test_lines_that_are_wrong_are_named(root, line, message):
+    with pytest.raises(DataError) as error:
+        listed(root, line)[0]
+    assert message in str(error.value)
+
+
+def test_another_number_of_points_is_named(root):
+    (root / "list.txt").write_text("a.png 1 2 3 4\n")
+    with pytest.raises(DataError, match=r"list.txt: expected 68 landmarks a line, received 2"):
+        LandmarkList(str(root), "list.txt", points=68)
+    (root / "list.txt").write_text("a.png 1 2 3 4\nb.png 1 2\n")
+    with pytest.raises(DataError, match=r"list.txt:2: expected 2 points as in the lines before, received 1"):
+        LandmarkList(str(root), "list.txt")
+
+
+def test_the_plain_crop_is_a_square_around_the_landmarks(root, rng):
+    sample = LandmarkCrop((50, 50), margin=1.25)(listed(root, "a.png 10 20 30 20 20 36")[0], rng)
+    corners = geometry.points(np.linalg.inv(sample["_matrix"]), np.array([[0, 0], [50, 50]]))
+    np.testing.assert_allclose(corners, [[20 - 12.5, 28 - 12.5], [20 + 12.5, 28 + 12.5]], atol=1e-9)
+    np.testing.assert_allclose(sample["gt_landmarks"][0, 0], [5, 9], atol=1e-5)
+
+
+def test_random_crops_hold_all_landmarks_and_move_pixels_and_landmarks_alike(root):
+    """A white dot under every landmark is white in the crop at the landmark's place."""
+    image = np.zeros((60, 80, 3), np.uint8)
+    for x, y in ((10, 20), (30, 20), (20, 36)):
+        cv2.circle(image, (x, y), 2, (255, 255, 255), -1)
+    cv2.imwrite(str(root / "images" / "a.png"), image)
+    data = listed(root, "a.png 10.5 20.5 30.5 20.5 20.5 36.5")
+    crop = Pipeline([LandmarkCrop((100, 100), rotate=40, shift=0.1, scale=(0.9, 1.3))])
+    places = []
+    for seed in range(40):
+        made = crop(data[0], np.random.default_rng(seed))
+        points = made["gt_landmarks"][0]
+        assert (points >= -0.5).all() and (points <= 100.5).all()
+        for x, y in points.round().astype(int).clip(0, 99):
+            assert made["image"][:, y, x].min() > 128
+        places.append(points[0])
+    assert np.std(places, axis=0).min() > 2
+
+
+@pytest.mark.parametrize("count", [68, 98])
+def test_mirrored_landmarks_of_a_symmetric_face_are_the_same_face(count, rng):
+    """A face whose mirror pairs are placed symmetrically is its own mirror image."""
+    from ppface.data.transforms.flip import SIDES
+
+    sides, half = np.array(SIDES[count]), rng.uniform(0, 50, (count, 2)).astype("float32")
+    points = np.where((np.arange(count) <= sides)[:, None], half, 0)
+    points[sides == np.arange(count), 0] = 50
+    later = np.arange(count) > sides
+    points[later] = points[sides[later]] * [-1, 1] + [100, 0]
+    from ppface.data.pictures.picture import Picture
+
+    sample = {"picture": Picture("none", (100, 100)), "gt_landmarks": points[None].astype("float32")}
+    mirrored = Flip(p=1.0)(sample, rng)["gt_landmarks"][0]
+    np.testing.assert_allclose(mirrored, points, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: LandmarkCrop(margin=0),
+            "LandmarkCrop: expected size and trials of at least 1 and margin above 0, received [112, 112], 10 and 0",
+        ),
+        (
+            lambda: LandmarkCrop(shift=2),
+            "LandmarkCrop: expected rotate in 0..180, shift in 0..1 and a scale [from, to] above 0, received 0.0, 2 and [1.0, 1.0]",
+        ),
+    ],
+)
+def test_arguments_out_of_range_are_named(make, message):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == message

@@ -4,6 +4,8 @@ from ppface.data.detection.retinaface_labels import RetinaFaceLabels
 from ppface.data.detection.voc_faces import VocFaces
 from ppface.data.detection.wider_face import WiderFace
 from ppface.data.landmarks.landmark_list import LandmarkList
+from ppface.data.landmarks.pts_landmarks import PtsLandmarks
+from ppface.data.landmarks.wflw import WFLW
 from ppface.data.loading.loader import Loader
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
 from ppface.data.loading.subset import Subset
@@ -15,12 +17,14 @@ from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
 
 __all__ = [
+    "WFLW",
     "IdentityBatches",
     "IdentityFolder",
     "IdentityList",
     "IdentitySubset",
     "LandmarkList",
     "Loader",
+    "PtsLandmarks",
     "RecordIdentities",
     "RetinaFaceLabels",
     "Shuffled",

@@ -35,7 +35,7 @@ class Landmarks:
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"landmarks": (N, K, 2)}, with a `test_size` of mode "stretch";
         the evaluator yields ("nme", mean error), ("failures", share of faces above `threshold`), ("auc", area under the cumulative curve
-        up to `threshold`, 0..1)
+        up to `threshold`, 0..1), and ("nme_NAME", mean error of the faces with it) for each of the data set's `attribute_names`
 
     Raises:
         DataError: a broken picture, another number of landmarks than the model's, one without eyes for `normalise`, or a model of any size.
@@ -65,6 +65,7 @@ class Landmarks:
             raise DataError(f"Landmarks: expected a model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
         crop = Pipeline([LandmarkCrop(predict.test_size.size, self.margin)])
         errors: list[float] = []
+        attributes: list[np.ndarray] = []
         worst: list[tuple[float, np.ndarray]] = []
         for start in range(0, len(self.dataset), self.batch_size):
             rng = np.random.default_rng(0)  # the crop draws nothing
@@ -72,6 +73,7 @@ class Landmarks:
             found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
             for sample, points in zip(samples, found, strict=True):
                 errors.append(self._error(points, sample["gt_landmarks"][0]))
+                attributes.append(sample.get("attributes", np.zeros(0, bool)))
                 worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
         values = np.array(errors)
         if folder:
@@ -82,6 +84,9 @@ class Landmarks:
         yield "nme", float(values.mean())
         yield "failures", float((values > self.threshold).mean())
         yield "auc", area_under(values, self.threshold)
+        for name, has in zip(getattr(self.dataset, "attribute_names", ()), np.array(attributes).T, strict=False):
+            if has.any():
+                yield f"nme_{name}", float(values[has].mean())
 
     def _error(self, points: np.ndarray, truth: np.ndarray) -> float:
         if points.shape != truth.shape:

@@ -58,6 +58,19 @@ def test_the_values_are_those_of_plain_sums(data, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "worst.png")).shape == (120, 240, 3)
 
 
+def test_each_attribute_of_the_data_has_its_mean_error(data):
+    class Marked(LandmarkList):
+        attribute_names = ("pose", "blur", "make_up")
+
+        def __getitem__(self, index):
+            return super().__getitem__(index) | {"attributes": np.array([index < 2, index == 4, False])}
+
+    marked = Marked(str(data.images.parent), "list.txt")
+    values = dict(Landmarks(marked)(Off(data, [0, 1, 2, 5, 20.0])))
+    assert values["nme_pose"] == pytest.approx(0.5 / 50, abs=1e-3) and values["nme_blur"] == pytest.approx(20 / 50, abs=1e-3)
+    assert "nme_make_up" not in values
+
+
 def test_distances_that_errors_are_divided_by():
     truth = np.zeros((68, 2))
     truth[36:42], truth[42:48], truth[36], truth[45], truth[0] = (30, 40), (70, 40), (24, 40), (76, 40), (0, 90)

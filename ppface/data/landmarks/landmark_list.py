@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from ppface.core.errors import DataError
 from ppface.core.registry import register
-from ppface.data.landmarks import landmark_file
+from ppface.data.landmarks import landmark_face, landmark_file
 from ppface.data.loading import label_files
-from ppface.data.pictures.picture import Picture
 
 ADVICE = "give the folder of the pictures as `images` and the list as `labels`, both under root"
-OUTSIDE = 0.25  # of the picture's longer side: landmarks of cropped faces may lie a little outside
 
 
 @register("dataset")
@@ -47,14 +43,4 @@ class LandmarkList:
         return str(self.images / self.names[index])
 
     def __getitem__(self, index: int) -> dict:
-        picture, points = Picture.open(self.name(index)), self.points[index].astype(np.float32)
-        height, width = picture.size
-        slack = OUTSIDE * max(height, width)
-        if (points < -slack).any() or (points > np.array([width, height]) + slack).any():
-            low, high = points.min(axis=0), points.max(axis=0)
-            raise DataError(
-                f"{picture.name}: expected landmarks inside the picture of {width}x{height} pixels, "
-                f"received x from {low[0]:g} to {high[0]:g}, y from {low[1]:g} to {high[1]:g}"
-            )
-        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-        return {"picture": picture, "gt_boxes": box[None], "gt_landmarks": points[None]}
+        return landmark_face.sample(self.name(index), self.points[index])

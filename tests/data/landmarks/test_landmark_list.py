@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.data import LandmarkList
+from ppface.data import WFLW, LandmarkList, PtsLandmarks
+from ppface.data.batch import collate
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.transforms import Flip, LandmarkCrop, geometry
 
@@ -118,3 +119,76 @@ def test_arguments_out_of_range_are_named(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+def wflw_line(path, points, attributes=(0, 1, 0, 0, 0, 1)):
+    return " ".join([*(f"{value:g}" for value in points.ravel()), "3 4 50 60", *map(str, attributes), path])
+
+
+def test_wflw_lists_give_landmarks_box_and_attributes(root, rng):
+    points = rng.uniform(0, 60, (2, 98, 2)).round(2)
+    (root / "wflw.txt").write_text("\n".join(wflw_line("b c.png", one) for one in points))
+    data = WFLW(str(root), "wflw.txt", images="images")
+    sample = data[1]
+    assert len(data) == 2 and data.name(1) == str(root / "images" / "b c.png")
+    np.testing.assert_allclose(sample["gt_landmarks"][0], points[1], rtol=1e-6)
+    np.testing.assert_array_equal(sample["gt_boxes"], [[3, 4, 50, 60]])
+    assert dict(zip(data.attribute_names, sample["attributes"], strict=True))["expression"]
+    assert sample["attributes"].tolist() == [False, True, False, False, False, True]
+    batch = collate([Pipeline([LandmarkCrop((32, 32))])(data[i], np.random.default_rng(0)) for i in range(2)])
+    assert batch["attributes"].shape == (2, 6) and batch["gt_landmarks"].shape == (2, 1, 98, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 2 3 a.png", "wflw.txt:1: expected 206 numbers (98 landmarks, box, 6 attributes) and a path, received '1 2 3 a.png'"),
+        (
+            wflw_line("a.png", np.full((98, 2), 9.0), (0, 0, 2, 0, 0, 0)),
+            "wflw.txt: a.png: expected attributes of 0 or 1, received [0.0, 0.0,",
+        ),
+    ],
+)
+def test_wflw_lines_that_are_wrong_are_named(root, line, message):
+    (root / "wflw.txt").write_text(line)
+    with pytest.raises(DataError) as error:
+        WFLW(str(root), "wflw.txt", images="images")
+    assert message in str(error.value)
+
+
+def pts(path, points, count=None):
+    body = "\n".join(f"{x:g} {y:g}" for x, y in points)
+    path.write_text(f"version: 1\nn_points: {len(points) if count is None else count}\n{{\n{body}\n}}\n")
+
+
+def test_pts_files_are_counted_from_one(root):
+    (root / "images" / "extra.png").write_bytes((root / "images" / "a.png").read_bytes())
+    pts(root / "images" / "a.pts", [(1, 1), (11, 21)])
+    pts(root / "images" / "b c.pts", [(2, 3), (4, 5)])
+    data = PtsLandmarks(str(root))
+    assert [data.name(i).rpartition("/")[2] for i in range(len(data))] == ["a.png", "b c.png"]
+    np.testing.assert_array_equal(data[0]["gt_landmarks"], [[[0, 0], [10, 20]]])
+    assert len(PtsLandmarks(str(root), folders=["images"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: pts(path, [(1, 2), (3, 4)], count=3), "a.pts: expected 3 points, as n_points says, received 2"),
+        (
+            lambda path: path.write_text("1 2\n3 4\n"),
+            "a.pts: expected the lines 'version: 1', 'n_points: K', '{', one 'x y' a point, '}'; received '1 2'",
+        ),
+        (lambda path: pts(path, [(1, float("nan"))]), "a.pts: expected two numbers a point, x and y"),
+        (lambda path: None, "PtsLandmarks: no picture with a .pts file in "),
+    ],
+)
+def test_pts_files_that_are_wrong_are_named(root, write, message):
+    write(root / "images" / "a.pts")
+    with pytest.raises(DataError) as error:
+        PtsLandmarks(str(root))
+    assert message in str(error.value)
+    pts(root / "images" / "a.pts", [(1, 1), (2, 2)])
+    pts(root / "images" / "b c.pts", [(1, 1)])
+    with pytest.raises(DataError, match=r"b c.pts: expected 2 points as in the files before, received 1"):
+        PtsLandmarks(str(root))

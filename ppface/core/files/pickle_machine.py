@@ -70,7 +70,8 @@ class Machine:
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
-        placeholders: whether globals that are not allowed become a `Foreign`; otherwise they are refused.
+        placeholders: whether globals that are not allowed become a `Foreign`, and mapping keys that are not are left out with their
+            values; otherwise they are refused.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Machine:
     def fill(self, flat: list[Any]) -> None:
         """Key, value, key, value, ... into the mapping on top."""
         if type(self.peek()) is not Foreign:
-            fill(self.top(dict), flat)
+            fill(self.top(dict), flat, self.placeholders)
 
     def recall(self, number: int) -> None:
         if number not in self.memo:
@@ -205,15 +206,22 @@ def _foreign_in(arguments: tuple) -> Foreign | None:
     return next((value for value in arguments[:MAX_ARGUMENTS] if type(value) is Foreign), None)
 
 
-def fill(target: dict, flat: list[Any]) -> dict:
-    """Key, value, ... into a mapping whose keys are text, small numbers or placeholders: nested tuples could take too long to hash."""
+def fill(target: dict, flat: list[Any], lenient: bool) -> dict:
+    """Key, value, ... into a mapping whose keys are text, small numbers or placeholders: nested tuples could take too long to hash.
+
+    Args:
+        target: the mapping.
+        flat: key, value, key, value, ...
+        lenient: values of other keys are left out: no array has such a name; otherwise they are refused.
+    """
     if len(flat) % 2:
         raise DamagedError("a key without a value")
     for key, value in zip(flat[0::2], flat[1::2], strict=True):
         small = (type(key) is str and len(key) <= LONGEST_KEY) or (type(key) is int and 0 <= key < LARGEST_KEY)
-        if not small and type(key) is not Foreign:
+        if small or type(key) is Foreign:
+            target[key] = value
+        elif not lenient:
             raise DamagedError(f"a mapping key that is not allowed, of type {type(key).__name__}")
-        target[key] = value
     return target
 
 

@@ -27,8 +27,9 @@ def unpickle(
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
-        placeholders: globals that are not allowed, objects made with them, and sets become a `Foreign`, which does nothing: checkpoints
-            hold them beside the weights; otherwise they are refused.
+        placeholders: globals that are not allowed, objects made with them, and sets become a `Foreign`, which does nothing, and values
+            under keys that are neither text nor small numbers are left out: checkpoints hold them beside the weights; otherwise they are
+            refused.
 
     Raises:
         RefusedError: an opcode, a global or a persistent id that is not allowed.
@@ -50,7 +51,7 @@ def unpickle(
 def _ordered(machine: Machine, items: Any = ()) -> dict:
     """OrderedDict, which Python 2 calls with all items."""
     machine.opcodes.spend(len(items))
-    return fill({}, [value for key, item in items for value in (key, item)])
+    return fill({}, [value for key, item in items for value in (key, item)], machine.placeholders)
 
 
 def _encode(machine: Machine, text: str, encoding: str) -> bytes:
@@ -172,7 +173,7 @@ OPCODES: dict[bytes, Callable[[Machine], object]] = {
     b"a": lambda m: m.append(m.last(1)),
     b"e": lambda m: m.append(m.marked()),
     b"}": lambda m: m.push({}),
-    b"d": lambda m: m.push(fill({}, m.marked())),
+    b"d": lambda m: m.push(fill({}, m.marked(), m.placeholders)),
     b"s": lambda m: m.fill(m.last(2)),
     b"u": lambda m: m.fill(m.marked()),
     # the memo

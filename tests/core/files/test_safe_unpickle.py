@@ -6,6 +6,7 @@ import pathlib
 import pickle
 import pickletools
 import struct
+from collections import OrderedDict
 
 import pytest
 
@@ -161,3 +162,12 @@ def test_nothing_happens_to_placeholders_and_to_what_they_are_part_of():
     for payload, message in ((b"ccollections\nOrderedDict\n)\x81.", "makes an object of a Call"), (b"]cm\nF\n\x85R.", "calls a list")):
         with pytest.raises(RefusedError, match=message):
             unpickle(io.BytesIO(payload), PLAIN, placeholders=True)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_keys_that_no_array_has_are_left_out_beside_placeholders(protocol):
+    keyed = {None: 1, -1: 2, 0.5: 3, ("a", 1): 4, True: 5, b"b": 6, 2**40: 7, "x" * 257: 8, "kept": 9}
+    file = pickle.dumps([keyed, OrderedDict(keyed)], protocol)
+    assert unpickle(io.BytesIO(file), PLAIN, placeholders=True) == [{"kept": 9}] * 2
+    with pytest.raises(DamagedError, match="a mapping key that is not allowed, of type NoneType"):
+        value_of(file)

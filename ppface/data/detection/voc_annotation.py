@@ -1,5 +1,6 @@
 """Parses one Pascal VOC annotation."""
 
+import codecs
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -41,11 +42,11 @@ def read(path: Path, classes: list[str] | None) -> Annotation:
         DataError: not XML, without `filename`, or a side of a box that is not a number.
     """
     try:
-        tree = ElementTree.fromstring(_decoded(path.read_bytes()))
+        tree = ElementTree.fromstring(_decoded(path.read_bytes().lstrip()))
     except (ElementTree.ParseError, OSError) as error:
         raise DataError(f"{path}: expected Pascal VOC XML: {error}") from None
     except (UnicodeError, LookupError, ValueError) as error:
-        raise DataError(f"{path}: expected XML in the encoding that it declares: {error}; save it as UTF-8") from None
+        raise DataError(f"{path}: expected XML in UTF-8, or in the encoding that it declares: {error}; save it as UTF-8") from None
     file = (tree.findtext("filename") or "").strip()
     if not file:
         raise DataError(f"{path}: expected the name of the picture as 'filename'")
@@ -57,15 +58,23 @@ def read(path: Path, classes: list[str] | None) -> Annotation:
     except ValueError:
         raise DataError(f"{path}: expected numbers as xmin, ymin, xmax and ymax of every bndbox, and as width and height of size") from None
     size = (round(height), round(width)) if 0.5 < min(height, width) <= max(height, width) < 1e9 else None
-    difficult = np.array([(item.findtext("difficult") or "").strip() == "1" for item in faces], dtype=bool)
+    difficult = np.array([(item.findtext("difficult") or "").strip().lower() in ("1", "true") for item in faces], dtype=bool)
     return Annotation(file, size, np.array(sides, dtype=np.float32).reshape(-1, 4), difficult)
 
 
 def _decoded(data: bytes) -> bytes | str:
-    """The text, where the declared encoding is one that the XML parser does not read itself, such as GBK."""
+    """The text, where the declared encoding is one that the XML parser does not read itself, such as GBK.
+
+    Raises:
+        UnicodeError, LookupError, ValueError: another encoding than the declared one, or one that is not known.
+    """
+    if data.startswith(codecs.BOM_UTF8):  # editors write it when they convert a file, and leave the declaration as it was
+        return data.decode("utf-8-sig")
     declared = DECLARED_ENCODING.match(data)
     name = declared[1].decode().lower() if declared else "utf-8"
-    return data if name in ("utf-8", "utf-16", "us-ascii", "iso-8859-1") else data.decode(SUPERSETS.get(name, name))
+    if name in ("utf-16", "us-ascii", "iso-8859-1") or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data
+    return data.decode(SUPERSETS.get(name, name))
 
 
 def mistakes(found: Annotation, path: Path) -> list[str]:

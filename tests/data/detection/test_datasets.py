@@ -231,7 +231,7 @@ def test_voc_faces(root):
         ),
         (
             '<?xml version="1.0" encoding="klingon"?>' + XML,
-            ": expected XML in the encoding that it declares: unknown encoding: klingon; save it as UTF-8",
+            ": expected XML in UTF-8, or in the encoding that it declares: unknown encoding: klingon; save it as UTF-8",
         ),
     ],
 )

@@ -131,6 +131,21 @@ def test_xml_is_read_in_the_encoding_that_it_declares(make, encoding):
     assert make({name: 1}, {"a.xml": text.encode(encoding)}).files == [name]
 
 
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\n "], ids=["byte order mark", "blank line"])
+@pytest.mark.parametrize("encoding", ["utf8", "GBK"])
+def test_what_editors_put_before_the_declaration_is_no_error(make, start, encoding):
+    name = "\u4eba" + ".jpg"
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + xml(name, box(3, 4, 9, 11))
+    written = "utf-8" if start.startswith(b"\xef") else encoding  # a byte order mark says more than the declaration
+    assert make({name: 1}, {"a.xml": start + text.encode(written)}).files == [name]
+
+
+@pytest.mark.parametrize("start", ["", '<?xml version="1.0" encoding="utf-8"?>'], ids=["no declaration", "utf-8"])
+def test_xml_in_another_encoding_is_refused_with_advice(make, start):
+    with pytest.raises(DataError, match=r"a\.xml: expected XML in UTF-8, or in the encoding that it declares: .*; save it as UTF-8"):
+        make({"a.jpg": 1}, {"a.xml": (start + xml("\u4eba.jpg", box(3, 4, 9, 11))).encode("gbk")})
+
+
 def test_an_object_without_a_box_is_no_face(make):
     data = make({"a.jpg": 1}, {"a.xml": xml("a.jpg", "<object><name>face</name></object>", box(3, 4, 9, 11))})
     assert data[0]["gt_boxes"].tolist() == [[3, 4, 9, 11]]
@@ -144,8 +159,9 @@ def test_reversed_corners_are_listed_as_written(make):
     assert len(lines) == 11 and lines[0].endswith(f"00.xml: {expected}") and lines[-1] == "... and 1 more"
 
 
-def test_difficult_faces_are_neither_trained_on_nor_counted(make):
-    objects = box(30, 40, 90, 110), box(200, 40, 205, 45, more="<difficult>1</difficult>")
+@pytest.mark.parametrize("flag", ["1", " True\n"])
+def test_difficult_faces_are_neither_trained_on_nor_counted(make, flag):
+    objects = box(30, 40, 90, 110), box(200, 40, 205, 45, more=f"<difficult>{flag}</difficult>")
     pictures, annotations = {"a.jpg": 1}, {"a.xml": xml("a.jpg", *objects)}
     data = make(pictures, annotations)
     assert data[0]["gt_boxes"].tolist() == [[30, 40, 90, 110]] and data[0]["_ignored_boxes"].tolist() == [[200, 40, 205, 45]]

@@ -45,7 +45,7 @@ def main() -> int:
     world = run.World(device, config["seed"])
     loader = run.open_data(config, world, args.resume)
     model = build_model(config)
-    start = None if args.resume else load_start(model, config)
+    start = None if args.resume else load_start(model, config, run.about_classes(loader))
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest(), start)
     folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
     trainer = run.assemble(config, world, folder, model, loader, about)

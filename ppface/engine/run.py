@@ -106,6 +106,11 @@ def open_data(config: Spec, world: World, resumed: str | None = None) -> Any:
     return loader
 
 
+def about_classes(loader: Any) -> dict[str, Any]:
+    """What the checkpoints of a run on these data state of its classes."""
+    return classes.record(_class_names(loader))
+
+
 def _class_names(loader: Any) -> Sequence[str] | None:
     """The names of the data set's classes 0, 1, ...; None if it names none."""
     return getattr(loader.dataset, "class_names", None)
@@ -142,7 +147,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         world=world,
         folder=folder,
         seed=config["seed"],
-        about={"config": config.plain(), "environment": about, **classes.record(names)},
+        about={"config": config.plain(), "environment": about, **about_classes(loader)},
     )
 
 

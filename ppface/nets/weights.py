@@ -1,5 +1,6 @@
 """Loads a weight file into a model by name, and reports which names matched."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def load_weights(
     names: str | Path | None = None,
     content: bytes | None = None,
     least: float = 0.0,
+    same_classes: bool = True,
 ) -> Report:
     """Loads a weight file by name (see `read_arrays` for the formats). Published names are translated to ppface's.
 
@@ -70,6 +72,8 @@ def load_weights(
         names: YAML file with the rules from the weight file's names to the model's.
         content: the file's content, if it is a safetensors file that was read before.
         least: without `strict`, the share of the arrays the model needs that must be loaded, 0..1; what was not loaded is then logged.
+        same_classes: whether the weights were trained on the model's classes; otherwise the arrays of layers with `training_only = True`,
+            such as class centres, are not loaded, except for single numbers.
 
     Raises:
         WeightsError: a file that cannot be read or is of another network (with `strict` fewer than half of the model's names are in it,
@@ -81,6 +85,9 @@ def load_weights(
     torch = name_rules.layout == "torch" if name_rules and name_rules.layout else content is None and is_torch(path)
     translated = name_rules.translate(path, list(arrays)) if name_rules else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
+    others = [] if same_classes else [name for name in _training_arrays(model, state) if name in found]
+    others = [name for name in others if tuple(state[name].shape) == found[name].shape]  # else the shapes are the reason
+    found = {name: array for name, array in found.items() if name not in others}
     missing = tuple(name for name in state if name not in found)
     optional = _optional(model)
     needed = [name for name in state if name not in optional and not name.startswith(_training_only(model))]
@@ -94,9 +101,9 @@ def load_weights(
     if name_rules and name_rules.order:
         _check_order(name_rules.order, getattr(model, "input", None), path)
     if least > 0:
-        _log_partial(path, report, [name for name in state if name not in optional])
-    elif others := [name for name in mismatched if name not in needed]:
-        listed = _listed([_with_shapes(report, name) for name in others])
+        _log_partial(path, report, [name for name in state if name not in optional], others)
+    elif unneeded := [name for name in mismatched if name not in needed]:
+        listed = _listed([_with_shapes(report, name) for name in unneeded])
         log.info(f"{path}: not loaded, as only training needs them and their shapes differ: {listed}")
     return report
 
@@ -133,6 +140,11 @@ def _assigned(
 def _training_only(model: nn.Layer) -> tuple[str, ...]:
     """The beginnings of the names that only training needs."""
     return tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
+
+
+def _training_arrays(model: nn.Layer, state: dict) -> list[str]:
+    """The names of the arrays that only training needs, without single numbers, such as the mean norm of embeddings."""
+    return [name for name in state if name.startswith(_training_only(model)) and math.prod(state[name].shape) > 1]
 
 
 def _optional(model: nn.Layer) -> set[str]:
@@ -198,12 +210,13 @@ def _check_order(order: str, model_input: nn.Layer | None, path: str | Path) -> 
         log.warning(f"{path}: this network expects {order}, the model has input.order: {received}: set model.input.order={order}")
 
 
-def _log_partial(path: str | Path, report: Report, names: list[str]) -> None:
+def _log_partial(path: str | Path, report: Report, names: list[str], other_classes: list[str]) -> None:
     """One line on what was loaded, what keeps its initial values, and what the model has no place for."""
     told = f"{path}: {sum(name in report.matched for name in names)} of the model's {len(names)} arrays are loaded"
+    reasons = dict.fromkeys(names, "not in the file") | dict.fromkeys(other_classes, "of other classes")
     if others := [name for name in names if name not in report.matched]:
-        reasons = [_with_shapes(report, name) if name in report.mismatched else f"{name} (not in the file)" for name in others]
-        told += f"; {len(others)} start anew: {_listed(reasons)}"
+        kept = [_with_shapes(report, name) if name in report.mismatched else f"{name} ({reasons[name]})" for name in others]
+        told += f"; {len(others)} start anew: {_listed(kept)}"
     if report.unexpected:
         told += f"; {len(report.unexpected)} of the file are not used: {_listed(list(report.unexpected))}"
     (log.warning if others else log.info)(told)

@@ -77,15 +77,26 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
         least: the share of the arrays the model needs that must be loaded, 0..1; None: all of them.
     """
-    from ppface.nets.weights import load_weights
-
     found = find_weights(given)
-    load_weights(model, found.file, strict=least is None, names=names, content=found.content, least=least or 0.0)
+    _load(model, found, names, least)
     return found
 
 
-def load_start(model: Any, config: Any) -> tuple[str, str] | None:
+def _load(model: Any, found: WeightFile, names: str | Path | None, least: float | None, same_classes: bool = True) -> None:
+    from ppface.nets.weights import load_weights
+
+    share = least or 0.0
+    load_weights(model, found.file, least is None, names, content=found.content, least=share, same_classes=same_classes)
+
+
+def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = None) -> tuple[str, str] | None:
     """Loads into a new model what fits of the weights that a config's training starts from; the rest keeps its initial values.
+
+    Args:
+        model: receives the values.
+        config: of the run.
+        about_classes: what its checkpoints will state of its classes; class centres start anew where the weights are those of a checkpoint
+            that states others.
 
     Returns:
         the path and the SHA-256 of the file that was loaded; None where the config has no `weights`
@@ -95,7 +106,9 @@ def load_start(model: Any, config: Any) -> tuple[str, str] | None:
     """
     if config["weights"] is None:
         return None
-    found = load_into(model, config["weights"], config["weight_names"], least=LEAST)
+    found = find_weights(config["weights"])
+    same_classes = all(found.state.get(key, value) == value for key, value in (about_classes or {}).items())
+    _load(model, found, config["weight_names"], LEAST, same_classes)
     return str(found.file), found.sha256()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
@@ -71,6 +72,21 @@ def test_from_40_people_to_8(train, people, tmp_path):
         f"{weight_file(people)}: {len(after) - 1} of the model's {len(after)} arrays are loaded; "
         "1 start anew: head.kernel ([128, 8] in the model, [128, 40] in the file)"
     )
+
+
+def test_from_40_people_to_40_others(train, people, tmp_path):
+    others = [*SHORT, "train.batch_size=4", f"train.dataset={{name: IdentityFolder, root: {tmp_path / 'people'}, size: [64, 64]}}"]
+    for number in range(40):
+        folder = tmp_path / "people" / f"person {number}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (64, 64), (6 * number, 0, 0)).save(folder / "a.png")
+    said = train("recognition", tmp_path / "run", "--weights", people, "-o", *others)
+    before, after = weights(people), weights(tmp_path / "run")
+    assert "1 start anew: head.kernel (of other classes)" in said
+    assert same(before, after, [name for name in learned(before) if not name.startswith("head.")])
+    assert not np.allclose(before["head.kernel"], after["head.kernel"])
+    again = train("recognition", tmp_path / "again", "--weights", tmp_path / "run", "-o", *others)
+    assert "start anew" not in again and same(after, weights(tmp_path / "again"), ["head.kernel"])
 
 
 def test_from_no_landmarks_to_five_and_from_other_anchors(train, faces, tmp_path):

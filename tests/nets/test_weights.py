@@ -341,6 +341,18 @@ def test_what_does_not_fit_is_named_and_counted_where_a_share_is_enough(tmp_path
     np.testing.assert_array_equal(values(model)["body.first.weight"], arrays["body.first.weight"])
 
 
+def test_class_centres_start_anew_for_other_classes(tmp_path, caplog):
+    trained, model = Classifier(8), Classifier(8)
+    path, before = saved(tmp_path, values(trained)), values(model)
+    with caplog.at_level(logging.INFO, "ppface"):
+        load_weights(model, path, strict=False, least=0.5, same_classes=False)
+    assert caplog.messages == [
+        f"{path}: 4 of the model's 6 arrays are loaded; 2 start anew: head.weight (of other classes), head.bias (of other classes)"
+    ]
+    kept = {name: before[name] if name.startswith("head.") else value for name, value in values(trained).items()}
+    assert all((value == kept[name]).all() for name, value in values(model).items())
+
+
 def test_a_smaller_share_than_asked_for_is_refused_and_changes_nothing(tmp_path):
     trained, model = Classifier(8), Classifier(8)
     arrays = values(trained)

@@ -25,11 +25,11 @@ def arguments():
     parser.add_argument("--landmarks", type=Path, required=True, help="the landmark file")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(112, 112), metavar=("HEIGHT", "WIDTH"), help="of the results (default: 112 112)"
+        "--size", type=int, nargs=2, default=(112, 112), metavar=("HEIGHT", "WIDTH"), help="size of the results (default: 112 112)"
     )
     parser.add_argument("--eyes", action="store_true", help="only rotate each picture until the eyes are level, and keep its size")
     parser.add_argument("--skip", type=int, default=0, help="columns between the path and the first point")
-    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the results; png is lossless")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="file format of the results; png is lossless")
     return parser.parse_args()
 
 

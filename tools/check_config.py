@@ -16,8 +16,10 @@ from ppface.core.run import cli
 
 def arguments():
     parser = cli.parser(__doc__, config=False)
-    parser.add_argument("files", nargs="*", metavar="FILE")
-    parser.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="YAML configs")
+    parser.add_argument(
+        "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a value: train.batch_size=16"
+    )
     parser.add_argument("--quiet", action="store_true", help="only print which files are valid")
     parser.add_argument("--schema", metavar="FILE", help="write a JSON schema of the config language for editors")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ def arguments():
     parser.add_argument("--count", type=int, default=12, help="number of scenes, or of portraits per person")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="default: 480 640; portraits: 112 112")
     parser.add_argument("--seed", type=int, default=2, help="the quickstart trains on seed 0 and holds out seed 1")
-    parser.add_argument("--difficulty", type=float, default=0.5, help="0..1")
+    parser.add_argument("--difficulty", type=float, default=0.5, help="0 (easy) to 1 (hard)")
     args = parser.parse_args()
     try:
         return args, _pictures(args)

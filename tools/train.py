@@ -3,7 +3,7 @@
 python tools/train.py -c configs/quickstart/detection.yml
 python tools/train.py --resume output/detection/20260101-120000
 python tools/train.py --reproduce output/detection/20260101-120000
-python tools/train.py -c mine.yml --weights output/detection/20260101-120000    # fine-tune: what fits is loaded, the rest starts anew
+python tools/train.py -c mine.yml --weights output/detection/20260101-120000    # fine-tune
 
 Ctrl-C or SIGTERM: the step is finished and a checkpoint saved, exit code 130 or 143; a second signal stops at once.
 """
@@ -18,13 +18,13 @@ def arguments():
     parser = cli.parser(__doc__)
     parser.add_argument("--resume", metavar="RUN", help="the folder of a run to resume from its last checkpoint")
     parser.add_argument("--reproduce", metavar="DIR", help="a run, a checkpoint or an export: start a new run with its recorded config")
-    cli.add_weights(parser, "to start from: what fits is loaded, the rest starts anew")
+    cli.add_weights(parser, "to start from: arrays that fit are loaded, the others keep their initial values")
     parser.add_argument("--folder", help="the folder of the new run (default: output/<config>/<date>)")
     args = parser.parse_args()
     if [args.config, args.resume, args.reproduce].count(None) != 2:
         parser.error("expected exactly one of -c CONFIG, --resume RUN and --reproduce DIR")
     if (args.weights and args.resume) or (args.names and not args.weights):
-        parser.error("expected --weights FILE or RUN only without --resume, whose run has its own weights, and --names only with --weights")
+        parser.error("--weights cannot be combined with --resume, which continues from the run's own checkpoint; --names needs --weights")
     return args
 
 

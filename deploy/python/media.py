@@ -183,7 +183,9 @@ def _video(capture: cv2.VideoCapture, name: str, refusal: str) -> Iterator[Frame
         capture.release()
     if _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate):
         states = f"the {expected:.0f} frames that its header states"
-        raise MediaError(f"{name}: the video ends after {number} of {states}: it is cut or damaged; results of those {number} are kept")
+        raise MediaError(
+            f"{name}: the video ends after {number} of {states}: it is truncated or damaged; the results of these {number} frames are kept"
+        )
 
 
 def _is_cut(counted: bool, number: int, seconds: float, expected: float, rate: float) -> bool:

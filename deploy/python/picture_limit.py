@@ -63,8 +63,8 @@ def check_memory(name: str, size: tuple[int, int], kind: str, length: int, turne
     needed, limit = (length * COPIES.get(kind, 1) + height * width * per_pixel) / 1e6, _limit_mb()
     if needed > limit:
         takes = f"{width}x{height} pixels ({height * width / 1e6:.0f} megapixels) take {math.ceil(needed)} MB to decode"
-        advice = f"if the picture is sound, set the environment variable {VARIABLE}={math.ceil(needed)}"
-        raise MediaError(f"{name}: {takes}, the limit is {limit:g} MB: {advice}; else it is damaged, or a decompression bomb")
+        advice = f"if it is meant to be this large, set the environment variable {VARIABLE}={math.ceil(needed)}"
+        raise MediaError(f"{name}: {takes}, the limit is {limit:g} MB: {advice}; otherwise it is damaged or a decompression bomb")
 
 
 def _limit_mb() -> float:

@@ -14,6 +14,7 @@ from ppface.core.run.log import log
 from ppface.engine.step import Step
 
 __all__ = ["CheckpointFolder", "optimizer_tensors", "plain", "put", "read", "remember", "restore", "to_arrays"]
+ADVICE = "resume with the config of the run"
 
 
 def to_arrays(values: dict[str, paddle.Tensor]) -> dict[str, np.ndarray]:
@@ -51,11 +52,13 @@ def put(values: dict[str, paddle.Tensor], arrays: dict[str, np.ndarray], where: 
     """
     if values.keys() != arrays.keys():
         odd = sorted(values.keys() ^ arrays.keys())
-        raise WeightsError(f"{where}: this checkpoint is of another {of}: {len(odd)} names differ, first {odd[0]}")
+        raise WeightsError(
+            f"{where}: this checkpoint was saved with another {of} than the config's: {len(odd)} names differ, first {odd[0]}; {ADVICE}"
+        )
     for name, value in values.items():
         array = own_columns(value, arrays[name])
         if list(value.shape) != list(array.shape):
-            raise WeightsError(f"{where}: {name}: expected shape {list(value.shape)}, received {list(array.shape)}")
+            raise WeightsError(f"{where}: {name}: expected shape {list(value.shape)}, received {list(array.shape)}; {ADVICE}")
         value.set_value(array)
 
 
@@ -102,14 +105,14 @@ def restore(source: Path | CheckpointFolder, step: Step, optimizer: Any, average
     else:
         folder, (files, state) = source, read(source)
     if missing := [*({WEIGHTS, OPTIMIZER} - files.keys()), *({"step", "best", "ema_updates"} - set(state))]:
-        raise WeightsError(f"{folder}: expected a whole checkpoint, missing {', '.join(sorted(missing))}")
+        raise WeightsError(f"{folder}: expected a complete checkpoint, {', '.join(sorted(missing))} is missing; resume from another one")
     _check_frozen(state.get("frozen", {}), step.frozen_networks(), folder)
     put(step.model.state_dict(), files[WEIGHTS], f"{folder / WEIGHTS}")
     put(step.loss.state_dict(), files.get(LOSS, {}), f"{folder / LOSS}", "loss")
-    put(optimizer_tensors(optimizer, step), files[OPTIMIZER], f"{folder / OPTIMIZER}", "optimizer, or with other parts frozen")
+    put(optimizer_tensors(optimizer, step), files[OPTIMIZER], f"{folder / OPTIMIZER}", "optimizer or model.freeze")
     if average is not None:
         if EMA not in files:
-            log.warning("%s has no running average: it starts from the weights", folder)
+            log.warning("%s holds no running average (trainer.ema was 0): the average starts from the checkpoint's weights", folder)
         put(_spread_alike(average, step), files.get(EMA, files[WEIGHTS]), f"{folder / EMA}")
     return state
 

@@ -93,7 +93,7 @@ class Checkpointer:
         except SaveError as error:
             if self.failed_save == "stop" or last or signals.stop_signal():
                 raise
-            log.error("%s. Training continues: make room before the next checkpoint", error)
+            log.error("%s. Training continues: free disk space before the next checkpoint", error)
             return None
 
     def _is_best(self, metrics: dict[str, float]) -> bool:

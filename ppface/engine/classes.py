@@ -44,7 +44,7 @@ def check(run: Path, names: Sequence[str] | None) -> None:
         return
     known = _read(run, then["sha256"])
     if known is None:
-        found = f"{then['count']} classes then, {len(names)} now, with other names, and its {CLASSES} with the names is lost or changed"
+        found = f"{then['count']} classes in the run, {len(names)} in the data, with other names; the run's {CLASSES} is missing or changed"
     else:
         rows = enumerate(zip_longest(known, names))
         found = next(f"class {label} was {_shown(before)}, is {_shown(now)}" for label, (before, now) in rows if before != now)
@@ -61,7 +61,9 @@ def of_weights(weights: WeightFile) -> list[str] | None:
     run = weights.file.resolve().parents[2]
     names = _read(run, then["sha256"])
     if names is None:
-        log.warning("%s: no %s with the names of the %d classes that %s was trained with", run, CLASSES, then["count"], weights.file)
+        log.warning(
+            "%s: %s is missing or changed: the names of the %d classes of %s are unknown", run, CLASSES, then["count"], weights.file
+        )
     return names
 
 

@@ -31,7 +31,7 @@ def pick(device: Literal["auto", "cpu", "gpu"]) -> str:
 
     found = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if device == "gpu" and not found:
-        raise UserError("device: expected a GPU, but this Paddle sees none (install paddlepaddle-gpu, or set device: cpu)")
+        raise UserError("device: expected a GPU, but Paddle finds none (install paddlepaddle-gpu, or set device: cpu)")
     return "gpu" if found and device != "cpu" else "cpu"
 
 

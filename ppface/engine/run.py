@@ -41,7 +41,7 @@ class Run:
         processes: data-parallel processes of the training command; "auto": one per core on CPUs, one on a GPU.
         seed: of all randomness, >= 0.
         output: where run folders are made.
-        weights: a weight file, a checkpoint or a run to start from: what fits is loaded, the rest starts anew.
+        weights: a weight file, a checkpoint or a run to start from: arrays that fit are loaded, the others keep their initial values.
         weight_names: a file of rules from its names to the model's, for the weights of other projects; see configs/weights.
 
     Shape:
@@ -155,9 +155,9 @@ def _warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
     """Reports batch norm that a batch of one picture a process disables without an error."""
     if names := model.single_value_norms(batch_size // processes):
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        received = f"train.batch_size={batch_size} in processes={processes} is one picture in each"
-        effect = f"batch norm of a single value does nothing and never learns its statistics ({', '.join(names[:3])}{more})"
-        log.warning("%s, and %s: expected a batch_size of at least %d", received, effect, 2 * processes)
+        received = f"train.batch_size={batch_size} with processes={processes} gives each process one picture"
+        effect = f"batch norm over a single value has no effect and does not update its statistics ({', '.join(names[:3])}{more})"
+        log.warning("%s: %s: use a batch_size of at least %d", received, effect, 2 * processes)
 
 
 def build_step(config: Spec, model: Any) -> Step:

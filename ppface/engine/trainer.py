@@ -90,7 +90,9 @@ class Trainer:
     ):
         length = epochs if iterations is None else iterations
         if (epochs is None) == (iterations is None) or length is None or length < 1:
-            raise ValueError(f"Trainer: expected epochs or iterations, one of them, at least 1; received {epochs} and {iterations}")
+            raise ValueError(
+                f"Trainer: expected either epochs or iterations, at least 1; received epochs={epochs}, iterations={iterations}"
+            )
         if accumulate < 1 or log_every < 1 or keep < 1 or min(eval_every or 0, save_every or 0, save_steps) < 0:
             raise ValueError(
                 "Trainer: expected accumulate, log_every and keep of at least 1, eval_every, save_every and save_steps of at least 0"

@@ -16,7 +16,7 @@ from ppface.core.run import signals
 from ppface.engine.devices import PARENT, PEER_FAILED, launched
 
 T = TypeVar("T")
-PEER_ENDED = "another process of this run ended, see its log"
+PEER_ENDED = "another process of this training failed or was killed; its output has the cause"
 STOPPING = "finishing this step and saving; a second signal stops at once"
 POLL_INTERVAL_S = 0.02
 FLAGS_BLOCK = re.compile(r"^=+ Modified FLAGS detected =+\n(?:FLAGS.*\n)*=+\n", re.MULTILINE)

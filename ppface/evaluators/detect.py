@@ -50,10 +50,8 @@ def detect(
 @cache  # one line in a training, which evaluates many times
 def _warn_of_threshold(threshold: float | None) -> None:
     if threshold is not None and threshold > LOW_SCORE:
-        cut = "faces of lower scores are missing from the precision-recall curve, so AP is lower than the detector's"
-        log.warning(
-            "post.score_threshold=%g: %s; measure with -o model.post.score_threshold=0.01 (an export: export it so)", threshold, cut
-        )
+        effect = "faces with lower scores are missing from the precision-recall curve, so AP is too low"
+        log.warning("model.post.score_threshold=%g: %s; evaluate, or export, with -o model.post.score_threshold=0.01", threshold, effect)
 
 
 def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:

@@ -16,7 +16,9 @@ def labels_of(who: str, label: paddle.Tensor, rows: int, class_num: int | None) 
         ValueError: class_num is None, as in a head that was built for embeddings only.
     """
     if class_num is None:
-        raise ValueError(f"{who}: expected class_num, the number of identities, to classify; without it there are only embeddings")
+        raise ValueError(
+            f"{who}: training needs class_num, the number of identities, but it is not set: set it, or use data that supplies it"
+        )
     if label.dtype not in INTEGERS:
         raise DataError(f"{who}: expected integers as labels, received {str(label.dtype).removeprefix('paddle.')}")
     classes = label.flatten().numpy().astype("int64")

@@ -92,7 +92,7 @@ def extract(
         embedder: of the model; without its `resize`, pictures of another size count as broken.
         pictures: the pictures to embed.
         out: ends in .npy.
-        model: its identity, see `ppface.predict.open_predictor`; unfinished work with another is rejected.
+        model: its identity, see `ppface.predict.open_predictor`; partial results of another model are rejected.
         batch_size: pictures in one call of the model, > 0.
         progress: called with the numbers of pictures done and of all.
 
@@ -100,7 +100,7 @@ def extract(
         The reason for each broken picture.
 
     Raises:
-        DataError: `out` cannot be written, the folder holds unfinished work of another run, or all pictures are broken.
+        DataError: `out` cannot be written, the folder holds partial results of another run, or all pictures are broken.
     """
     work = "\n".join([model, str((batch_size, embedder.resize, embedder.flip)), *(f"{entry.line}\t{entry.file}" for entry in pictures)])
     folder, step = out.with_suffix(PARTS), BATCHES_PER_PART * batch_size
@@ -131,12 +131,12 @@ def _open(folder: Path, digest: str) -> None:
     try:
         if record.is_file() and record.read_text() != digest:
             raise DataError(
-                f"{folder}: holds the unfinished work of a run with other pictures, another model (config, weights, names) or other "
-                "options: give the same again, or delete the folder to start over"
+                f"{folder}: contains partial results of a run with other pictures, another model (config, weights, names) or other "
+                "options: repeat that command to resume it, or delete the folder to start over"
             )
         if folder.is_dir() and not record.is_file() and any(folder.iterdir()):
             raise DataError(
-                f"{folder}: expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
+                f"{folder}: partial results would be written here, but the folder exists and is of another origin; choose another --out"
             )
         folder.mkdir(parents=True, exist_ok=True)
         record.write_text(digest)

@@ -77,8 +77,8 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
     assert skipped == [
         f"skipped: {source / 'cut.jpg'}: broken picture: it is truncated",
-        f"skipped: {source / 'huge.jpg'}: 12000x9000 pixels (108 megapixels) take 346 MB to decode, the limit is 300 MB: if the picture is "
-        "sound, set the environment variable PPFACE_PICTURE_MB=346; else it is damaged, or a decompression bomb",
+        f"skipped: {source / 'huge.jpg'}: 12000x9000 pixels (108 megapixels) take 346 MB to decode, the limit is 300 MB: if it is meant "
+        "to be this large, set the environment variable PPFACE_PICTURE_MB=346; otherwise it is damaged or a decompression bomb",
         f"skipped: {source / 'words.jpg'}: not a picture, or a damaged header; expected one of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP",
     ]
     assert "Traceback" not in done.stderr

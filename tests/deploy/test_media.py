@@ -162,7 +162,7 @@ def test_a_cut_video_is_told_after_its_last_frame(tmp_path, name, codec):
         for frame in media.frames(str(file)):
             found.append(frame.number)
     assert 4 < len(found) < 36 and found == list(range(len(found)))
-    told = f"the video ends after {len(found)} of the 40 frames that its header states: it is cut or damaged; results of those {len(found)} are kept"
+    told = f"the video ends after {len(found)} of the 40 frames that its header states: it is truncated or damaged; the results of these {len(found)} frames are kept"
     assert str(error.value) == f"{file}: {told}"
 
 

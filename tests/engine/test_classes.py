@@ -49,7 +49,7 @@ def test_the_first_difference_is_named(tmp_path, now, found):
         (run / "classes.json").unlink() if damage is None else (run / "classes.json").write_text(damage)
         with pytest.raises(DataError) as refusal:
             classes.check(run, now)
-        lost = f"3 classes then, {len(now)} now, with other names, and its classes.json with the names is lost or changed"
+        lost = f"3 classes in the run, {len(now)} in the data, with other names; the run's classes.json is missing or changed"
         assert str(refusal.value) == f"{run}: {OTHER}: {lost}: {advice}"
         classes.check(run, ["ann", "bo", "cy"])
 
@@ -80,7 +80,7 @@ def test_weights_whose_names_are_lost_are_told(tmp_path, caplog):
     (run / "classes.json").unlink()
     weights = checkpoint_files.read_weights(run / "checkpoints" / "step_00000003")
     assert classes.of_weights(weights) is None
-    assert caplog.messages == [f"{run}: no classes.json with the names of the 2 classes that {weights.file} was trained with"]
+    assert caplog.messages == [f"{run}: classes.json is missing or changed: the names of the 2 classes of {weights.file} are unknown"]
     caplog.clear()
     assert classes.of_weights(WeightFile(tmp_path / "theirs.pth")) is None and not caplog.messages
 
@@ -125,6 +125,6 @@ def test_a_list_with_words_is_trained_on_and_its_table_kept(aligned_faces, tmp_p
     options = [data, "train.batch_size=4", "trainer.epochs=null", "trainer.iterations=1", "evaluators=[]", "processes=1"]
     done = run_tool("tools/train.py", "-c", CONFIG, "--folder", tmp_path / "run", "-o", *options)
     assert done.returncode == 0, done.stderr
-    line = f"{aligned_faces}/list.csv: the labels ann, zoe are renumbered 0..1; a run keeps both in its classes.json"
+    line = f"{aligned_faces}/list.csv: the labels ann, zoe are renumbered as classes 0..1; the classes.json of a run lists the label of each class"
     assert done.stderr.count(line) == 1
     assert json.loads((tmp_path / "run" / "classes.json").read_text()) == {"0": "ann", "1": "zoe"}

@@ -146,5 +146,6 @@ def test_options_that_contradict_each_other_are_a_usage_error(run_tool, options)
     done = run_tool("tools/train.py", *options)
     assert done.returncode == 2
     assert (
-        "error: expected --weights FILE or RUN only without --resume, whose run has its own weights, and --names only with" in done.stderr
+        "error: --weights cannot be combined with --resume, which continues from the run's own checkpoint; --names needs --weights"
+        in done.stderr
     )

@@ -38,7 +38,7 @@ def test_the_saved_config_alone_gives_the_same_run(tmp_path, run_tool):
 
     done = run_tool("tools/train.py", "--resume", tmp_path / "one", "-o", "model.head.landmarks=0", "loss.landmark_weight=0")
     assert done.returncode == 4
-    assert "weights.safetensors: this checkpoint is of another network: 4 names differ" in done.stderr
+    assert "weights.safetensors: this checkpoint was saved with another network than the config's: 4 names differ" in done.stderr
     assert (tmp_path / "one" / "config.yml").read_text() == before
 
     other = folder_lock.take(tmp_path / "one", 0.0)
@@ -106,7 +106,7 @@ def test_a_metric_needs_evaluators():
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({}, "step_00000001: expected a whole checkpoint, missing best, ema_updates, optimizer.safetensors"),
+        ({}, "step_00000001: expected a complete checkpoint, best, ema_updates, optimizer.safetensors is missing; resume from another one"),
         (
             {"step_00000001/state.json": "{}"},
             "step_00000001/state.json: expected a text that matches the SHA-256 at its end: it was truncated or changed",
@@ -197,9 +197,9 @@ def test_a_batch_of_one_picture_a_process_is_reported_where_batch_norm_needs_mor
         assert done.returncode == 0, done.stderr
         assert "FLAGS" not in done.stderr  # Paddle's list of them
         warned[count, batch] = [line.split(" ", 1)[1] for line in done.stderr.splitlines() if "batch norm" in line]
-    effect = "batch norm of a single value does nothing and never learns its statistics (backbone.pool.1, backbone.norm)"
+    effect = "batch norm over a single value has no effect and does not update its statistics (backbone.pool.1, backbone.norm)"
     assert warned == {
-        (1, 1): [f"train.batch_size=1 in processes=1 is one picture in each, and {effect}: expected a batch_size of at least 2"],
-        (2, 2): [f"train.batch_size=2 in processes=2 is one picture in each, and {effect}: expected a batch_size of at least 4"],
+        (1, 1): [f"train.batch_size=1 with processes=1 gives each process one picture: {effect}: use a batch_size of at least 2"],
+        (2, 2): [f"train.batch_size=2 with processes=2 gives each process one picture: {effect}: use a batch_size of at least 4"],
         (2, 4): [],
     }

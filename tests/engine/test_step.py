@@ -112,7 +112,10 @@ def test_a_checkpoint_without_the_losses_state_is_refused_by_name(tmp_path):
     trainer(tmp_path, optimizer=adam, iterations=2).train()
     assert "loss.safetensors" not in files(tmp_path)
     one = made(tmp_path)
-    with pytest.raises(WeightsError, match=r"loss\.safetensors: this checkpoint is of another loss: 3 names differ, first 1\.copy"):
+    with pytest.raises(
+        WeightsError,
+        match=r"loss\.safetensors: saved with another loss than the config's: 3 names differ, first 1\.copy; resume with the config of the run",
+    ):
         one.resume(one.checkpoints)
 
 

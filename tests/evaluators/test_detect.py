@@ -86,6 +86,6 @@ def test_a_score_threshold_that_cuts_the_curve_is_reported_once(detector, pictur
     assert len(caplog.messages) == lines
     if lines:
         assert caplog.messages[0] == (
-            f"post.score_threshold={threshold:g}: faces of lower scores are missing from the precision-recall curve, so AP is lower than the "
-            "detector's; measure with -o model.post.score_threshold=0.01 (an export: export it so)"
+            f"model.post.score_threshold={threshold:g}: faces with lower scores are missing from the precision-recall curve, so AP is too low; "
+            "evaluate, or export, with -o model.post.score_threshold=0.01"
         )

@@ -108,4 +108,4 @@ def test_two_pictures_of_one_name_are_refused_before_any_is_written(tmp_path):
     faces = [("a.jpg", ARCFACE), ("a.png", ARCFACE)]
     with pytest.raises(DataError) as refusal:
         align_folder(tmp_path, tmp_path / "out", faces, lambda pixels, points: pixels)
-    assert str(refusal.value) == f"{tmp_path}/out/a.jpg: two pictures would get this name; rename one"
+    assert str(refusal.value) == f"{tmp_path}/out/a.jpg: two pictures of the landmark file would be written to this file; rename one"

@@ -26,7 +26,7 @@ model:
   head: {name: AdaMargin, embedding_size: 8, class_num: 3}
 """
 REFUSED = (
-    "holds the unfinished work of a run with other pictures, another model (config, weights, names) or other options: "
+    "contains partial results of a run with other pictures, another model (config, weights, names) or other options: "
     "give the same again, or delete the folder to start over"
 )
 
@@ -188,7 +188,7 @@ def test_a_folder_of_other_files_is_not_taken_for_unfinished_work(toy_export, al
     (tmp_path / "e.parts" / "mine").touch()
     with pytest.raises(DataError) as error:
         extract(predict.load(toy_export, threads=1), entries(aligned_faces), tmp_path / "e.npy", "model")
-    told = "expected no such folder, or one of an interrupted run (it is deleted at the end); choose another --out"
+    told = "partial results would be written here, but the folder exists and is of another origin; choose another --out"
     assert str(error.value) == f"{tmp_path / 'e.parts'}: {told}" and (tmp_path / "e.parts" / "mine").exists()
 
 

@@ -71,7 +71,7 @@ def test_a_cut_video_is_an_error_after_its_results_are_written(trial, run_tool, 
     done = run_tool(tool, *model, "--input", clip, "--output", tmp_path / "out")
     count = len(json.loads((tmp_path / "out" / "faces.json").read_text()))
     assert 8 < count < 24 and done.stdout.startswith(f"{count} read, ")
-    told = f"the video ends after {count} of the 40 frames that its header states: it is cut or damaged; results of those {count} are kept"
+    told = f"the video ends after {count} of the 40 frames that its header states: it is truncated or damaged; the results of these {count} frames are kept"
     assert (done.returncode, done.stderr.splitlines()[-1]) == (3, f"error: {clip}: {told}")
     capture = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
     assert sum(capture.read()[0] for _ in range(40)) == count

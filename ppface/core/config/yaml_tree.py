@@ -193,7 +193,7 @@ def _override(tree: Node, text: str) -> Node:
     key, equals, value = to_unicode(text).partition("=")
     steps = key.strip().split(".")
     if not equals or not all(steps):
-        raise ConfigError([f"{source}: expected key.key.0.key=value"])
+        raise ConfigError([f"{source}: expected KEY=VALUE, such as train.batch_size=16 or evaluators.0.batch_size=4"])
     return _put(tree, steps, parse(value, source, one_line=True) if value.strip() else Node("", Origin(source)), source, ())
 
 

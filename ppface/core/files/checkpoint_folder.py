@@ -99,7 +99,9 @@ class CheckpointFolder:
                 self._remove_old(before, state["best_step"])
         except (OSError, WeightsError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SaveError(f"{saved}: cannot add the results of its evaluation, which a resumed run repeats: {reason}") from error
+            raise SaveError(
+                f"{saved}: cannot write the results of the evaluation into this checkpoint: {reason}; a resumed run repeats the evaluation"
+            ) from error
 
     def find(self, which: Literal["last", "best"]) -> Path:
         """The directory of the last or best intact checkpoint, after verifying all of it; errors as `read_intact`."""

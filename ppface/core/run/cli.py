@@ -17,7 +17,7 @@ from ppface.core.run.log import show_log
 
 EXIT_CODES = """exit codes:
   0    done
-  1    another mistake, reported in one line, or an error of the program, with its traceback
+  1    any other error: one line for a mistake in its use, a traceback for a bug
   2    a mistake in the config or in the options
   3    data that cannot be used
   4    a weight file or checkpoint that cannot be used
@@ -65,7 +65,9 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
         use: what the tool does with the weights, for its help.
     """
     parser.add_argument("-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint or a run, {use}")
-    parser.add_argument("--names", metavar="FILE", help="rules from the weight file's names to the model's, see configs/weights")
+    parser.add_argument(
+        "--names", metavar="FILE", help="YAML rules that translate the weight file's parameter names to the model's, see configs/weights"
+    )
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -117,6 +117,6 @@ class VocFaces:
             boxes[index] = to_upright(found.boxes, labels, picture)
         label_files.refuse(mistakes)
         if scaled or turned:
-            text = "%s: boxes of %d pictures were scaled from the size that their annotation states, of %d turned by EXIF orientation"
+            text = "%s: boxes converted to the upright pictures: scaled in %d (annotated at another size), rotated in %d (EXIF orientation)"
             log.warning(text, self.images, scaled, turned)
         return boxes

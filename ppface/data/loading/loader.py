@@ -128,7 +128,7 @@ class Loader:
         timeout: float = 300.0,
     ):
         if batch_size < 1 or batch_size % world:
-            raise ValueError(f"Loader: expected a batch_size that {world} processes can share equally, received {batch_size}")
+            raise ValueError(f"Loader: expected a batch_size that is a multiple of the {world} processes, received {batch_size}")
         if workers < 0 or prefetch < 1 or not 0 <= broken_share <= 1:
             received = f"{workers}, {prefetch} and {broken_share}"
             raise ValueError(f"Loader: expected workers >= 0, prefetch >= 1 and broken_share in 0..1, received {received}")
@@ -136,7 +136,9 @@ class Loader:
             raise ValueError(f"Loader: expected a timeout of at least 0 seconds, received {timeout:g}")
         self.sampler = sampler or (Shuffled() if shuffle else None)
         if self.sampler and batch_size % self.sampler.group:
-            raise ValueError(f"Loader: expected a batch_size of whole groups of {self.sampler.group} samples, received {batch_size}")
+            raise ValueError(
+                f"Loader: expected a batch_size that is a multiple of the sampler's {self.sampler.group} samples, received {batch_size}"
+            )
         self._length = self.sampler.length(dataset) if self.sampler else len(dataset)
         if batch_size > self._length:
             raise ValueError(f"Loader: expected a batch_size of at most the {self._length} samples of the data set, received {batch_size}")
@@ -199,5 +201,5 @@ class Loader:
                     file.writelines(f"{reason}\n" for reason in map(printable, new.values()) if reason not in listed)
         if len(self.broken) > self.broken_share * len(self.dataset):
             reasons = "\n".join(f"  {reason}" for reason in list(self.broken.values())[:10])
-            share = f"train.broken_share allows {self.broken_share:.3%} of {len(self.dataset)}"
-            raise DataError(f"{len(self.broken)} sample(s) cannot be read, more than {share}:\n{reasons}")
+            share = f"train.broken_share={self.broken_share:g} allows {int(self.broken_share * len(self.dataset))}"
+            raise DataError(f"{len(self.broken)} of {len(self.dataset)} samples cannot be read, {share}:\n{reasons}")

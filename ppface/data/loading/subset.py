@@ -43,7 +43,7 @@ class Subset:
         self.dataset = dataset
         self.indices = [index for index in range(len(dataset)) if index not in chosen] if rest else list(chosen)
         if not self.indices:
-            received = f"none by start={start}, stop={stop}, every={every}, rest={rest}"
+            received = f"start={start}, stop={stop}, every={every}, rest={rest}, which select none"
             raise DataError(f"Subset: expected at least one of {len(dataset)} samples, received {received}")
 
     def __len__(self) -> int:

@@ -5,7 +5,7 @@ import os
 
 from ppface.core.errors import ConfigError
 
-VARIABLE = "PPFACE_PICTURE_MB"  # deploy/python/media.py applies the same limit
+VARIABLE = "PPFACE_PICTURE_MB"  # deploy/python/picture_limit.py applies the same limit
 DEFAULT_MB = 300.0
 BYTES_PER_PIXEL = {"JPEG": 3.2, "WEBP": 18.8, "full": 12.3}  # of decoding, without the file, measured; "full": progressive or CMYK JPEG
 OTHER_BYTES_PER_PIXEL, ROTATION_BYTES_PER_PIXEL = 8.8, 3.0
@@ -48,5 +48,5 @@ def check_memory(size: tuple[int, int], kind: str, length: int, rotated: bool = 
     needed, limit = (length * COPIES.get(kind, 1) + height * width * per_pixel) / 1e6, limit_mb()
     if needed > limit:
         takes = f"{width}x{height} pixels ({height * width / 1e6:.0f} megapixels) take {math.ceil(needed)} MB to decode"
-        advice = f"if the picture is sound, set the environment variable {VARIABLE}={math.ceil(needed)}"
-        raise TooLargeError(f"{takes}, the limit is {limit:g} MB: {advice}; else it is damaged, or a decompression bomb")
+        advice = f"if it is meant to be this large, set the environment variable {VARIABLE}={math.ceil(needed)}"
+        raise TooLargeError(f"{takes}, the limit is {limit:g} MB: {advice}; otherwise it is damaged or a decompression bomb")

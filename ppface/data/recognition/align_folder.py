@@ -53,7 +53,7 @@ def align_folder(
     targets = [(out / name).with_suffix(suffix) for name, _ in faces]
     if len(set(targets)) < len(targets):
         twice = next(target for at, target in enumerate(targets) if target in targets[:at])
-        raise DataError(f"{twice}: two pictures would get this name; rename one")
+        raise DataError(f"{twice}: two pictures of the landmark file would be written to this file; rename one")
     tally = Tally(0, 0, {})
     for (name, points), target in progress(list(zip(faces, targets, strict=True))):
         if target.is_file():

@@ -87,6 +87,11 @@ def renumber(found: list, source: str, class_num: int | None = None) -> tuple[li
     if class_num not in (None, len(kinds)):
         raise DataError(f"{source}: expected class_num={class_num} identities, received {len(kinds)}, with the labels {shown}")
     if kinds[-1] != len(kinds) - 1:
-        log.info("%s: the labels %s are renumbered 0..%d; a run keeps both in its classes.json", source, shown, len(kinds) - 1)
+        log.info(
+            "%s: the labels %s are renumbered as classes 0..%d; the classes.json of a run lists the label of each class",
+            source,
+            shown,
+            len(kinds) - 1,
+        )
     number = {kind: i for i, kind in enumerate(kinds)}
     return kinds, np.fromiter(map(number.__getitem__, found), np.int64, len(found))

@@ -47,7 +47,7 @@ class IdentitySubset:
         chosen[start:stop:every] = True
         chosen ^= rest
         if not chosen.any():
-            received = f"none by start={start}, stop={stop}, every={every}, rest={rest}"
+            received = f"start={start}, stop={stop}, every={every}, rest={rest}, which select none"
             raise DataError(f"IdentitySubset: expected at least one of {people} identities, received {received}")
         self.dataset, self.indices = dataset, np.flatnonzero(chosen[labels])
         self.labels = (np.cumsum(chosen) - 1)[labels[self.indices]]

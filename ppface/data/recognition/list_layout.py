@@ -59,7 +59,9 @@ def find(line: str, root: Path, where: str) -> Layout:
         return fits[0]
     received = f"received {line[:100]!r}"
     if fits:
-        raise DataError(f"{where}: expected a path and a label, {received}: more than one part of it is the path of a picture")
+        raise DataError(
+            f"{where}: expected one path and one label, {received}: several parts are paths of pictures; separate path and label by a tab"
+        )
     if not rows:
         raise DataError(f"{where}: expected 'path label', {received}")
     encoding = "" if is_utf8(line) else "; the list is not in UTF-8: if the names of its pictures are, save it as UTF-8"

@@ -126,7 +126,7 @@ def _announced(module: str) -> Iterator[None]:
 
         def on_start(self, event) -> None:
             if not self.said:
-                log.info(f"compiling CPU kernels for {module.replace('_', ' ')}, once for this machine: some seconds")
+                log.info(f"compiling CPU kernels for {module.replace('_', ' ')}: takes some seconds, once per machine")
                 self.said = True
 
         def on_end(self, event) -> None:

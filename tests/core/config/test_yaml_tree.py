@@ -77,8 +77,8 @@ def test_overrides_merge_reach_into_lists_and_keep_siblings(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("a", "-o a: expected key.key.0.key=value"),
-        ("=1", "-o =1: expected key.key.0.key=value"),
+        ("a", "-o a: expected KEY=VALUE, such as train.batch_size=16 or evaluators.0.batch_size=4"),
+        ("=1", "-o =1: expected KEY=VALUE, such as train.batch_size=16 or evaluators.0.batch_size=4"),
         ("l.5=1", "-o l.5=1: l.5: expected an index 0..1 into this list, received '5'"),
         ("l.x=1", "-o l.x=1: l.x: expected an index 0..1 into this list, received 'x'"),
         ("s.t=1", "-o s.t=1: s.t: 's' is 3, which has no keys"),

@@ -100,7 +100,7 @@ def test_recorded_results_replace_the_state_in_one_step(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint_files, "replace_text", full)
-    with pytest.raises(SaveError, match="cannot add the results of its evaluation, which a resumed run repeats: No space left"):
+    with pytest.raises(SaveError, match="cannot write the results of the evaluation into this checkpoint: No space left"):
         folder.record(third, {"metrics": {"ap": 0.7}}, best=True)
     assert "metrics" not in checkpoint_files.read(folder.find("last"))[1]
     (second / WEIGHTS).unlink()

@@ -265,7 +265,8 @@ def test_subset_and_its_rest_share_nothing_and_lose_nothing(root):
     with pytest.raises(ValueError, match=r"^Subset: expected every >= 1, received 0$"):
         Subset(data, every=0)
     with pytest.raises(
-        DataError, match=r"^Subset: expected at least one of 3 samples, received none by start=3, stop=None, every=1, rest=False$"
+        DataError,
+        match=r"^Subset: expected at least one of 3 samples, received start=3, stop=None, every=1, rest=False, which select none$",
     ):
         Subset(data, start=3)
 

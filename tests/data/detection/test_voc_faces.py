@@ -60,7 +60,7 @@ def test_boxes_turn_as_the_pixels_do(tmp_path, orientation):
 def test_boxes_in_the_stored_pixels_of_a_turned_photograph_are_turned(make, caplog):
     data = make({"p.jpg": 6}, {"p.xml": xml("p.jpg", box(30, 40, 90, 110), size=(400, 300))})
     assert data[0]["gt_boxes"].tolist() == [[190, 30, 260, 90]]
-    assert "were scaled from the size that their annotation states, of 1 turned by EXIF orientation" in caplog.messages[0]
+    assert "(annotated at another size), rotated in 1 (EXIF orientation)" in caplog.messages[0]
 
 
 def test_boxes_of_a_picture_that_was_shrunk_later_are_scaled(make, caplog):
@@ -68,7 +68,7 @@ def test_boxes_of_a_picture_that_was_shrunk_later_are_scaled(make, caplog):
     assert data[0]["gt_boxes"].tolist() == [[100, 75, 180, 145]]
     assert data[1]["gt_boxes"].tolist() == [[155, 100, 225, 180]]  # scaled, then turned
     assert [message.split(": ", 1)[1] for message in caplog.messages] == [
-        "boxes of 2 pictures were scaled from the size that their annotation states, of 1 turned by EXIF orientation"
+        "boxes converted to the upright pictures: scaled in 2 (annotated at another size), rotated in 1 (EXIF orientation)"
     ]
 
 

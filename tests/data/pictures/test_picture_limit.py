@@ -30,8 +30,8 @@ def test_a_photograph_of_108_megapixels_is_refused_with_its_size_the_limit_and_h
     with pytest.raises(DataError) as refusal:
         Picture.open(file)
     assert str(refusal.value) == (
-        f"{file}: 12000x9000 pixels (108 megapixels) take 346 MB to decode, the limit is 300 MB: if the picture is sound, set the "
-        "environment variable PPFACE_PICTURE_MB=346; else it is damaged, or a decompression bomb"
+        f"{file}: 12000x9000 pixels (108 megapixels) take 346 MB to decode, the limit is 300 MB: if it is meant to be this large, set the "
+        "environment variable PPFACE_PICTURE_MB=346; otherwise it is damaged or a decompression bomb"
     )
     monkeypatch.setenv("PPFACE_PICTURE_MB", "346")
     assert Picture.open(file).size == (9_000, 12_000)

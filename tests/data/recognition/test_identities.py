@@ -96,7 +96,7 @@ def test_people_held_out_are_counted_anew_and_nobody_is_on_both_sides(root):
                 assert sample["label"] == part.labels[i]
     with pytest.raises(
         DataError,
-        match=r"^IdentitySubset: expected at least one of 3 identities, received none by start=3, stop=None, every=1, rest=False$",
+        match=r"^IdentitySubset: expected at least one of 3 identities, received start=3, stop=None, every=1, rest=False, which select none$",
     ):
         IdentitySubset(data, start=3)
     with pytest.raises(ValueError, match=r"^IdentitySubset: expected every >= 1, received 0$"):
@@ -136,7 +136,7 @@ def test_lists_in_other_layouts_and_with_other_labels(root, caplog, line, names)
         assert data.encoded(i) == folder.encoded(i)
         assert data.class_names[data[i]["label"]] == names[label] and data.labels[i] == data[i]["label"]
     shown = ", ".join(data.class_names)
-    told = f"{root}/list.txt: the labels {shown} are renumbered 0..2; a run keeps both in its classes.json"
+    told = f"{root}/list.txt: the labels {shown} are renumbered as classes 0..2; the classes.json of a run lists the label of each class"
     assert caplog.messages == ([] if names == ["0", "1", "2"] else [told])
 
 
@@ -168,7 +168,9 @@ def test_records_whose_labels_are_from_1_or_have_gaps_are_renumbered(record, cap
         assert one.class_names == [str(kind) for kind in kinds] and one.facts() == {"class_num": 3}
         assert [one[i]["label"] for i in range(6)] == one.labels.tolist() == LABELS
     shown = ", ".join(read.class_names)
-    assert caplog.messages == [f"{record}: the labels {shown} are renumbered 0..2; a run keeps both in its classes.json"]
+    assert caplog.messages == [
+        f"{record}: the labels {shown} are renumbered as classes 0..2; the classes.json of a run lists the label of each class"
+    ]
 
 
 def test_every_data_set_of_people_names_its_classes(root, record):
@@ -289,7 +291,7 @@ def test_a_line_that_could_be_read_in_two_ways_is_refused(root):
     (root / "7").write_bytes((root / "ann" / "1.jpg").read_bytes())
     (root / "8").write_bytes(b"")
     path = listed(root, "7,8\n")
-    reason = "expected a path and a label, received '7,8': more than one part of it is the path of a picture"
+    reason = "expected one path and one label, received '7,8': several parts are paths of pictures; separate path and label by a tab"
     assert refused(lambda: IdentityList(str(root), "list.txt")) == f"{path}:1: {reason}"
     listed(root, "7 ann/1.jpg\n")
     assert IdentityList(str(root), "list.txt").class_names == ["7"]

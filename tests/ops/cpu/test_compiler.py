@@ -24,7 +24,7 @@ numbers, out = np.ones(1, np.float32), np.empty((1, 1, 4), np.float32)
 kernels.standardize(np.full((1, 1, 4), 3, np.uint8), numbers, numbers, out)
 assert (out == 2).all(), out
 """
-SAYS = "compiling CPU kernels for standardize, once for this machine: some seconds\n"
+SAYS = "compiling CPU kernels for standardize: takes some seconds, once per machine\n"
 
 
 def start(**environment) -> subprocess.Popen:

@@ -36,7 +36,9 @@ def main() -> int:
 
         data = load_config(args.config, args.override)["train"]["dataset"]()
         if not hasattr(data, "labels"):
-            raise DataError(f"{args.config}: train.dataset: expected a data set of identities, received {type(data).__name__}")
+            raise DataError(
+                f"{args.config}: train.dataset: expected a data set of identities, received {type(data).__name__}, which has no labels"
+            )
     else:
         data = open_identities(args.source, args.root)
     found = report(data, args.sample)

@@ -12,7 +12,7 @@ import sys
 from detector import ModelError
 from embedder import open_export
 from media import MediaError
-from session import add_options, in_home, process, report_error
+from session import add_options, expand_home, process, report_error
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("-m", "--model", required=True, help="the folder of an export")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where the model runs (default: cpu)")
     add_options(parser)
-    options = argparse.Namespace(**{name: in_home(value) for name, value in vars(parser.parse_args()).items()})
+    options = argparse.Namespace(**{name: expand_home(value) for name, value in vars(parser.parse_args()).items()})
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:

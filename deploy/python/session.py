@@ -39,10 +39,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, help="stop after N frames (a camera has no end)", metavar="N")
 
 
-def in_home(value: Any) -> Any:
+def expand_home(value: Any) -> Any:
     """The value of an option with `~` at its start replaced by the home folder, which shells do not do in `--output=~/found`."""
     if isinstance(value, list):
-        return [in_home(item) for item in value]
+        return [expand_home(item) for item in value]
     return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
 
 

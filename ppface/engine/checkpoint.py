@@ -122,6 +122,10 @@ def _check_frozen(then: dict[str, dict[str, str]], now: dict[str, dict[str, str]
     for name in sorted(then.keys() | now.keys()):
         before, after = ({"source": "none", "sha256": "", **side.get(name, {})} for side in (then, now))
         if before["sha256"] != after["sha256"]:
-            expected, received = (f"{found['source']} (SHA-256 {found['sha256'][:12] or 'none'})" for found in (before, after))
+            expected, received = (f"{found['source']}{_short(found['sha256'])}" for found in (before, after))
             advice = "resume with the network that the run began with, or start a new run from its weights"
             raise WeightsError(f"{folder}: {name}: expected the frozen network {expected}, received {received}: {advice}")
+
+
+def _short(sha256: str) -> str:
+    return f" (SHA-256 {sha256[:12]})" if sha256 else ""

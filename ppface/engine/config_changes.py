@@ -9,12 +9,12 @@ from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError
 from ppface.core.run.log import log
 
-FREE = {  # changes that do not affect the weights: where, how fast and how often
+NO_EFFECT = {  # changes that do not affect the weights: where, how fast and how often
     "device", "processes", "output", "weights", "weight_names", "evaluators", "train.workers", "train.prefetch", "train.timeout",
     "trainer.log_every", "trainer.eval_every", "trainer.save_every", "trainer.save_steps", "trainer.keep", "trainer.metric",
     "trainer.higher_is_better", "trainer.failed_save",
 }  # fmt: skip
-PLACE = {"train.batch_size", "trainer.accumulate"}  # the position in the data is a number of steps of this many samples
+POSITION_UNITS = {"train.batch_size", "trainer.accumulate"}  # the position in the data is a number of steps of this many samples
 
 
 def warn(then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ def warn(then: dict[str, Any], now: dict[str, Any]) -> None:
         now: the config to resume with.
     """
     for key, before, after in differences(_with_new_defaults(then), now) if then else []:
-        lost = "; samples of this epoch may come twice or not at all" if key in PLACE else ""
+        lost = "; samples of this epoch may come twice or not at all" if key in POSITION_UNITS else ""
         consequence = "results will differ from an uninterrupted run"
         log.warning("resuming with a changed config: %s was %s, is %s: %s%s", key, before, after, consequence, lost)
 
@@ -40,7 +40,7 @@ def _with_new_defaults(then: dict[str, Any]) -> dict[str, Any]:
 
 def differences(then: Any, now: Any, key: str = "") -> list[tuple[str, Any, Any]]:
     """(key, then, now) of every value that differs, down to where one side has no such key."""
-    if key in FREE or then == now:
+    if key in NO_EFFECT or then == now:
         return []
     if isinstance(then, dict) and isinstance(now, dict):
         keys = [*then, *(name for name in now if name not in then)]

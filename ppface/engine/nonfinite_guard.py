@@ -11,7 +11,7 @@ from ppface.engine.step import Step
 from ppface.engine.world import World
 
 Policy = Literal["raise", "skip", "rollback"]
-IN_A_ROW = 3  # this many bad steps one after another end a run under every policy
+MAX_BAD_STEPS = 3  # this many bad steps one after another end a run under every policy
 ADVICE = "Try a smaller learning rate or clip_norm"
 
 
@@ -49,7 +49,7 @@ class Guard:
         """Whether the step may update the weights. If it may not, gradients and buffers are cleaned up.
 
         Raises:
-            NumericError: by policy, or after IN_A_ROW bad steps, with the steps, losses and samples.
+            NumericError: by policy, or after MAX_BAD_STEPS bad steps, with the steps, losses and samples.
         """
         faults = [f"loss '{name}' is {value}" for name, value in losses.items() if not math.isfinite(value)]
         if judge_gradients and not faults:
@@ -63,8 +63,8 @@ class Guard:
         self.undo()
         if self.policy == "raise":
             raise NumericError(f"{self.bad[-1]}\nTraining stopped before the update. {ADVICE}")
-        if len(self.bad) == IN_A_ROW:
-            raise NumericError("\n".join([*self.bad, f"{IN_A_ROW} steps in a row were not finite: training stopped. {ADVICE}"]))
+        if len(self.bad) == MAX_BAD_STEPS:
+            raise NumericError("\n".join([*self.bad, f"{MAX_BAD_STEPS} steps in a row were not finite: training stopped. {ADVICE}"]))
         log.warning("%s (%d in a row): %s", self.bad[-1], len(self.bad), "rolling back" if self.policy == "rollback" else "skipped")
         return False
 

@@ -24,7 +24,7 @@ from ppface.core.run.log import log
 __all__ = ["CONFIG", "ENVIRONMENT", "compare", "config_text", "environment", "of_export", "source"]
 ENVIRONMENT = "environment.json"
 PACKAGES = ("ppface", "paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python", "opencv-python-headless", "pillow", "safetensors")
-SWITCHES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES", "PPFACE_PICTURE_MB")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES", "PPFACE_PICTURE_MB")
 
 
 def config_text(config: Spec) -> str:
@@ -52,7 +52,7 @@ def environment(config: Spec, name: str, data: str | None = None, weights: tuple
         "python": platform.python_version(),
         "machine": platform.platform(),
         "processes": int(os.environ.get("PADDLE_TRAINERS_NUM", "1")),
-        "environment": {switch: os.environ[switch] for switch in SWITCHES if switch in os.environ},
+        "environment": {key: os.environ[key] for key in VARIABLES if key in os.environ},
         "packages": packages,
         "git": _git_state(),
         "seed": config["seed"],

@@ -20,7 +20,7 @@ from ppface.engine.step import Step
 from ppface.engine.world import World
 
 LOCK_TIMEOUT_S = 5.0  # for another process, such as one that was just killed, to release a run
-BROKEN = "broken.txt"  # in a run's folder: every sample that could not be read, with the reason
+BROKEN_FILE = "broken.txt"  # in a run's folder: every sample that could not be read, with the reason
 
 
 @register("run")
@@ -130,7 +130,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     Raises:
         DataError: the evaluators' data cannot be used.
     """
-    loader.list_in(folder / BROKEN)
+    loader.list_in(folder / BROKEN_FILE)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
     evaluation.check(evaluators, model.predictor())
     if world.rank == 0:

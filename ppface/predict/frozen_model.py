@@ -1,5 +1,7 @@
 """FrozenModel: a trained model inside a loss or a head of another one, such as a teacher."""
 
+from pathlib import Path
+
 import paddle
 from paddle import nn
 
@@ -9,7 +11,7 @@ from ppface.predict.live_model import open_model
 
 @register("network")
 class FrozenModel(nn.Layer):
-    """A trained model that is asked, not trained: evaluation mode, no gradient, none of its weights in a checkpoint.
+    """A trained model that is only evaluated: no gradient, fixed batch norm statistics, none of its weights in a checkpoint.
 
     Checkpoints record `loaded_from`, and a run resumes only with the same weights. Source: teachers of knowledge distillation, Hinton et
     al. 2015, https://arxiv.org/abs/1503.02531, section 2.
@@ -27,11 +29,14 @@ class FrozenModel(nn.Layer):
         image (N, 3, H, W) RGB 0..255 -> what the model's head returns without labels, such as {"embedding": (N, D), "norm": (N, 1)}
 
     Raises:
+        ValueError: `source` does not exist.
         WeightsError: nothing to load there, or weights that do not fit.
     """
 
     def __init__(self, source: str, weights: str | None = None, names: str | None = None, overrides: list[str] | None = None):
         super().__init__()
+        if not Path(source).exists():
+            raise ValueError(f"FrozenModel: expected source to be a run, a checkpoint or a config, but {source} does not exist")
         opened = open_model(source, weights, overrides or [], names)
         self.loaded_from = {"source": str(weights or source), "sha256": opened.identity()}
         for parameter in opened.model.parameters():

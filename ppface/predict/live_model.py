@@ -15,7 +15,7 @@ from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 
-LEAST = 0.5  # share of a model's arrays that weights to start from must have
+MIN_LOADED_SHARE = 0.5  # share of a model's arrays that weights to start from must have
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = N
         return None
     found = find_weights(config["weights"])
     same_classes = all(found.state.get(key, value) == value for key, value in (about_classes or {}).items())
-    _load(model, found, config["weight_names"], LEAST, same_classes)
+    _load(model, found, config["weight_names"], MIN_LOADED_SHARE, same_classes)
     return str(found.file), found.sha256()
 
 

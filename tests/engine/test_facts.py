@@ -66,7 +66,9 @@ def test_a_number_that_the_data_contradicts_is_one_line(config):
 
 
 def test_without_data_the_head_says_what_it_needs(config):
-    with pytest.raises(ConfigError, match=r"toy.yml:1: model.head.class_num: ToyHead needs 'class_num', and nothing supplies it"):
+    with pytest.raises(
+        ConfigError, match=r"toy.yml:1: model.head.class_num: ToyHead needs 'class_num', and nothing supplies it: set it here"
+    ):
         build_model(load_config(config))
 
 

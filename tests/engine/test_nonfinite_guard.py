@@ -8,7 +8,7 @@ import pytest
 
 from ppface.core.errors import NumericError
 from ppface.engine.checkpoint import CheckpointFolder
-from ppface.engine.nonfinite_guard import IN_A_ROW
+from ppface.engine.nonfinite_guard import MAX_BAD_STEPS
 from tests.engine.toys import cross_entropy, files, trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def test_three_in_a_row_end_the_run_with_a_report_of_all(tmp_path):
     with pytest.raises(NumericError) as caught:
         one.train()
     lines = str(caught.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["step 4", "step 5", "step 6", f"{IN_A_ROW} steps in a row were not finite"]
+    assert [line.split(":")[0] for line in lines] == ["step 4", "step 5", "step 6", f"{MAX_BAD_STEPS} steps in a row were not finite"]
     assert all("loss 'ce' is nan. Its batch: pixel-" in line for line in lines[:3])
 
 

@@ -114,7 +114,7 @@ def test_a_checkpoint_without_the_losses_state_is_refused_by_name(tmp_path):
     one = made(tmp_path)
     with pytest.raises(
         WeightsError,
-        match=r"loss\.safetensors: saved with another loss than the config's: 3 names differ, first 1\.copy; resume with the config of the run",
+        match=r"loss\.safetensors: this checkpoint was saved with another loss than the config's: 3 names differ, first 1\.copy; resume with the config of the run",
     ):
         one.resume(one.checkpoints)
 

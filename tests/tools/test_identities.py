@@ -210,7 +210,7 @@ def test_the_data_of_a_config(tmp_path, run_tool):
     done = run_tool(INFO, "-c", config)
     assert done.returncode == 0 and "     112x112          6  ####" in done.stdout
     done = run_tool(INFO, "-c", config, "-o", "train.dataset={name: SyntheticFaces, length: 3}")
-    message = f"error: {config}: train.dataset: expected a data set of identities, received SyntheticFaces\n"
+    message = f"error: {config}: train.dataset: expected a data set of identities, received SyntheticFaces, which has no labels\n"
     assert (done.returncode, done.stderr) == (3, message)
 
 

@@ -98,7 +98,9 @@ class Spec:
             raise ConfigError([f"{self.origin}: {self.path}: {error}"]) from error
 
     def _lacks(self, name: str) -> ConfigError:
-        what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here"
+        mark = parameters(self.target)[name].supplied
+        usually = f" (usually supplied {mark.by})" if mark else ""
+        what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here{usually}"
         return ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
 
     def supply(self, facts: dict[str, Any]) -> None:
@@ -199,7 +201,8 @@ def resolve(tree: Node, kind: str = "run", default: str = "Run") -> Spec:
 def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Spec | None:
     """The mapping of one component as a Spec, or None after recording its mistakes."""
     if not isinstance(node.value, dict):
-        check.report(node, path, f"expected {value_check.article(kind.kind)}, a mapping with 'name', received {value_check.shown(node)}")
+        mapping = f"a mapping with the arguments of {kind.default}" if kind.default else "a mapping with 'name'"
+        check.report(node, path, f"expected {value_check.article(kind.kind)}, {mapping}, received {value_check.shown(node)}")
         return None
     name_node = node.value.get("name", Node(kind.default, node.origin))
     name = name_node.value

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ppface.core import registry
 from ppface.core.config.yaml_tree import Node
-from ppface.core.files.home import in_home
+from ppface.core.files.home_folder import expand_home
 from ppface.core.registry import Kind
 
 _NO, _YES = ("no", "off", "n"), ("yes", "on", "y")
@@ -150,7 +150,7 @@ class Check:
             self.report(node, path, f"expected a finite number, received {shown(node)}")
             return FAILED
         if type(value) is wanted:
-            return in_home(value) if isinstance(value, str) else value
+            return expand_home(value) if isinstance(value, str) else value
         if wanted is bool and isinstance(value, str) and value.lower() in _NO + _YES:
             return value.lower() in _YES
         return self._expected(wanted, node, path)

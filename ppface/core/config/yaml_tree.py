@@ -10,7 +10,7 @@ import yaml
 
 from ppface.core.errors import ConfigError
 from ppface.core.files.file_names import to_unicode
-from ppface.core.files.home import in_home
+from ppface.core.files.home_folder import expand_home
 
 BASE = "_BASE_"
 
@@ -184,7 +184,7 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
         raise ConfigError([f"{wrong[0].origin}: {BASE}: expected a path or a list of paths, received {wrong[0].plain()!r}"])
     merged = Node({}, tree.origin)
     for one in bases:
-        merged = merge(merged, _read_file(Path(os.path.normpath(path.parent / in_home(one.value))), (*above, path)))
+        merged = merge(merged, _read_file(Path(os.path.normpath(path.parent / expand_home(one.value))), (*above, path)))
     return merge(merged, tree)
 
 

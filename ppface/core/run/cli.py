@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ppface.core.errors import UserError
-from ppface.core.files.home import in_home
+from ppface.core.files.home_folder import expand_home
 from ppface.core.run import signals
 from ppface.core.run.log import show_log
 
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 def _expanded(value: Any) -> Any:
     if isinstance(value, list):
         return [_expanded(item) for item in value]
-    return type(value)(in_home(str(value))) if isinstance(value, str | Path) else value
+    return type(value)(expand_home(str(value))) if isinstance(value, str | Path) else value
 
 
 def parser(description: str, config: bool = True) -> argparse.ArgumentParser:

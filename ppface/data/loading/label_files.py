@@ -9,7 +9,7 @@ from ppface.core.errors import DataError
 from ppface.core.files.file_names import from_text, on_disk
 
 Read = TypeVar("Read")
-LISTED = 10  # mistakes that one error lists; the rest are counted
+MAX_LISTED = 10  # mistakes that one error lists; the rest are counted
 
 
 def folder(path: Path, owner: str, advice: str) -> Path:
@@ -48,8 +48,8 @@ def refuse(mistakes: Iterable[str]) -> None:
     """Raises one DataError that lists the first mistakes, if there are any, and counts the rest."""
     mistakes = list(mistakes)
     if mistakes:
-        more = [f"... and {len(mistakes) - LISTED} more"] if len(mistakes) > LISTED else []
-        raise DataError("\n".join([*mistakes[:LISTED], *more]))
+        more = [f"... and {len(mistakes) - MAX_LISTED} more"] if len(mistakes) > MAX_LISTED else []
+        raise DataError("\n".join([*mistakes[:MAX_LISTED], *more]))
 
 
 def read_all(read: Callable[[int], Read], count: int) -> list[Read]:

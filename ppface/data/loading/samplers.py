@@ -58,7 +58,7 @@ class IdentityBatches:
         """Samples per epoch."""
         labels = getattr(dataset, "labels", None)
         if labels is None:
-            raise ValueError(f"IdentityBatches: expected a data set of identities, received {type(dataset).__name__}")
+            raise ValueError(f"IdentityBatches: expected a data set of identities, received {type(dataset).__name__}, which has no labels")
         people = np.count_nonzero(np.bincount(labels))
         if people < self.identities:
             raise ValueError(f"IdentityBatches: expected at least {self.identities} identities in the data set, received {people}")

@@ -20,7 +20,7 @@ from ppface.data.pictures import container_checks, truncation
 from ppface.data.pictures.picture_limit import TooLargeError, check_memory
 
 FORMATS = ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP"]  # no formats whose decoder starts other programs
-CONVERTED = 1 << 20  # pixels that are converted at a time
+PIXELS_AT_ONCE = 1 << 20  # pixels that are converted at a time
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 to 8 swap height and width
 
@@ -239,7 +239,7 @@ def _loaded(data: bytes) -> tuple[np.ndarray, bytes]:
         if colours < 256 and any(image.histogram()[colours:]):
             raise ValueError(f"pixels with colours beyond the {colours} of its palette")
         pixels = np.empty((image.height, image.width, 3), np.uint8)
-        rows = max(1, CONVERTED // image.width)  # a few at a time, so that copies need little memory
+        rows = max(1, PIXELS_AT_ONCE // image.width)  # a few at a time, so that copies need little memory
         for y in range(0, image.height, rows):
             part = image.crop((0, y, image.width, min(y + rows, image.height)))
             if image.mode.startswith("I"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
-SHOWN = 6  # kinds of files that the summary names; the rest are added up
+MAX_KINDS = 6  # kinds of files that the summary names; the rest are added up
 
 
 @dataclass
@@ -23,9 +23,9 @@ class PictureFiles:
 
     def summary(self) -> str:
         """What was left out, as one line; empty if nothing was."""
-        kinds = [f"{count} {kind}" for kind, count in self.left_out.most_common(SHOWN)]
-        if len(self.left_out) > SHOWN:
-            kinds.append(f"{self.left_out.total() - sum(count for _, count in self.left_out.most_common(SHOWN))} others")
+        kinds = [f"{count} {kind}" for kind, count in self.left_out.most_common(MAX_KINDS)]
+        if len(self.left_out) > MAX_KINDS:
+            kinds.append(f"{self.left_out.total() - sum(count for _, count in self.left_out.most_common(MAX_KINDS))} others")
         return ", ".join(kinds)
 
 

@@ -41,7 +41,7 @@ class IdentitySubset:
             raise ValueError(f"IdentitySubset: expected every >= 1, received {every}")
         labels = getattr(dataset, "labels", None)
         if labels is None:
-            raise ValueError(f"IdentitySubset: expected a data set of identities, received {type(dataset).__name__}")
+            raise ValueError(f"IdentitySubset: expected a data set of identities, received {type(dataset).__name__}, which has no labels")
         people = dataset.facts()["class_num"]
         chosen = np.zeros(people, bool)
         chosen[start:stop:every] = True

@@ -183,7 +183,10 @@ def test_a_supplied_value_that_was_written_must_agree():
     assert str(caught.value) == "-o head.class_num=5: head.class_num: expected 6 (supplied by the data), received 5"
     with pytest.raises(ConfigError) as caught:
         resolve(GOOD)().head(in_channels=[1])
-    assert str(caught.value) == "net.yml:5: head.class_num: Margin needs 'class_num', and nothing supplies it: set it here"
+    assert (
+        str(caught.value)
+        == "net.yml:5: head.class_num: Margin needs 'class_num', and nothing supplies it: set it here (usually supplied by the data)"
+    )
 
 
 def test_the_resolved_config_resolves_to_itself():

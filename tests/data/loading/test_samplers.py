@@ -96,7 +96,10 @@ def test_batches_through_the_loader_carry_their_labels():
             lambda: IdentityBatches(8, 2).length(People(COUNTS)),
             "IdentityBatches: expected at least 8 identities in the data set, received 7",
         ),
-        (lambda: IdentityBatches(8, 2).length([1]), "IdentityBatches: expected a data set of identities, received list"),
+        (
+            lambda: IdentityBatches(8, 2).length([1]),
+            "IdentityBatches: expected a data set of identities, received list, which has no labels",
+        ),
         (
             lambda: Loader(People(COUNTS), [], batch_size=8, seed=1, rank=0, world=1, sampler=IdentityBatches(3, 2)),
             "Loader: expected a batch_size that is a multiple of the sampler's 6 samples, received 8",

@@ -101,7 +101,9 @@ def test_people_held_out_are_counted_anew_and_nobody_is_on_both_sides(root):
         IdentitySubset(data, start=3)
     with pytest.raises(ValueError, match=r"^IdentitySubset: expected every >= 1, received 0$"):
         IdentitySubset(data, every=0)
-    with pytest.raises(ValueError, match=r"^IdentitySubset: expected a data set of identities, received SyntheticFaces$"):
+    with pytest.raises(
+        ValueError, match=r"^IdentitySubset: expected a data set of identities, received SyntheticFaces, which has no labels$"
+    ):
         IdentitySubset(SyntheticFaces(2))
 
 

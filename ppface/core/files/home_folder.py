@@ -3,6 +3,6 @@
 from pathlib import Path
 
 
-def in_home(path: str) -> str:
+def expand_home(path: str) -> str:
     """The path with `~` at its start replaced by the home folder; any other text unchanged."""
     return str(Path(path).expanduser()) if path == "~" or path.startswith("~/") else path

@@ -123,7 +123,7 @@ def test_flip_mirrors_and_exchanges_sides(rng, number, swap):
 def test_flip_takes_sides_for_other_landmarks(rng):
     sample = sample_of([[0, 0, 9, 9]], gt_landmarks=np.array([[[1, 0], [2, 0]]], np.float32))
     assert Flip(p=1, sides=[1, 0])(sample, rng)["gt_landmarks"][0, :, 0].tolist() == [638, 639]
-    with pytest.raises(DataError, match=r"^none: Flip: expected 5 or 6 landmarks per face, received 2: set `sides`$"):
+    with pytest.raises(DataError, match=r"^none: Flip: expected 5, 6, 68 or 98 landmarks per face, received 2: set `sides`$"):
         Flip(p=1)(sample, rng)
     with pytest.raises(DataError, match=r"^none: Flip: expected 3 landmarks per face, received 2: set `sides`$"):
         Flip(p=1, sides=[1, 0, 2])(sample, rng)

@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 
 .PHONY: quickstart test lint benchmark clean
 
-# without --no-compile pip takes half as long again, to compile packages of which a run imports few
+# without pip takes half as long again, to compile packages of which a run imports few
 $(VENV)/ready: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRA)]"
 	touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[$(EXTRA),dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRA),dev]"
 	touch $@
 
 quickstart: $(VENV)/ready

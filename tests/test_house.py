@@ -68,7 +68,7 @@ def test_siblings_under_nets_share_layers_alone(folder):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
-def test_files_and_functions_stay_short_and_speak_first(path):
+def test_files_and_functions_stay_short_and_have_docstrings(path):
     text = path.read_text()
     tree = ast.parse(text)
     assert path.stem not in ("utils", "common", "misc", "helpers", "base")
@@ -166,7 +166,7 @@ def test_tests_read_only_pickles_of_their_own():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "weights").iterdir()), ids=short)
-def test_every_file_of_names_is_one_and_tells_its_source(path):
+def test_every_file_of_names_is_one_and_reports_its_source(path):
     assert read_names(path).rules
     head = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert re.search(r"https://\S+", head) and "licence" in head, f"{short(path)}: for which weights, under which licence?"

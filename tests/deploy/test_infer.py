@@ -146,7 +146,7 @@ def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, 
         "format: 1\ninput: {name: image, test: {}}\noutputs: [boxes, scores]\n",
     ],
 )
-def test_a_strange_description_is_told(tmp_path, text):
+def test_a_strange_description_is_reported(tmp_path, text):
     for name in ("model.json", "model.pdiparams"):
         (tmp_path / name).write_text("")
     (tmp_path / "inference.yml").write_text(text)
@@ -156,7 +156,7 @@ def test_a_strange_description_is_told(tmp_path, text):
         FaceDetector(tmp_path)
 
 
-def test_a_model_of_another_kind_is_told(toy_export):
+def test_a_model_of_another_kind_is_reported(toy_export):
     with pytest.raises(ModelError) as error:
         FaceDetector(toy_export)
     assert str(error.value) == f"{toy_export / 'inference.yml'}: expected a model with the output 'boxes', this one has embedding, norm"

@@ -94,7 +94,7 @@ def test_pictures_stand_upright(tmp_path, pixels, orientation):
         (b"these are words", "not a picture, or a damaged header; expected one of JPEG, PNG, BMP, GIF, PPM, TIFF, WEBP"),
     ],
 )
-def test_what_is_no_picture_is_told(tmp_path, data, told):
+def test_what_is_no_picture_is_reported(tmp_path, data, told):
     file = tmp_path / "x.jpg"
     if data is not None:
         file.write_bytes(data)
@@ -153,7 +153,7 @@ def clip(file, frames: int = 40, codec: str = "MJPG", rate: float = 25.0):
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.avi", "MJPG"), ("a.AVI", "XVID"), ("a.mkv", "mp4v"), ("a.webm", "VP80"), ("a.flv", "FLV1")]
 )
-def test_a_cut_video_is_told_after_its_last_frame(tmp_path, name, codec):
+def test_a_cut_video_is_reported_after_its_last_frame(tmp_path, name, codec):
     file = clip(tmp_path / name, codec=codec)
     assert len(list(media.frames(str(file)))) == 40
     file.write_bytes(file.read_bytes()[: int(0.6 * file.stat().st_size)])
@@ -297,7 +297,7 @@ def test_pictures_are_written_under_their_names_and_never_over_the_input(tmp_pat
             media.Writer(str(tmp_path / "in"), str(tmp_path / source))
 
 
-def test_an_output_that_cannot_be_made_is_told(tmp_path):
+def test_an_output_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(media.MediaError, match="file/out: cannot write there: Not a directory"):
         media.Writer(str(tmp_path / "file" / "out"), "0")

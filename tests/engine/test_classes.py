@@ -75,7 +75,7 @@ def test_any_name_is_kept_and_the_file_is_written_once(tmp_path, names):
     assert state < 1000
 
 
-def test_weights_whose_names_are_lost_are_told(tmp_path, caplog):
+def test_weights_whose_names_are_lost_are_reported(tmp_path, caplog):
     run = made(tmp_path / "run", ["ann", "bo"])
     (run / "classes.json").unlink()
     weights = checkpoint_files.read_weights(run / "checkpoints" / "step_00000003")

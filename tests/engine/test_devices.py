@@ -30,7 +30,7 @@ def launch(script, capfd) -> tuple[int, str]:
         ("Traceback\\nKeyError: 3", "Traceback\nKeyError: 3\n"),
     ],
 )
-def test_the_last_words_of_another_process_are_told(tmp_path, capfd, says, heard):
+def test_the_error_of_another_process_are_reported(tmp_path, capfd, says, heard):
     script = tmp_path / "fails.py"
     script.write_text(
         "import os, sys, time\n"
@@ -83,7 +83,7 @@ def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback
 
 
 @pytest.mark.parametrize(("error", "code"), [("DataError", 3), ("KeyError", 1)])
-def test_where_the_data_of_one_process_fails_all_save_the_steps_before_and_it_tells_why(tmp_path, capfd, error, code):
+def test_where_the_data_of_one_process_fails_all_save_the_steps_before_and_it_reports_why(tmp_path, capfd, error, code):
     script = tmp_path / "fails.py"
     script.write_text(
         "from pathlib import Path\n"
@@ -105,7 +105,7 @@ def test_where_the_data_of_one_process_fails_all_save_the_steps_before_and_it_te
     assert CheckpointFolder(tmp_path / "run" / "checkpoints").find("last").name == "step_00000005"
 
 
-def test_a_mistake_that_all_processes_meet_is_told_once(tmp_path, capfd):
+def test_a_mistake_that_all_processes_meet_is_reported_once(tmp_path, capfd):
     script = tmp_path / "fails.py"
     script.write_text(
         "import os, sys, time\n"
@@ -279,7 +279,7 @@ def test_a_world_is_seeded():
 
 @pytest.mark.parametrize("rank", ["0", "1"])
 @pytest.mark.parametrize("where", ["data", "forward"])
-def test_a_mistake_that_one_process_meets_is_told_once_and_ends_all(tmp_path, capfd, where, rank):
+def test_a_mistake_that_one_process_meets_is_reported_once_and_ends_all(tmp_path, capfd, where, rank):
     script = tmp_path / "one.py"
     script.write_text(
         "import os, sys\nfrom pathlib import Path\nimport paddle\n"

@@ -63,7 +63,7 @@ def test_the_same_run_starts_again_from(kind, trained, tmp_path, run_tool):
             np.testing.assert_array_equal(array, again[name][key], err_msg=f"{name} {key}")
 
 
-def test_what_differs_from_the_record_is_told(trained, tmp_path, run_tool):
+def test_what_differs_from_the_record_is_reported(trained, tmp_path, run_tool):
     shutil.copytree(trained, tmp_path / "kept")
     about = json.loads((tmp_path / "kept" / "environment.json").read_text())
     about["packages"]["numpy"] = "1.0"
@@ -149,7 +149,7 @@ def test_a_record_that_is_no_text_is_one_line(tmp_path, text):
         opened(reproduce=tmp_path)
 
 
-def test_parts_of_a_record_that_decide_nothing_are_told_and_left_out(caplog):
+def test_parts_of_a_record_that_decide_nothing_are_reported_and_left_out(caplog):
     provenance.compare([], {})
     provenance.compare({}, {"seed": 1})
     assert not caplog.messages
@@ -166,7 +166,7 @@ def test_parts_of_a_record_that_decide_nothing_are_told_and_left_out(caplog):
     ]
 
 
-def test_a_config_that_was_edited_is_told_and_options_are_not(trained, tmp_path, run_tool):
+def test_a_config_that_was_edited_is_reported_and_options_are_not(trained, tmp_path, run_tool):
     shutil.copytree(trained, tmp_path / "kept")
     recorded = opened(reproduce=tmp_path / "kept")[1]
     assert recorded["config_file_sha256"] == recorded["config_sha256"]
@@ -195,7 +195,7 @@ def test_a_run_without_its_config_goes_on_and_starts_again_by_that_of_its_checkp
     assert last(tmp_path / "kept").name == "step_00000003"
 
 
-def test_what_is_no_run_cannot_be_resumed_and_the_command_that_helps_is_told(trained, tmp_path, run_tool):
+def test_what_is_no_run_cannot_be_resumed_and_the_command_that_helps_is_reported(trained, tmp_path, run_tool):
     step = last(trained)
     done = run_tool("tools/train.py", "--resume", step)
     advice = f"--resume {trained} continues from the newest checkpoint; --reproduce {step} starts the same run again"
@@ -236,7 +236,7 @@ def test_a_resealed_state_of_other_types_resumes_and_exports_nothing(trained, tm
         assert f"  {step}/state.json: {key}: {told}" in done.stderr.splitlines()[-1]
 
 
-def test_a_resealed_environment_is_told_and_the_run_goes_on(trained, tmp_path, run_tool):
+def test_a_resealed_environment_is_reported_and_the_run_goes_on(trained, tmp_path, run_tool):
     shutil.copytree(trained, tmp_path / "kept")
     reseal(last(tmp_path / "kept"), "environment", ["odd"])
     done = run_tool("tools/train.py", "--resume", tmp_path / "kept", "-o", "trainer.iterations=3")

@@ -197,7 +197,7 @@ def test_another_number_of_processes_goes_on_to_the_same_end(tmp_path, ranks, ki
         ({"processes": 2, "evaluators": []}, None),
     ],
 )
-def test_a_resumed_run_tells_what_of_its_config_was_changed(caplog, change, words):
+def test_a_resumed_run_reports_what_of_its_config_was_changed(caplog, change, words):
     then = {"seed": 0, "processes": 1, "train": {"batch_size": 4, "workers": 0}, "trainer": {}, "list": [{"name": "Flip", "p": 0.5}]}
     config_changes.warn(then, then | change)
     config_changes.warn({}, then)

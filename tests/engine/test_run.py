@@ -152,7 +152,7 @@ def test_what_either_of_two_processes_cannot_read_is_listed_in_the_runs_folder(t
     assert 0 < done.stderr.count("skipped unreadable sample") < len(broken)  # the first process alone logs
 
 
-def test_a_config_that_was_changed_before_a_resume_is_told(tmp_path, run_tool):
+def test_a_config_that_was_changed_before_a_resume_is_reported(tmp_path, run_tool):
     done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "run", "-o", *TINY)
     assert done.returncode == 0, done.stderr
     options = ["trainer.iterations=2", "optimizer.weight_decay=0.25"]

@@ -84,7 +84,7 @@ def test_the_best_checkpoint_is_kept_and_named_by_the_metric(tmp_path):
     assert all(0 <= line["data_wait"] <= 1 and line["images_per_s"] > 0 and "loss/ce" in line for line in lines if "ap" not in line)
 
 
-def test_equal_names_of_two_evaluators_are_told_apart():
+def test_equal_names_of_two_evaluators_are_distinguished():
     assert measure([lambda p: [("ap", 1.0)], lambda p: [("ap", 2.0), ("x", 3.0)]], None) == {"ap": 1.0, "ap.1": 2.0, "x": 3.0}
 
 
@@ -259,7 +259,7 @@ def test_a_gpu_that_is_not_there_is_one_line():
     assert devices.pick("auto") == devices.pick("cpu") == "cpu"
 
 
-def test_a_metric_that_is_not_evaluated_is_told_after_the_checkpoint_is_saved(tmp_path):
+def test_a_metric_that_is_not_evaluated_is_reported_after_the_checkpoint_is_saved(tmp_path):
     one = trainer(tmp_path, evaluators=[lambda predict: [("ap", 0.5)]], metric="app", eval_every=2)
     with pytest.raises(UserError) as caught:
         one.train()

@@ -127,7 +127,7 @@ def test_a_model_without_embeddings_and_one_that_diverged_are_named(faces):
         dict(built(folder)(lambda batch: {"embedding": np.full((len(batch["image"]), 4), np.nan)}))
 
 
-def test_one_class_alone_in_a_fold_is_told_with_its_set_before_anything_is_embedded(faces):
+def test_one_class_alone_in_a_fold_is_reported_with_its_set_before_anything_is_embedded(faces):
     folder = faces[0]
     lines = (folder / "pairs.txt").read_text().splitlines()
     (folder / "pairs.txt").write_text("\n".join(sorted(lines, key=lambda line: line[-1])))
@@ -137,7 +137,7 @@ def test_one_class_alone_in_a_fold_is_told_with_its_set_before_anything_is_embed
         built(folder)
 
 
-def test_more_folds_than_pairs_are_told_before_anything_is_embedded(faces):
+def test_more_folds_than_pairs_are_reported_before_anything_is_embedded(faces):
     folder = faces[0]
     with pytest.raises(DataError) as error:
         built(folder, sets=f"bin: {{name: BinPairs, path: {folder}/pairs.bin, folds: 41}}")

@@ -16,7 +16,7 @@ def pictures(folder) -> list[np.ndarray]:
     return [Picture.open(file).decode() for file in sorted(folder.rglob("*.png"))]
 
 
-def test_live_and_exported_models_embed_alike(toy_embedder, toy_export, aligned_faces):
+def test_live_and_exported_models_embed_the_same_way(toy_embedder, toy_export, aligned_faces):
     live, exported = predict.of_predictor(toy_embedder.predictor()), predict.load(toy_export, threads=1)
     assert isinstance(live, FaceEmbedder) and isinstance(exported, FaceEmbedder)
     assert verify(toy_embedder.predictor(), predict.load_predictor(toy_export, threads=1), 1e-4) < 1e-5
@@ -73,7 +73,7 @@ class Answers:
         return list(self.names)
 
 
-def test_the_outputs_tell_what_a_model_is_for():
+def test_the_outputs_report_what_a_model_is_for():
     assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceDetector)
     assert isinstance(predict.of_predictor(Answers("embedding", "norm")), FaceEmbedder)
     with pytest.raises(WeightsError) as error:

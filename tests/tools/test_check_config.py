@@ -73,7 +73,7 @@ def test_a_right_config_is_printed_with_the_origin_of_each_value():
     assert lines["use_5x5kernel: true"] == "default"
 
 
-def test_ten_mistakes_in_one_file_are_all_told(tmp_path):
+def test_ten_mistakes_in_one_file_are_all_reported(tmp_path):
     config = tmp_path / "ten.yml"
     config.write_text(
         f"_BASE_: {ROOT}/configs/detection/blazeface_1000e.yml\n"
@@ -97,7 +97,7 @@ def test_ten_mistakes_in_one_file_are_all_told(tmp_path):
     ])  # fmt: skip
 
 
-def test_broken_yaml_is_told_without_importing_paddle(tmp_path):
+def test_broken_yaml_is_reported_without_importing_paddle(tmp_path):
     (tmp_path / "broken.yml").write_text("model: [1\nloss: 2\n")
     code = (
         f"import sys; sys.argv = ['check_config.py', {str(tmp_path / 'broken.yml')!r}]\n"

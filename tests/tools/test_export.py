@@ -95,7 +95,7 @@ def export_tool():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_tells_so(trial, tmp_path, monkeypatch, export_tool):
+def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_reports_it(trial, tmp_path, monkeypatch, export_tool):
     """As soon as the model is there, the run saves a better checkpoint, removes the one that was read, and has another config."""
     run, plain = tmp_path / "run", predict.open_model
     folder, arrays = CheckpointFolder(run / "checkpoints", keep=1), load_file(trial.weights)

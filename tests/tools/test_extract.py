@@ -88,7 +88,7 @@ def test_names_in_any_encoding_and_locale(toy_export, foreign_names, run_tool, t
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "e.npy").read_bytes()
 
 
-def test_a_name_with_a_line_break_is_told_before_any_work(aligned_faces):
+def test_a_name_with_a_line_break_is_reported_before_any_work(aligned_faces):
     (aligned_faces / "person 0" / "0.png").rename(aligned_faces / "person 0" / "a\nb.png")
     with pytest.raises(DataError) as error:
         entries(aligned_faces)

@@ -198,7 +198,7 @@ def test_the_tool_prints_and_saves_what_it_found(faces, tmp_path, run_tool):
 
 
 @pytest.mark.parametrize("given", [["--plot", "p.xyz"], ["--plot", "p"], ["--sample", -3]])
-def test_what_the_options_cannot_mean_is_told_before_anything_is_read(tmp_path, run_tool, given):
+def test_what_the_options_cannot_mean_is_reported_before_anything_is_read(tmp_path, run_tool, given):
     done = run_tool(INFO, tmp_path / "gone", *given)
     told = "data_info.py: error: expected --plot FILE.png and a --sample of at least 0"
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, told)

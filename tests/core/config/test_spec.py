@@ -196,7 +196,7 @@ def test_the_resolved_config_resolves_to_itself():
     assert first.plain()["head"] == {"name": "Margin", "m": 1.0, "ratio": None}
 
 
-def test_every_line_tells_its_origin():
+def test_every_line_reports_its_origin():
     lines = annotated_yaml.with_origins(resolve(GOOD, "head.m=0.5")).split("\n")
     assert [line.split("#")[1].strip() for line in lines if "m:" in line and "0.5" in line] == ["-o head.m=0.5"]
     assert any(line.startswith("  fill: 0.0") and line.endswith("# default") for line in lines)

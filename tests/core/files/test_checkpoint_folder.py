@@ -178,7 +178,7 @@ def test_damage_is_named_and_the_newest_sound_one_is_taken(folder, caplog, damag
     assert second == f"  {caught.value}"
 
 
-def test_where_all_are_broken_each_is_told(folder):
+def test_where_all_are_broken_each_is_reported(folder):
     for step in (1, 2):
         flip(save(folder, step) / WEIGHTS)
     with pytest.raises(WeightsError) as caught:
@@ -195,7 +195,7 @@ def test_a_checkpoint_under_another_name_is_noticed(folder, caplog):
     assert "step_00000008: expected the checkpoint of the step in its name, received that of step 2" in caplog.messages[0]
 
 
-def test_a_best_one_that_is_gone_is_told(folder, caplog):
+def test_a_best_one_that_is_gone_is_reported(folder, caplog):
     best = save(folder, 1, best=True)
     save(folder, 2)
     for file in [*best.iterdir()]:
@@ -287,7 +287,7 @@ def test_leftovers_of_killed_saves_and_removals_go_with_the_next_save(folder):
     assert names(folder) == [".mine", "step_00000001", "step_00000002"]
 
 
-def test_no_room_is_told_before_anything_is_written(folder, monkeypatch):
+def test_no_room_is_reported_before_anything_is_written(folder, monkeypatch):
     save(folder, 1)
     monkeypatch.setattr(checkpoint_folder, "MARGIN", 10**15)
     with pytest.raises(

@@ -33,7 +33,7 @@ def test_what_no_file_can_be_named_does_no_harm():
     assert file_names.printable("\ud800") == r"\ud800"
 
 
-def test_what_is_no_text_is_told():
+def test_what_is_no_text_is_reported():
     with pytest.raises(DataError) as refusal:
         file_names.from_text("a.jpg 0\n".encode("utf-16"), "l.txt", "a list")
     assert (

@@ -90,14 +90,14 @@ def test_bfloat16_is_read_as_the_float32_of_the_same_value():
     np.testing.assert_allclose(got, values, rtol=2**-7)
 
 
-def test_types_that_nothing_here_can_hold_are_told():
+def test_types_that_nothing_here_can_hold_are_reported():
     with pytest.raises(WeightsError) as error:
         unpack(FILE, file_of("F8_E4M3", bytes(4), [2, 2]))
     assert str(error.value) == f"{FILE}: x: expected {', '.join(TYPES.values())}, received F8_E4M3; convert it to float32"
 
 
 @pytest.mark.parametrize("shape", [[1] * 100, [2**62, 0, 2**62]])
-def test_shapes_beyond_numpy_are_told(shape):
+def test_shapes_beyond_numpy_are_reported(shape):
     with pytest.raises(WeightsError, match=r"^w\.safetensors: not a valid safetensors file \(.+\); copy or download it again$"):
         unpack(FILE, file_of("U8", b"" if 0 in shape else b"\0", shape))
 

@@ -113,7 +113,7 @@ def test_the_arrays_of_a_checkpoint_are_found(tmp_path, write):
         assert list(got) == ["conv.weight", "conv.bias"] and got["conv.weight"].tolist() == [1, 1]
 
 
-def test_which_of_several_networks_was_taken_is_told(tmp_path, caplog):
+def test_which_of_several_networks_was_taken_is_reported(tmp_path, caplog):
     content = {"state_dict": {"a": Tensor(np.ones(1))}, "ema": {"a": Tensor(np.zeros(1))}}
     path = write_zip(tmp_path / "w.pth", content)
     with caplog.at_level("INFO", "ppface"):
@@ -167,7 +167,7 @@ def test_a_prefix_of_some_names_stays(tmp_path, write):
 
 
 @ANY
-def test_several_networks_are_told_apart_by_a_part(tmp_path, write):
+def test_several_networks_are_distinguished_by_a_part(tmp_path, write):
     content = {"backbone": {"a": Tensor(np.ones(1)), "b": Tensor(np.ones(1))}, "head": {"a": Tensor(np.zeros(1))}, "epoch": 4}
     path = write(tmp_path / "w.pth", content)
     assert refused(path) == (

@@ -168,7 +168,7 @@ def test_patience_is_over_when_its_time_is(seconds, wait, said):
 
 
 @pytest.mark.parametrize("seconds", [0, 60])
-def test_patience_is_short_once_a_signal_has_asked(seconds):
+def test_waiting_is_short_after_a_signal(seconds):
     code, out, err, took = run(patient(seconds, 30, 0.5), signal.SIGTERM)
     assert (code, out, err) == (143, "overdue\n", "SIGTERM: finishing\nstopped by SIGTERM\n") and took < 5
 

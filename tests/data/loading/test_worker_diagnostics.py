@@ -35,14 +35,14 @@ def machine(tmp_path, monkeypatch):
         ({"room": 12}, "/dev/shm is small: 12 of 8000 MB are free (docker run --shm-size=1g gives more)"),
     ],
 )
-def test_what_is_short_is_told(machine, numbers, hint):
+def test_resources_that_are_low_are_reported(machine, numbers, hint):
     before = worker_diagnostics.ResourceMonitor()
     assert before.hints() == []
     machine(**numbers)
     assert before.hints() == [hint]
 
 
-def test_a_machine_that_tells_nothing_lacks_nothing(monkeypatch, tmp_path):
+def test_a_machine_that_reports_nothing_lacks_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(worker_diagnostics, "PROC", tmp_path)
     monkeypatch.setattr(worker_diagnostics, "SHM", str(tmp_path / "none"))
     assert worker_diagnostics.ResourceMonitor().hints() == []

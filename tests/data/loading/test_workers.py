@@ -40,24 +40,24 @@ def refusal(dataset, batches=4, **options) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_killed_worker_is_told_by_number_signal_and_sample(number):
+def test_a_killed_worker_is_reported_by_number_signal_and_sample(number):
     told = refusal(harmful.Kills(number))
     how = f"was killed by signal {int(number)} ({number.name}) while reading sample 5 (pixel-5)"
     assert re.fullmatch(rf"reading worker [01] of 2 \(process N\) {re.escape(how)}; {re.escape(ADVICE)}", told), told
 
 
 @pytest.mark.parametrize("code", [0, 7])
-def test_a_worker_that_ends_itself_is_told_by_exit_code(code):
+def test_a_worker_that_ends_itself_is_reported_by_exit_code(code):
     want = f"reading worker 0 of 1 (process N) ended with exit code {code} while reading sample 5 (pixel-5); {ADVICE}"
     assert refusal(harmful.Exits(code), workers=1) == want
 
 
-def test_a_worker_that_dies_before_it_read_is_told():
+def test_a_worker_that_dies_before_it_read_is_reported():
     want = f"reading worker 0 of 1 (process N) was killed by signal 9 (SIGKILL) before its first sample; {ADVICE}"
     assert refusal(harmful.DeadOnArrival(), workers=1) == want
 
 
-def test_a_worker_that_dies_while_it_waits_is_told_at_the_next_batch():
+def test_a_worker_that_dies_while_it_waits_is_reported_at_the_next_batch():
     stream = loader(harmful.Plain(), batch_size=2, workers=1).stream(0, 16)
     next(stream)
     (process,) = living()
@@ -78,7 +78,7 @@ def living() -> list[int]:
     return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def test_a_death_that_nobody_asks_about_stands_in_the_log(monkeypatch, caplog):
+def test_a_death_that_is_not_requested_is_logged(monkeypatch, caplog):
     monkeypatch.setattr(workers, "REPORT_DELAY_S", 0.2)
     stream = loader(harmful.Plain(), workers=1).stream(0, 16)
     next(stream)
@@ -92,7 +92,7 @@ def test_a_death_that_nobody_asks_about_stands_in_the_log(monkeypatch, caplog):
         list(stream)
 
 
-def test_a_worker_that_hangs_in_a_sample_is_told():
+def test_a_worker_that_hangs_in_a_sample_is_reported():
     hint = "check that its file system responds; train.workers=0 reads in the training process itself"
     want = (
         f"reading worker 0 of 1 (process N) timed out: no progress for 0.5 s while reading sample 5 (pixel-5) (train.timeout=0.5); {hint}"
@@ -112,13 +112,13 @@ def test_a_run_that_is_asked_to_stop_does_not_wait_long_for_a_worker_that_hangs(
     assert not living()
 
 
-def test_a_worker_that_stands_still_in_the_data_sets_import_is_told(monkeypatch):
+def test_a_worker_that_hangs_in_the_data_sets_import_is_reported(monkeypatch):
     monkeypatch.setattr(workers, "START_TIMEOUT_S", 3.0)
     want = r"reading worker 0 of 1 \(process N\) timed out: no progress for 3 s before its first sample \(train.timeout=0.5\); .*"
     assert re.fullmatch(want, refusal(harmful.Sleeps(), workers=1, timeout=0.5))
 
 
-def test_a_worker_that_is_stopped_is_told_and_ended():
+def test_a_worker_that_is_stopped_is_reported_and_ended():
     stream = loader(harmful.Plain(), batch_size=2, workers=1, timeout=0.5).stream(0, 16)
     next(stream)
     os.kill(living()[0], signal.SIGSTOP)
@@ -140,7 +140,7 @@ def test_a_file_that_the_system_cannot_read_is_a_broken_sample(count):
     assert made.broken == {"pixel-5": "pixel-5: cannot be read: [Errno 5] Input/output error: '/far/x.jpg'"}
 
 
-def test_a_sample_that_hangs_in_a_tool_without_workers_is_told(tmp_path):
+def test_a_sample_that_hangs_in_a_tool_without_workers_is_reported(tmp_path):
     script = tmp_path / "tool.py"
     script.write_text(
         "from ppface.core.run import cli\nfrom ppface.data.loading.loader import Loader\nfrom tests.data.loading import harmful\n"
@@ -152,7 +152,7 @@ def test_a_sample_that_hangs_in_a_tool_without_workers_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_bug_in_a_data_set_keeps_its_kind_and_tells_the_sample(count):
+def test_a_bug_in_a_data_set_keeps_its_kind_and_reports_the_sample(count):
     with pytest.raises(KeyError) as caught:
         list(loader(harmful.Stumbles(), workers=count).stream(0, 4))
     if sys.version_info >= (3, 11):
@@ -162,17 +162,17 @@ def test_a_bug_in_a_data_set_keeps_its_kind_and_tells_the_sample(count):
         assert all('return {}["gt_boxes"]' in note for note in more)
 
 
-def test_an_exception_that_cannot_travel_is_told_by_another():
+def test_an_exception_that_cannot_be_pickled_is_reported_by_another():
     with pytest.raises(RuntimeError, match=r"^StuckError: 1 and 2"):
         list(loader(harmful.Sticks(), workers=1).stream(0, 4))
 
 
-def test_a_data_set_without_a_readable_sample_is_told_alike_by_workers():
+def test_a_data_set_without_a_readable_sample_is_reported_alike_by_workers():
     told = {refusal(harmful.AllTorn(), workers=count) for count in (0, 1)}
     assert told == {"no sample of this data set can be read; the first: pixel-0: broken picture: torn"}
 
 
-def test_workers_tell_all_broken_samples():
+def test_workers_report_all_broken_samples():
     one = loader(harmful.Torn(), broken_share=0.5)
     names = [name for batch in one.stream(0, 8) for name in batch.names]
     assert one.broken == {"pixel-5": "pixel-5: broken picture: torn"}
@@ -196,17 +196,17 @@ def test_a_list_that_cannot_be_written_does_not_end_a_run(tmp_path):
     assert len(list(one.stream(0, 4))) == 4 and len(one.broken) == 1
 
 
-def test_a_data_set_that_cannot_be_loaded_in_a_worker_is_told():
+def test_a_data_set_that_cannot_be_loaded_in_a_worker_is_reported():
     want = "cannot load the data set: ModuleNotFoundError: No module named 'no_such_library'; "
     assert refusal(harmful.NotHere(), workers=1) == f"reading worker 0 {want}train.workers=0 reads in the training process itself"
 
 
-def test_a_data_set_that_cannot_be_sent_is_told():
+def test_a_data_set_that_cannot_be_sent_is_reported():
     want = r"train\.dataset or its transforms cannot be pickled for workers: \w+: .*lambda.*; "
     assert re.fullmatch(want + r"train\.workers=0 reads in the training process itself", refusal(harmful.Local()))
 
 
-def test_processes_that_cannot_be_started_are_told(monkeypatch):
+def test_processes_that_cannot_be_started_are_reported(monkeypatch):
     started = workers.Worker.__init__
 
     def fails(self, number, reader):
@@ -229,7 +229,7 @@ def test_a_stop_that_ends_the_workers_too_lets_the_step_be_finished(monkeypatch)
     assert got + [batch.arrays["label"].tolist() for batch in stream] == want
 
 
-def test_a_worker_that_is_terminated_alone_is_told():
+def test_a_worker_that_is_terminated_alone_is_reported():
     stream = loader(harmful.Plain(), workers=1).stream(0, 16)
     next(stream)
     os.kill(living()[0], signal.SIGTERM)

@@ -181,7 +181,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         Picture.open(tmp_path / "photo.jpg")
 
 
-def test_what_the_system_refuses_is_told_in_its_words(jpeg, monkeypatch):
+def test_what_the_system_refuses_is_reported_in_its_words(jpeg, monkeypatch):
     picture = Picture.open(jpeg)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(5, "Input/output error", str(self))))

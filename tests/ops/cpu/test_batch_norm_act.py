@@ -70,7 +70,7 @@ def test_two_runs_give_the_same_bytes_and_what_is_no_number_stays_none(rng):
     assert np.isnan(found[2][1][:, 1]).all() and np.isnan(found[2][2][:, 1]).all() and not np.isnan(found[2][1][:, 0]).any()
 
 
-def test_it_says_what_it_takes():
+def test_supported_inputs():
     assert supports(paddle.zeros([1, 2, 3, 3]))
     assert (
         not supports(paddle.zeros([0, 2, 3, 3]))

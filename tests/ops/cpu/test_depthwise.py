@@ -113,7 +113,7 @@ def test_views_that_are_not_contiguous_are_taken(rng):
         ((1, 2, 2, 8), 3, 1, 0, False),
     ],
 )
-def test_it_says_what_it_takes(shape, size, stride, padding, taken):
+def test_supported_inputs(shape, size, stride, padding, taken):
     x, weight = paddle.zeros(shape), paddle.zeros([2, 1, size, size])
     assert supports(x, weight, stride, (padding, padding)) is taken
     assert not supports(x.astype("float64"), weight.astype("float64"), stride, (padding, padding))

@@ -30,6 +30,6 @@ def test_a_literal_loop_says_the_same(rng):
         assert np.isnan(max_pool2x2(paddle.to_tensor(broken)).numpy()[0, 0, 0, 0])
 
 
-def test_it_says_what_it_takes():
+def test_supported_inputs():
     assert supports(paddle.zeros([1, 2, 3, 3]))
     assert not supports(paddle.zeros([0, 2, 3, 3])) and not supports(paddle.zeros([1, 2, 3, 3], "float64"))

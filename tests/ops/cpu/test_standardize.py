@@ -17,7 +17,7 @@ def test_every_pixel_value_is_what_float64_says():
     np.testing.assert_allclose(got, layer(paddle.to_tensor(image).astype("float32")).numpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_it_says_what_it_takes():
+def test_supported_inputs():
     image = paddle.zeros([2, 3, 4, 4], "uint8")
     assert supports(image) and not supports(image[:0]) and not supports(image.astype("float32"))
     assert not supports(image.transpose([0, 1, 3, 2]))

@@ -92,7 +92,7 @@ def test_mirror_images_and_other_sizes(toy_export, rng):
     assert embed(np.zeros((40, 20, 3), "uint8"))[0].box == (0, 0, 20, 40)
 
 
-def test_the_outputs_report_what_a_model_is_for(toy_export, trial):
+def test_the_outputs_determine_what_a_model_is_for(toy_export, trial):
     assert type(open_export(toy_export, threads=1)).__name__ == "FaceEmbedder"
     assert type(open_export(trial.export, threads=1)).__name__ == "FaceDetector"
     with pytest.raises(ModelError) as error:

@@ -30,7 +30,7 @@ def launch(script, capfd) -> tuple[int, str]:
         ("Traceback\\nKeyError: 3", "Traceback\nKeyError: 3\n"),
     ],
 )
-def test_the_error_of_another_process_are_reported(tmp_path, capfd, says, heard):
+def test_the_error_of_another_process_is_reported(tmp_path, capfd, says, heard):
     script = tmp_path / "fails.py"
     script.write_text(
         "import os, sys, time\n"

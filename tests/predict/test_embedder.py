@@ -73,7 +73,7 @@ class Answers:
         return list(self.names)
 
 
-def test_the_outputs_report_what_a_model_is_for():
+def test_the_outputs_determine_what_a_model_is_for():
     assert isinstance(predict.of_predictor(Answers("boxes", "count", "scores")), FaceDetector)
     assert isinstance(predict.of_predictor(Answers("embedding", "norm")), FaceEmbedder)
     with pytest.raises(WeightsError) as error:

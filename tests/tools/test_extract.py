@@ -27,7 +27,7 @@ model:
 """
 REFUSED = (
     "contains partial results of a run with other pictures, another model (config, weights, names) or other options: "
-    "give the same again, or delete the folder to start over"
+    "repeat that command to resume it, or delete the folder to start over"
 )
 
 
@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on(toy_export, aligned_faces, tmp_path, monkeyp
     assert not (tmp_path / "e.parts").exists()
 
 
-def test_unfinished_work_with_other_inputs_is_refused(toy_export, aligned_faces, tmp_path, monkeypatch):
+def test_partial_results_with_other_inputs_is_refused(toy_export, aligned_faces, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCHES_PER_PART", 1)
     embedder, out = predict.load(toy_export, threads=1), tmp_path / "e.npy"
     pictures = entries(aligned_faces)

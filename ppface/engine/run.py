@@ -147,7 +147,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         world=world,
         folder=folder,
         seed=config["seed"],
-        about={"config": config.plain(), "environment": about, **about_classes(loader)},
+        about={"config": config.plain(), "environment": about, **classes.record(names)},
     )
 
 

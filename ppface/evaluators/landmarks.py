@@ -74,7 +74,8 @@ class Landmarks:
             for sample, points in zip(samples, found, strict=True):
                 errors.append(self._error(points, sample["gt_landmarks"][0]))
                 attributes.append(sample.get("attributes", np.zeros(0, bool)))
-                worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
+                if folder:
+                    worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
         values = np.array(errors)
         if folder:
             rows = {self.dataset.name(i): round(float(value), 6) for i, value in enumerate(values)}

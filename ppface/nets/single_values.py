@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import paddle
 from paddle import nn
+
+from ppface.nets.size import run_once
 
 
 def single_value_norms(model: nn.Layer, size: tuple[int, int], pictures: int) -> list[str]:
@@ -27,12 +28,5 @@ def single_value_norms(model: nn.Layer, size: tuple[int, int], pictures: int) ->
 
     norms = {name: layer for name, layer in model.named_sublayers() if layer.training and hasattr(layer, "_variance")}
     hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in norms.items()]
-    training = model.training
-    model.eval()
-    with paddle.no_grad():
-        model({"image": paddle.zeros([1, 3, *size], "uint8")})
-    if training:
-        model.train()
-    for hook in hooks:
-        hook.remove()
+    run_once(model, size, hooks)
     return found

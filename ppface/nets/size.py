@@ -30,6 +30,13 @@ def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
         for layer in part.sublayers(include_self=True)
         if isinstance(layer, nn.Conv2D | nn.Linear | DeformConv2D)
     ]
+    run_once(model, size, hooks)
+    found = {name: {"parameters": parameters(part), "macs": macs[name]} for name, part in model.named_children()}
+    return found | {"total": {key: sum(part[key] for part in found.values()) for key in ("parameters", "macs")}}
+
+
+def run_once(model: nn.Layer, size: tuple[int, int], hooks: list) -> None:
+    """Calls the model with one black picture in evaluation mode, afterwards in its mode again, and removes the hooks."""
     training = model.training
     model.eval()
     with paddle.no_grad():
@@ -38,8 +45,6 @@ def sizes(model: nn.Layer, size: tuple[int, int]) -> dict[str, dict[str, int]]:
         model.train()
     for hook in hooks:
         hook.remove()
-    found = {name: {"parameters": parameters(part), "macs": macs[name]} for name, part in model.named_children()}
-    return found | {"total": {key: sum(part[key] for part in found.values()) for key in ("parameters", "macs")}}
 
 
 def parameters(layer: nn.Layer) -> int:

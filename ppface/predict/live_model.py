@@ -66,7 +66,7 @@ def open_model(
     return LiveModel(model, config, loaded, rules)
 
 
-def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None, least: float | None = None) -> WeightFile:
+def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = None) -> WeightFile:
     """Loads the weights of a file, a checkpoint or a run into a model; returns the file that was loaded.
 
     A checkpoint is read once, and the loaded bytes are those that were compared with its digest, as it may be removed at any time.
@@ -75,18 +75,12 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
         model: receives the values.
         given: see `find_weights`, also for errors.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
-        least: the share of the arrays the model needs that must be loaded, 0..1; None: all of them.
     """
-    found = find_weights(given)
-    _load(model, found, names, least)
-    return found
-
-
-def _load(model: Any, found: WeightFile, names: str | Path | None, least: float | None, same_classes: bool = True) -> None:
     from ppface.nets.weights import load_weights
 
-    share = least or 0.0
-    load_weights(model, found.file, least is None, names, content=found.content, least=share, same_classes=same_classes)
+    found = find_weights(given)
+    load_weights(model, found.file, names=names, content=found.content)
+    return found
 
 
 def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = None) -> tuple[str, str] | None:
@@ -104,11 +98,13 @@ def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = N
     Raises:
         WeightsError: as `find_weights`, or fewer than half of the arrays that the model needs can be loaded.
     """
+    from ppface.nets.weights import load_weights
+
     if config["weights"] is None:
         return None
     found = find_weights(config["weights"])
     same_classes = all(found.state.get(key, value) == value for key, value in (about_classes or {}).items())
-    _load(model, found, config["weight_names"], MIN_LOADED_SHARE, same_classes)
+    load_weights(model, found.file, False, config["weight_names"], found.content, MIN_LOADED_SHARE, same_classes)
     return str(found.file), found.sha256()
 
 

@@ -12,6 +12,7 @@ from ppface.nets.backbones import PFLD
 from ppface.nets.heads import LandmarkHead
 from ppface.nets.model import FaceModel, Input
 from ppface.nets.weights import load_weights
+from tests.nets.torch_tensors import TorchTensors
 
 NAMES = Path(__file__).parents[2] / "configs" / "weights" / "pfld_polariszhao.yaml"
 
@@ -21,31 +22,14 @@ def build(points=98, pose=True, **backbone):
     return FaceModel(size, PFLD(**backbone), partial(LandmarkHead, points=points, pose=pose))
 
 
-class Published:
-    """Random tensors under the published names: asked for by a forward that is written from the names alone."""
-
-    def __init__(self, rng):
-        self.rng, self.tensors = rng, {}
-
-    def get(self, name, shape, low, high):
-        if name not in self.tensors:
-            self.tensors[name] = self.rng.uniform(low, high, shape).astype("float32")
-        return paddle.to_tensor(self.tensors[name])
-
-    def conv(self, x, conv, norm, out, kernel, stride=1, groups=1, relu=True, padding=None):
-        bound = (6 / (x.shape[1] // groups * kernel * kernel)) ** 0.5
-        weight = self.get(f"{conv}.weight", (out, x.shape[1] // groups, kernel, kernel), -bound, bound)
-        x = F.conv2d(x, weight, None, stride, kernel // 2 if padding is None else padding, 1, groups)
-        bounds = {"running_mean": (-0.1, 0.1), "running_var": (0.7, 1.5), "weight": (0.7, 1.2), "bias": (-0.2, 0.2)}
-        mean, variance, scale, shift = (self.get(f"{norm}.{key}", out, *bound).reshape([1, -1, 1, 1]) for key, bound in bounds.items())
-        x = (x - mean) / paddle.sqrt(variance + 1e-5) * scale + shift
-        return F.relu(x) if relu else x
+class Published(TorchTensors):
+    """PFLD, written from its names alone."""
 
     def bottleneck(self, x, name, out, expansion, stride, shortcut):
         middle = x.shape[1] * expansion
         y = self.conv(x, f"{name}.conv.0", f"{name}.conv.1", middle, 1)
         y = self.conv(y, f"{name}.conv.3", f"{name}.conv.4", middle, 3, stride, middle)
-        y = self.conv(y, f"{name}.conv.6", f"{name}.conv.7", out, 1, relu=False)
+        y = self.conv(y, f"{name}.conv.6", f"{name}.conv.7", out, 1, slope=1)
         return x + y if shortcut else y
 
     def forward(self, image, points):
@@ -73,10 +57,10 @@ def test_published_tensors_give_the_published_landmarks(rng, tmp_path):
     published = Published(rng)
     image = rng.integers(0, 256, (2, 3, 112, 112), dtype=np.uint8)
     want, _ = published.forward(image, 98)
-    prefixed = {f"pfld_backbone.{name}": value for name, value in published.tensors.items()}
     rules = tmp_path / "names.yaml"
-    rules.write_text("layout: torch\nnames:\n  - ['^pfld_backbone\\.', 'backbone.']\n")
-    paddle.save({name: paddle.to_tensor(value) for name, value in prefixed.items()}, str(tmp_path / "w.pdparams"))
+    rules.write_text("layout: torch\n" + NAMES.read_text())
+    whole = {"epoch": 1, "pfld_backbone": {name: paddle.to_tensor(value) for name, value in published.tensors.items()}}
+    paddle.save(whole, str(tmp_path / "w.pdparams"))
 
     model = build(depthwise_stem=False)
     report = load_weights(model, tmp_path / "w.pdparams", names=rules)

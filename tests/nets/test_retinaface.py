@@ -13,6 +13,7 @@ from ppface.nets.heads import FaceHead
 from ppface.nets.model import FaceModel, Input
 from ppface.nets.necks import FPN
 from ppface.nets.weights import load_weights
+from tests.nets.torch_tensors import TorchTensors
 
 NAMES = Path(__file__).parents[2] / "configs" / "weights" / "retinaface_pytorch.yaml"
 MIN_SIZES = [[16, 32], [64, 128], [256, 512]]
@@ -36,26 +37,15 @@ def mobile():
     return build(MobileNetV1(0.25, "leaky_0.1"))
 
 
-class Published:
-    """Random tensors under the published names: asked for by a forward that is written from the names alone."""
+class Published(TorchTensors):
+    """RetinaFace, written from its names alone."""
 
     def __init__(self, rng, slope):
-        self.rng, self.slope, self.tensors = rng, slope, {}
+        super().__init__(rng)
+        self.slope = slope
 
-    def get(self, name, shape, low, high):
-        if name not in self.tensors:
-            self.tensors[name] = self.rng.uniform(low, high, shape).astype("float32")
-        return paddle.to_tensor(self.tensors[name])
-
-    def conv(self, x, conv, norm, out, kernel, stride=1, groups=1, slope=None):
-        bound = (6 / (x.shape[1] // groups * kernel * kernel)) ** 0.5
-        weight = self.get(f"{conv}.weight", (out, x.shape[1] // groups, kernel, kernel), -bound, bound)
-        x = F.conv2d(x, weight, None, stride, kernel // 2, 1, groups)
-        bounds = {"running_mean": (-0.1, 0.1), "running_var": (0.7, 1.5), "weight": (0.7, 1.2), "bias": (-0.2, 0.2)}
-        mean, variance, scale, shift = (self.get(f"{norm}.{key}", out, *bound).reshape([1, -1, 1, 1]) for key, bound in bounds.items())
-        x = (x - mean) / paddle.sqrt(variance + 1e-5) * scale + shift
-        slope = self.slope if slope is None else slope
-        return paddle.where(x > 0, x, slope * x)
+    def conv(self, *arguments, slope=None, **options):
+        return super().conv(*arguments, slope=self.slope if slope is None else slope, **options)
 
     def block(self, x, name, out, kernel, stride=1, slope=None):
         return self.conv(x, f"{name}.0", f"{name}.1", out, kernel, stride, slope=slope)

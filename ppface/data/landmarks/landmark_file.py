@@ -7,8 +7,6 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.data.loading import label_files
 
-ADVICE = "expected one line per picture: its path, then x y of 5 or 68 points, separated by commas, tabs or spaces"
-
 
 def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) -> tuple[list[str], np.ndarray]:
     """Paths relative to the pictures' folder, and their points.
@@ -26,9 +24,11 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
     Raises:
         DataError: a line that is malformed, names a picture again, or has a path outside the folder; the message names the line.
     """
+    points = "its" if counts is None else " or ".join(map(str, counts))
+    advice = f"expected one line per picture: its path, then x y of {points} points, separated by commas, tabs or spaces"
     found: dict[str, list[float]] = {}
     numbers = 0
-    for at, line in enumerate(label_files.lines(path, "landmarks", ADVICE), start=1):
+    for at, line in enumerate(label_files.lines(path, "landmarks", advice), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         name, *words = _columns(line)
@@ -36,8 +36,7 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
         if values is None and at == 1:
             continue
         if values is None or not np.isfinite(values).all() or not _fits(len(values), counts):
-            expected = ADVICE if counts else ADVICE.replace(" 5 or 68", " its")
-            raise DataError(f"{path}:{at}: {expected}; received {line[:60]!r}")
+            raise DataError(f"{path}:{at}: {advice}; received {line[:60]!r}")
         if numbers and len(values) != numbers:
             raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")
         if name in found:
@@ -46,7 +45,7 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
             raise DataError(f"{path}:{at}: expected a path inside the folder, received {name}")
         found[name], numbers = values, len(values)
     if not found:
-        raise DataError(f"{path}: expected at least one line of landmarks, found none: {ADVICE}")
+        raise DataError(f"{path}: expected at least one line of landmarks, found none: {advice}")
     return list(found), np.array(list(found.values())).reshape(len(found), -1, 2)
 
 

@@ -55,9 +55,10 @@ class WFLW:
             rows.append(values)
             self.names.append(words[NUMBERS].strip())
         self.rows = np.array(rows, np.float64).reshape(-1, NUMBERS)
-        if ((self.rows[:, -6:] != 0) & (self.rows[:, -6:] != 1)).any():
-            wrong = int(np.flatnonzero(((self.rows[:, -6:] != 0) & (self.rows[:, -6:] != 1)).any(axis=1))[0])
-            raise DataError(f"{path}: {self.names[wrong]}: expected attributes of 0 or 1, received {self.rows[wrong, -6:].tolist()}")
+        wrong = np.flatnonzero(~np.isin(self.rows[:, -6:], (0, 1)).all(axis=1))
+        if len(wrong):
+            received = self.rows[wrong[0], -6:].tolist()
+            raise DataError(f"{path}: {self.names[wrong[0]]}: expected attributes of 0 or 1, received {received}")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,5 +1,6 @@
 """3x3 convolution of tensors on a CPU, with gradients, by Winograd's algorithm: 16 products where the direct one takes 36."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,7 @@ def _weight_tiles(weight: paddle.Tensor, turned: bool = False) -> paddle.Tensor:
     return paddle.matmul(factor, weight.reshape([-1, 9]), transpose_y=True).reshape([16, *weight.shape[:2]])
 
 
+@functools.cache
 def _kronecker() -> paddle.Tensor:
     """(16, 9): takes the 9 numbers of a weight to the 16 of G weight G^T."""
     g = paddle.to_tensor(G, "float32", place=paddle.CPUPlace())

@@ -116,7 +116,7 @@ def one(folder: Path, kind: str, choice: str, rng: Rng, mounts: bool, undisturbe
     life = tiny.Life(run, *options, beside=folder / "first")
     before = fill(kind, life, disk, rng)
     if choice == "warn":
-        await_run(life, lambda: "Training continues: make room" in life.said())
+        await_run(life, lambda: "Training continues: free disk space" in life.said())
         pause(life)
         inspected = inspect(run / "checkpoints", before)
         make_room(life, disk)

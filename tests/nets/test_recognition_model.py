@@ -71,7 +71,10 @@ def test_embeddings_need_no_number_of_identities(tmp_path, head, caplog):
         np.testing.assert_array_equal(
             untrained.predictor()({"image": image})["embedding"], trained.predictor()({"image": image})["embedding"]
         )
-    with pytest.raises(ValueError, match=f"^{head}: expected class_num, the number of identities, to classify"):
+    with pytest.raises(
+        ValueError,
+        match=f"^{head}: training needs class_num, the number of identities, but it is not set: set it, or use data that supplies it$",
+    ):
         model({"image": paddle.to_tensor(image), "label": paddle.to_tensor([0, 1])})
 
 

@@ -139,4 +139,4 @@ def test_a_high_score_threshold_is_reported_for_live_models_and_exports(tmp_path
     for source in (["-c", CONFIG, "-w", weights, "--json", tmp_path / "c.json", "-o", *options], [tmp_path / "export"]):
         done = tool("eval", *source)
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count("post.score_threshold=0.2: faces of lower scores are missing") == 1
+        assert done.stderr.count("post.score_threshold=0.2: faces with lower scores are missing") == 1

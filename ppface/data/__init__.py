@@ -6,6 +6,7 @@ from ppface.data.detection.wider_face import WiderFace
 from ppface.data.landmarks.landmark_list import LandmarkList
 from ppface.data.landmarks.pts_landmarks import PtsLandmarks
 from ppface.data.landmarks.wflw import WFLW
+from ppface.data.loading.concat import Concat
 from ppface.data.loading.loader import Loader
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
 from ppface.data.loading.subset import Subset
@@ -18,6 +19,7 @@ from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
 
 __all__ = [
     "WFLW",
+    "Concat",
     "IdentityBatches",
     "IdentityFolder",
     "IdentityList",

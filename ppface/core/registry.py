@@ -11,6 +11,7 @@ PACKAGES = {  # kind -> the package that imports every component of that kind
     "backbone": "ppface.nets.backbones",
     "neck": "ppface.nets.necks",
     "head": "ppface.nets.heads",
+    "branch": "ppface.nets.heads",
     "loss": "ppface.losses",
     "network": "ppface.predict.frozen_model",
     "post": "ppface.post",

@@ -101,11 +101,16 @@ class FaceModel(nn.Layer):
         self._freeze(freeze or [])
 
     def forward(self, batch: dict) -> dict[str, paddle.Tensor]:
+        features = self.features(batch)
+        named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
+        return named(features, *(batch.get(key) for key in self.head.takes))
+
+    def features(self, batch: dict) -> list[paddle.Tensor]:
+        """What enters the head."""
         features = self.backbone(self.input(batch["image"]))
         if self.neck is not None:
             features = self.neck(features, *(batch.get(key) for key in getattr(self.neck, "takes", ())))
-        named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
-        return named(features, *(batch.get(key) for key in self.head.takes))
+        return features
 
     def train(self, mode: bool = True) -> "FaceModel":
         """Training mode for all but the frozen parts, which stay in evaluation mode."""

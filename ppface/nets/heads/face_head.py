@@ -1,11 +1,12 @@
 """FaceHead: one convolution a level for boxes, scores and landmarks of every anchor."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import paddle
 from paddle import nn
 
-from ppface.core.registry import Supplied, register
+from ppface.core.registry import Kind, Supplied, register
 from ppface.ops.anchors import level_anchors
 
 CACHED_SIZES = 16  # anchors of as many input sizes are kept
@@ -25,6 +26,7 @@ class FaceHead(nn.Layer):
         kernel_size: of the convolutions.
         shared: one set of convolutions for all levels, as in the RetinaFace paper, https://arxiv.org/abs/1905.00641, section 4.2.
         background_first: the order of the two scores in the weights; the outputs always start with face.
+        dense: a branch that training alone needs; it takes labels of the batch, adds its outputs in training, and is in no export.
 
     Shape:
         list of (N, C, H, W), image (N, 3, height, width) -> {"boxes": (N, A, 4) offsets, "logits": (N, A, 2) face and background,
@@ -33,7 +35,7 @@ class FaceHead(nn.Layer):
 
     Raises:
         ValueError: not as many `min_sizes` and `steps` as feature maps, an empty, repeated or non-positive entry,
-            or negative `landmarks`; `shared` with levels of different channels or numbers of anchors.
+            or negative `landmarks`; `dense` without five landmarks; `shared` with levels of different channels or numbers of anchors.
     """
 
     takes = ("image",)
@@ -55,6 +57,7 @@ class FaceHead(nn.Layer):
         kernel_size: Literal[1, 3] = 3,
         shared: bool = False,
         background_first: bool = False,
+        dense: Annotated[Callable[..., nn.Layer], Kind("branch", "DenseRegression")] | None = None,
     ):
         super().__init__()
         if not len(min_sizes) == len(steps) == len(in_channels):
@@ -83,9 +86,14 @@ class FaceHead(nn.Layer):
         self.boxes, self.scores = convolutions(4), convolutions(2)
         self.landmarks = convolutions(2 * landmarks) if landmarks else None
         self.out_channels = list(in_channels)
+        if dense and landmarks != 5:
+            raise ValueError(f"FaceHead: expected landmarks=5 with dense, received landmarks={landmarks}")
+        self.dense = dense(in_channels=list(in_channels), counts=counts, shared=shared) if dense else None
+        if self.dense is not None:
+            self.takes = (*FaceHead.takes, *self.dense.takes)
         self._cache: dict[tuple, paddle.Tensor] = {}
 
-    def forward(self, features: list[paddle.Tensor], image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+    def forward(self, features: list[paddle.Tensor], image: paddle.Tensor, *labels: Any) -> dict[str, paddle.Tensor]:
         boxes, scores = _convolved(self.boxes, features), _convolved(self.scores, features)
         outputs = {
             "boxes": _rows(boxes, 4),
@@ -96,6 +104,8 @@ class FaceHead(nn.Layer):
         if self.landmarks is not None:
             flat = _rows(_convolved(self.landmarks, features), 2 * self.landmark_count)
             outputs["landmarks"] = flat.reshape([0, -1, self.landmark_count, 2])
+        if self.training and self.dense is not None:
+            outputs |= self.dense(features, image, outputs["anchors"], *labels)
         return outputs
 
     def _face_first(self, logits: paddle.Tensor) -> paddle.Tensor:

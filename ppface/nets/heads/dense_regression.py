@@ -104,7 +104,7 @@ class DenseRegression(nn.Layer):
     def forward(self, features: list[paddle.Tensor], image: paddle.Tensor, anchors: paddle.Tensor, *labels: Any) -> dict[str, paddle.Tensor]:
         boxes, count, landmarks, has_landmarks = labels
         if boxes is None or landmarks is None or landmarks.shape[2] != 5:
-            received = "none" if landmarks is None else landmarks.shape[2]
+            received = "none" if landmarks is None else f"{landmarks.shape[2]}{' without faces' * (boxes is None)}"
             raise DataError(
                 f"DenseRegression: expected faces with 5 landmarks in gt_landmarks, received {received}: choose a data set that has them, "
                 "or train without model.head.dense"

@@ -62,7 +62,9 @@ def arrays():
             chosen.setdefault(len(usable), sample)
     samples = [chosen[count] for count in (2, 1, 0)]
     shown = [{"image": sample["picture"].decode().transpose(2, 0, 1)} for sample in samples]
-    return collate([image | {key: sample[key] for key in sample if key.startswith("gt_")} for image, sample in zip(shown, samples, strict=True)])
+    return collate(
+        [image | {key: sample[key] for key in sample if key.startswith("gt_")} for image, sample in zip(shown, samples, strict=True)]
+    )
 
 
 def tensors(arrays, *left_out):

@@ -54,6 +54,4 @@ def test_the_nearer_triangle_covers_the_farther_one_and_backs_are_left_out():
 def test_a_model_without_the_branch_is_refused(rng):
     with pytest.raises(WeightsError) as error:
         find_meshes(build(dense=False), np.zeros((64, 64, 3), np.uint8), np.zeros((1, 4)))
-    assert str(error.value) == (
-        "expected a detector trained with model.head.dense, received one without; an export never has this branch"
-    )
+    assert str(error.value) == ("expected a detector trained with model.head.dense, received one without; an export never has this branch")

@@ -28,7 +28,7 @@ class RetinaFaceLabels:
         min_size: drop faces whose shorter side is less than this many pixels, >= 0.
 
     Shape:
-        sample: picture, gt_boxes (G, 4), gt_landmarks (G, 5, 2), gt_has_landmarks (G,)
+        sample: picture, gt_boxes (G, 4), gt_landmarks (G, 5, 2), gt_has_landmarks (G,); without the last two if no face of the file has any
 
     Raises:
         DataError: a missing folder or file, a malformed label file, a box that is negative, not finite or outside its picture.
@@ -39,6 +39,8 @@ class RetinaFaceLabels:
         self.images = label_files.folder(base / images, "RetinaFaceLabels", ADVICE)
         path = base / labels
         self.faces = parse(label_files.lines(path, "RetinaFaceLabels", ADVICE), str(path))
+        known = (self.faces.rows[:, 6:COLUMNS:3] != -1).all(axis=1)
+        self.labelled = not len(known) or bool(known.any())
         self.faces.leave_out(self.faces.rows[:, 2:4].min(axis=1, initial=np.inf) < min_size)
 
     def __len__(self) -> int:
@@ -50,6 +52,8 @@ class RetinaFaceLabels:
     def __getitem__(self, index: int) -> dict:
         picture = Picture.open(self.name(index))
         boxes, rows = self.faces.of(index, picture)
+        if not self.labelled:  # so that what learns landmarks finds none, instead of learning nothing
+            return {"picture": picture, "gt_boxes": boxes}
         points = rows[:, 4:COLUMNS].reshape(len(rows), 5, 3)
         labelled = (points[:, :, 2] != -1).all(axis=1)
         landmarks = np.where(labelled[:, None, None], points[:, :, :2], 0).astype(np.float32)

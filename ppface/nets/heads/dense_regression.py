@@ -11,7 +11,7 @@ from paddle.vision.ops import roi_align
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Supplied, register
-from ppface.nets.layers.mesh_decoder import MeshDecoder
+from ppface.nets.layers.mesh_decoder import REACH, MeshDecoder
 from ppface.ops.boxes import area, centres, iou
 from ppface.ops.mesh.camera import project, rotation
 from ppface.ops.mesh.light import lambert, normals, unit
@@ -29,22 +29,25 @@ class Meshes:
         pixels: (P, V, 2) in pixels of the picture's crop, whose side is `DenseRegression.size`.
         distance: (P, V) from the viewer.
         colors: (P, V, 3) lit, 0 and more.
+        offsets: (P, V, 3) from the vertices of the mean face, over the largest that the decoder can give, -1..1.
     """
 
     pixels: paddle.Tensor
     distance: paddle.Tensor
     colors: paddle.Tensor
+    offsets: paddle.Tensor
 
 
 @register("branch")
 class DenseRegression(nn.Layer):
-    """Dense regression branch of RetinaFace, Deng et al. 2019, https://arxiv.org/abs/1905.00641, section 3.1: from the features of an anchor
-    128 numbers of shape and colours, 7 of a camera and 9 of a light; a mesh of graph convolutions, drawn over the face, is compared with
-    the picture by `MeshLoss`. It is in no export.
+    """Dense regression branch of RetinaFace, Deng et al. 2019, https://arxiv.org/abs/1905.00641, section 3.1.
+
+    From the features of an anchor come 128 numbers of shape and colours, 7 of a camera and 9 of a light; a mesh of graph convolutions,
+    drawn over the face, is compared with the picture by `MeshLoss`. It is in no export.
 
     What the paper took from 3-D scans was never published. Here the mean face is procedural (ops/mesh/face_grid.py), and the decoder,
-    pre-trained and fixed there, learns with the rest. A face is learned by the anchor of the highest IoU, and drawn in the square around its
-    box with the longer side.
+    pre-trained and fixed there, learns with the rest. A face is learned by the anchor of the highest IoU, and drawn in the square around
+    its box with the longer side.
 
     Args:
         in_channels: channels of every feature map.
@@ -58,10 +61,12 @@ class DenseRegression(nn.Layer):
         perspective: "weak": one distance for the whole face; "full": each vertex has its own.
 
     Shape:
-        list of (N, C, H, W), image (N, 3, height, width) uint8, anchors (A, 4), and of the batch gt_boxes, gt_count, gt_landmarks (N, G, 5, 2),
-        gt_has_landmarks -> {"mesh_drawn": (P, 3, size, size) 0 and more, "mesh_alpha": (P, size, size) 0..1, "mesh_crop": (P, 3, size, size)
-        0..1, "mesh_inside": (P, size, size) share inside the picture, "mesh_points": (P, 5, 2) in units of the crop, "mesh_targets":
-        (P, 5, 2), "mesh_real": (P,) 1, or 0 for the one row where the batch has no face to draw}
+        list of (N, C, H, W), image (N, 3, height, width) uint8, anchors (A, 4), and of the batch gt_boxes, gt_count,
+        gt_landmarks (N, G, 5, 2), gt_has_landmarks
+        -> {"mesh_drawn": (P, 3, size, size) 0 and more, "mesh_alpha": (P, size, size) 0..1, "mesh_crop": (P, 3, size, size) 0..1,
+        "mesh_inside": (P, size, size) share inside the picture, "mesh_points": (P, 5, 2) in units of the crop,
+        "mesh_targets": (P, 5, 2), "mesh_shape": (P,) mean squared offset from the mean face, 0..1,
+        "mesh_real": (P,) 1, or 0 for the one row where the batch has no face to draw}
 
     Raises:
         ValueError: an argument out of its range.
@@ -101,7 +106,9 @@ class DenseRegression(nn.Layer):
         self.decoder = MeshDecoder(embedding, order)
         self.register_buffer("triangles", paddle.to_tensor(self.decoder.mesh.triangles), persistable=False)
 
-    def forward(self, features: list[paddle.Tensor], image: paddle.Tensor, anchors: paddle.Tensor, *labels: Any) -> dict[str, paddle.Tensor]:
+    def forward(
+        self, features: list[paddle.Tensor], image: paddle.Tensor, anchors: paddle.Tensor, *labels: Any
+    ) -> dict[str, paddle.Tensor]:
         boxes, count, landmarks, has_landmarks = labels
         if boxes is None or landmarks is None or landmarks.shape[2] != 5:
             received = "none" if landmarks is None else f"{landmarks.shape[2]}{' without faces' * (boxes is None)}"
@@ -125,6 +132,7 @@ class DenseRegression(nn.Layer):
             "mesh_inside": inside,
             "mesh_points": points,
             "mesh_targets": paddle.to_tensor(targets.astype("float32")),
+            "mesh_shape": (meshes.offsets**2).mean(axis=[1, 2]),
             "mesh_real": paddle.to_tensor(real),
         }
 
@@ -148,7 +156,7 @@ class DenseRegression(nn.Layer):
         pixels, distance = project(turned, ahead + camera[:, :3], FOCAL + camera[:, 6:], self.size, self.weak)
         direction = unit(light[:, :3] + ahead / DISTANCE)
         shaded = lambert(colors, normals(turned, self.triangles), direction, F.sigmoid(light[:, 3:6]), F.sigmoid(light[:, 6:]))
-        return Meshes(pixels, distance, shaded)
+        return Meshes(pixels, distance, shaded, (vertices - self.decoder.mean) / REACH)
 
     def _chosen(self, boxes: np.ndarray, counts: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Picture and row of every face that is drawn, and 1 for each; one row with 0 if there is none, so that gradients always exist."""
@@ -162,7 +170,7 @@ class DenseRegression(nn.Layer):
 
     def _coded(self, features: list[paddle.Tensor], image: np.ndarray, anchor: np.ndarray) -> paddle.Tensor:
         """(P,) pictures and anchors -> (P, width) what the anchors' layers make of the features there."""
-        code, first = 0.0, 0
+        code, first = paddle.zeros([len(anchor), self.width]), 0
         for i, feature in enumerate(features):
             channels, height, width = feature.shape[1:]
             count = self.counts[i]

@@ -10,7 +10,7 @@ from ppface.ops.mesh.face_grid import face_mesh, scaled_laplacian, unpooling
 def test_the_mesh_is_a_mirrored_face_that_looks_at_the_viewer(side):
     mesh = face_mesh(side)
     assert mesh.vertices.shape == mesh.colors.shape == (side**2, 3) and mesh.triangles.shape == (2 * (side - 1) ** 2, 3)
-    assert 0 < mesh.colors.min() and mesh.colors.max() < 1
+    assert mesh.colors.min() > 0 and mesh.colors.max() < 1
     a, b, c = (mesh.vertices[mesh.triangles[:, k]] for k in range(3))
     assert (np.cross(b - a, c - a)[:, 2] > 0).all()
     mirror = np.arange(side**2).reshape(side, side)[:, ::-1].ravel()

@@ -48,11 +48,13 @@ def find_meshes(model: Any, image: np.ndarray, boxes: np.ndarray) -> list[DrawnM
         boxes: (P, 4) pixels of the picture.
 
     Raises:
-        WeightsError: a model without this branch.
+        WeightsError: a model without this branch, or with one that was not trained.
     """
     branch = getattr(model.head, "dense", None)
     if branch is None:
         raise WeightsError("expected a detector trained with model.head.dense, received one without; an export never has this branch")
+    if not branch.decoder.last.linear.weight.numpy().any():
+        raise WeightsError("expected weights of a detector trained with model.head.dense, received some without: its meshes are untrained")
     if not len(boxes):
         return []
     height, width = model.input.test.of(*image.shape[:2])

@@ -25,9 +25,11 @@ def build(dense=True):
     return model
 
 
-def test_an_untrained_mesh_is_the_mean_face_in_the_middle_of_its_box(rng):
+def test_a_mesh_whose_last_layer_is_almost_0_is_the_mean_face_in_the_middle_of_its_box(rng):
     image = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    (mesh,) = find_meshes(build(), image, np.array([[20, 30, 60, 90]], "float32"))
+    model = build()
+    model.head.dense.decoder.last.linear.weight.set_value(paddle.full([16, 6], 1e-9))
+    (mesh,) = find_meshes(model, image, np.array([[20, 30, 60, 90]], "float32"))
     mean = face_mesh(17)
     x, y = 40 + 30 * 4.2 / 5 * mean.vertices[:, 0], 60 - 30 * 4.2 / 5 * mean.vertices[:, 1]
     np.testing.assert_allclose(mesh.vertices, np.stack([x, y], axis=1), atol=1e-3)
@@ -39,7 +41,7 @@ def test_an_untrained_mesh_is_the_mean_face_in_the_middle_of_its_box(rng):
     rows, columns = np.nonzero(changed)
     assert abs(rows.min() - y.min()) <= 1.5 and abs(rows.max() + 1 - y.max()) <= 1.5
     assert abs(columns.min() - x.min()) <= 1.5 and abs(columns.max() + 1 - x.max()) <= 1.5
-    assert changed[60, 40] and find_meshes(build(), image, np.zeros((0, 4))) == []
+    assert changed[60, 40] and find_meshes(model, image, np.zeros((0, 4))) == []
 
 
 def test_the_nearer_triangle_covers_the_farther_one_and_backs_are_left_out():
@@ -51,7 +53,12 @@ def test_the_nearer_triangle_covers_the_farther_one_and_backs_are_left_out():
     assert draw_meshes(np.zeros((20, 20, 3), np.uint8), [mesh])[12, 20 + 10].tolist() == [255, 0, 0]
 
 
-def test_a_model_without_the_branch_is_refused(rng):
+def test_a_model_without_a_trained_branch_is_refused():
     with pytest.raises(WeightsError) as error:
         find_meshes(build(dense=False), np.zeros((64, 64, 3), np.uint8), np.zeros((1, 4)))
     assert str(error.value) == ("expected a detector trained with model.head.dense, received one without; an export never has this branch")
+    with pytest.raises(WeightsError) as error:
+        find_meshes(build(), np.zeros((64, 64, 3), np.uint8), np.zeros((1, 4)))
+    assert str(error.value) == (
+        "expected weights of a detector trained with model.head.dense, received some without: its meshes are untrained"
+    )

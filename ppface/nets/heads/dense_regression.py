@@ -18,6 +18,7 @@ from ppface.ops.mesh.light import lambert, normals, unit
 from ppface.ops.mesh.rasterizer import rasterize
 
 CAMERA, LIGHT = 7, 9
+CAMERA_SCALE = 0.1  # one step of Adam changes all weights of a number together: without it a camera jumps by tenths of a radian
 DISTANCE, FOCAL = 5.0, 4.2  # the mean face then fills .84 of the crop's height
 
 
@@ -150,7 +151,7 @@ class DenseRegression(nn.Layer):
         """
         code = self._coded(features, image, nearest_anchors(anchors.numpy(), size, boxes))
         vertices, colors = self.decoder(code[:, : self.embedding])
-        camera, light = code[:, self.embedding : -LIGHT], code[:, -LIGHT:]
+        camera, light = CAMERA_SCALE * code[:, self.embedding : -LIGHT], code[:, -LIGHT:]
         ahead = paddle.to_tensor([[0.0, 0.0, DISTANCE]])
         turned = paddle.matmul(vertices, rotation(camera[:, 3:6]).transpose([0, 2, 1]))
         pixels, distance = project(turned, ahead + camera[:, :3], FOCAL + camera[:, 6:], self.size, self.weak)

@@ -10,6 +10,7 @@ from ppface.ops.mesh.face_grid import FaceMesh, face_mesh, scaled_laplacian, unp
 COARSEST = 5  # vertices a side of the first of three grids: 5, 9, 17
 CHANNELS = (32, 32, 16)
 REACH = 0.15  # how far a vertex moves at most along each axis
+SLOPE = 0.1  # keeps tanh from its flat ends while the first steps of a training are large
 
 
 class ChebConv(nn.Layer):
@@ -45,7 +46,7 @@ class MeshDecoder(nn.Layer):
     vertices in place of a simplified scan. Starts as the mean face.
 
         linear -> 25 x 32, then twice: unpool, ChebConv, ReLU; then ChebConv to 6 numbers a vertex:
-        vertex = mean + 0.15 tanh(first three),   color = sigmoid(logit(mean color) + last three)
+        vertex = mean + 0.15 tanh(0.1 first three),   color = sigmoid(logit(mean color) + last three)
 
     Args:
         embedding: size of the code.
@@ -78,4 +79,4 @@ class MeshDecoder(nn.Layer):
         for unpool, conv in zip((self.unpool0, self.unpool1), self.convs, strict=True):
             x = F.relu(conv(paddle.matmul(unpool, x)))
         x = self.last(x)
-        return self.mean + REACH * paddle.tanh(x[..., :3]), F.sigmoid(self.color_logits + x[..., 3:])
+        return self.mean + REACH * paddle.tanh(SLOPE * x[..., :3]), F.sigmoid(self.color_logits + x[..., 3:])

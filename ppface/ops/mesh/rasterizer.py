@@ -71,8 +71,8 @@ def _least(three: list[paddle.Tensor]) -> paddle.Tensor:
 
 
 def _circles(corners: list[paddle.Tensor], front: paddle.Tensor) -> paddle.Tensor:
-    """Coefficients, for `_centres`, of (r^2 - |p - m|^2) / 2r, about the signed distance of p to the circle around a triangle: m is the mean
-    of its corners, r the distance of the farthest. It ends narrow triangles, beyond whose sharp corners both edges' lines stay near.
+    """Coefficients, for `_centres`, of (r^2 - |p - m|^2) / 2r, about the signed distance of p to the circle around a triangle: m is the
+    mean of its corners, r the distance of the farthest. It ends narrow triangles, beyond whose sharp corners both edges' lines stay near.
     Triangles that are not seen are far from every pixel.
 
     Shape:

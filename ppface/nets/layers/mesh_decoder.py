@@ -42,7 +42,7 @@ class ChebConv(nn.Layer):
 
 
 class MeshDecoder(nn.Layer):
-    """Decoder of a coloured mesh, after Zhou et al. 2019, https://arxiv.org/abs/1904.02340, section 3, on three grids of 25, 81 and 289
+    """Decoder of a coloured mesh, after Zhou et al. 2019, https://arxiv.org/abs/1904.03525, on three grids of 25, 81 and 289
     vertices in place of a simplified scan. Starts as the mean face.
 
         linear -> 25 x 32, then twice: unpool, ChebConv, ReLU; then ChebConv to 6 numbers a vertex:

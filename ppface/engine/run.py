@@ -163,7 +163,7 @@ def _warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
 def build_step(config: Spec, model: Any) -> Step:
     """The model and the losses of a config as one layer; `loss` is one loss or a list."""
     losses = config["loss"] if isinstance(config["loss"], list) else [config["loss"]]
-    return Step(model, [loss() for loss in losses], [f"{loss.origin}: {loss.path}" for loss in losses])
+    return Step(model, [loss(model=model) for loss in losses], [f"{loss.origin}: {loss.path}" for loss in losses])
 
 
 def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | None = None) -> Path:

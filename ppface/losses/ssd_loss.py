@@ -78,25 +78,32 @@ class SSDLoss(nn.Layer):
         self.loc_weight, self.conf_weight, self.landmark_weight = loc_weight, conf_weight, landmark_weight
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
-        anchors = outputs["anchors"].numpy()
+        return self.terms(outputs, batch, self.matched(outputs, batch))
+
+    def matched(self, outputs: dict, batch: dict) -> np.ndarray:
+        """(N, A): the row of every anchor's face, -1 for background, or IGNORED."""
         height, width = (int(side) for side in outputs["size"])
-        boxes = batch["gt_boxes"].numpy()
-        matched = match(
-            anchors,
+        return match(
+            outputs["anchors"].numpy(),
             (height, width),
-            boxes,
+            batch["gt_boxes"].numpy(),
             batch["gt_count"].numpy(),
             self.overlap_threshold,
             self.best_anchor_floor,
             self.background_threshold,
         )
+
+    def terms(self, outputs: dict, batch: dict, matched: np.ndarray) -> dict[str, paddle.Tensor]:
+        """The losses with these matches."""
+        height, width = (int(side) for side in outputs["size"])
+        boxes = batch["gt_boxes"].numpy()
         image, anchor = np.nonzero(matched >= 0)
-        face, anchors = matched[image, anchor], anchors[anchor]
+        face, anchors = matched[image, anchor], outputs["anchors"].numpy()[anchor]
         scale = np.array([width, height], dtype="float32")
         target = encode_boxes(boxes[image, face] / np.tile(scale, 2), anchors)
         losses = {
             "loc": self.loc_weight * _mean_smooth_l1(outputs["boxes"], (image, anchor), target),
-            "conf": self.conf_weight * self.conf(_without(outputs["logits"], matched == IGNORED), matched >= 0),
+            "conf": self.conf_weight * self.conf(without(outputs["logits"], matched == IGNORED), matched >= 0),
         }
         if "landmarks" in outputs:
             points, known = self._landmarks(outputs, batch)
@@ -112,12 +119,10 @@ class SSDLoss(nn.Layer):
         Shape:
             logits (N, A, 2), positive (N, A) bool -> scalar
         """
-        label = paddle.to_tensor(np.where(positive, FACE, BACKGROUND))
-        loss = F.cross_entropy(logits.astype("float32"), label, reduction="none").squeeze(-1)
-        chosen = positive | self._hardest(loss.detach().numpy(), positive)
-        return (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
+        loss = cross_entropy(logits, positive)
+        return mean_over(loss, positive | self.hardest(loss.detach().numpy(), positive), positive)
 
-    def _hardest(self, loss: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    def hardest(self, loss: np.ndarray, positive: np.ndarray) -> np.ndarray:
         """(N, A) bool: the hard negatives of every image."""
         wanted = np.maximum(1, positive.sum(axis=1)) * self.negative_ratio
         wanted = np.minimum(wanted.astype("int64"), (~positive).sum(axis=1))
@@ -135,7 +140,22 @@ class SSDLoss(nn.Layer):
         return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
 
 
-def _without(logits: paddle.Tensor, ignored: np.ndarray) -> paddle.Tensor:
+def cross_entropy(logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:
+    """-log softmax(logits)[class] of every anchor.
+
+    Shape:
+        (N, A, 2), (N, A) bool -> (N, A)
+    """
+    label = paddle.to_tensor(np.where(positive, FACE, BACKGROUND))
+    return F.cross_entropy(logits.astype("float32"), label, reduction="none").squeeze(-1)
+
+
+def mean_over(loss: paddle.Tensor, chosen: np.ndarray, positive: np.ndarray) -> paddle.Tensor:
+    """The sum over the chosen anchors, divided by the number of positives, at least 1."""
+    return (loss * paddle.to_tensor(chosen.astype("float32"))).sum() / max(1, positive.sum())
+
+
+def without(logits: paddle.Tensor, ignored: np.ndarray) -> paddle.Tensor:
     """The logits with those of ignored anchors replaced by certain background, which has neither loss nor gradient."""
     if not ignored.any():
         return logits

@@ -76,7 +76,8 @@ class FaceModel(nn.Layer):
         post: from the head's outputs to what a user wants of a picture (faces); part of what is evaluated and exported.
 
     Shape:
-        {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs
+        {"image": (N, 3, H, W) uint8, ...} -> dict of the head's outputs; in training with `keeps_levels` also "levels" and "features",
+        lists of the neck's maps before and after its context modules
 
     Raises:
         ValueError: a backbone of one picture size alone, its `input_size`, that is not the input's; a name in `freeze` that the model
@@ -95,15 +96,22 @@ class FaceModel(nn.Layer):
         super().__init__()
         _check_size(input, backbone)
         self.input, self.backbone, self.post = input, backbone, post
+        self.keeps_levels = False  # set by a loss that passes changed levels through the rest of the model again
         self.neck = _part(neck, backbone, backbone.out_channels) if neck else None
         self.head = _part(head, backbone, (self.neck or backbone).out_channels)
         self._frozen: list[str] = []
         self._freeze(freeze or [])
 
     def forward(self, batch: dict) -> dict[str, paddle.Tensor]:
-        features = self.features(batch)
+        kept: dict = {}
+        if self.neck is not None and self.keeps_levels and self.training:
+            levels = self.neck.levels(self.backbone(self.input(batch["image"])))
+            features = self.neck.in_context(levels)
+            kept = {"levels": levels, "features": features}
+        else:
+            features = self.features(batch)
         named = getattr(self.head, "outputs", self.head)  # called by themselves some heads return no mapping
-        return named(features, *(batch.get(key) for key in self.head.takes))
+        return {**named(features, *(batch.get(key) for key in self.head.takes)), **kept}
 
     def features(self, batch: dict) -> list[paddle.Tensor]:
         """What enters the head."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ppface.data.batch import KEYS
-from ppface.data.pictures.render import FILL, coarsened, render
+from ppface.data.pictures.render import FILL, coarsened, render, render_mask
 from ppface.data.transforms import geometry
 
 
@@ -34,6 +34,8 @@ class Pipeline:
         image, rendered = render(sample["picture"], matrix, size, sample["_color"], sample["_fill"], sample.get("_shown"))
         if sample["_resolution"]:
             image = coarsened(image, *sample["_resolution"])
+        if "gt_occlusion" in sample:
+            sample["gt_occlusion"] = render_mask(sample["gt_occlusion"], rendered, size, sample.get("_shown"))
         geometry.move(sample, rendered @ np.linalg.inv(matrix), size)  # at most half a pixel: the view was cut at whole pixels
         geometry.clip(sample)
         return {"image": image} | {key: value for key, value in sample.items() if key in KEYS}

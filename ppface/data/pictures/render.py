@@ -6,6 +6,7 @@ import numpy as np
 from ppface.data.pictures.picture import Picture
 
 FILL = (124, 116, 104)  # RGB outside the picture: the mean of ImageNet, near the means the models subtract
+UNKNOWN = 255  # label of a mask outside the picture
 
 
 def render(
@@ -52,6 +53,27 @@ def coarsened(image: np.ndarray, share: float, down: int, up: int) -> np.ndarray
     pixels = cv2.merge(list(image))
     small = cv2.resize(pixels, (max(1, int(share * width)), max(1, int(share * height))), interpolation=down)
     return np.stack(cv2.split(cv2.resize(small, (width, height), interpolation=up)))
+
+
+def render_mask(mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int], shown: np.ndarray | None = None) -> np.ndarray:
+    """The view of a labelled mask: each pixel has the label of the nearest pixel of the picture, or UNKNOWN outside of it.
+
+    Args:
+        mask: (H, W) uint8, labels of the picture's pixels.
+        matrix: the one that `render` used for the picture.
+        size: (height, width) of the view.
+        shown: (4,) x1, y1, x2, y2 of the part of the picture that is rendered; None: all of it.
+
+    Returns:
+        (height, width) uint8
+    """
+    if shown is not None:
+        x1, y1, x2, y2 = np.clip(np.round(shown), 0, np.tile(mask.shape[::-1], 2)).astype(int)
+        whole, mask = mask, np.full_like(mask, UNKNOWN)
+        mask[y1:y2, x1:x2] = whole[y1:y2, x1:x2]
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV's coordinates have their origin at a pixel centre
+    centres = np.linalg.inv(half) @ matrix @ half
+    return cv2.warpAffine(mask, centres[:2], (size[1], size[0]), flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
 
 
 def _upright(pixels, matrix, size, color, fill, shown) -> tuple[np.ndarray, np.ndarray]:

@@ -58,15 +58,17 @@ class Person:
         colors = (self.shirt, brush.shade(self.skin, 0.8), brush.shade(self.skin, 0.66))
         return [(shape * self.scale + at, color) for shape, color in zip(BODY, colors, strict=True)]
 
-    def paint(self, image: np.ndarray, owner: np.ndarray, number: int) -> None:
+    def paint(self, image: np.ndarray, owner: np.ndarray, number: int, occlusion: np.ndarray | None = None) -> None:
         """Composites body and head onto the picture.
 
         `owner` (height, width) uint8 receives what is visible at each pixel: 2 * number + 1 for the face, 2 * number for the rest of
-        the head, 0 for a body or an occluder; number from 1.
+        the head, 0 for a body or an occluder; number from 1. `occlusion` (height, width) uint8 receives 1 where an occluder is visible,
+        0 where the rest of the person is.
         """
         for shape, color in self.body():
             brush.fill(image, shape, color)
-            cv2.fillPoly(owner, [brush.fixed(shape)], 0, cv2.LINE_8, brush.SHIFT)  # without anti-aliasing: numbers cannot be blended
+            for labels in (owner,) if occlusion is None else (owner, occlusion):
+                cv2.fillPoly(labels, [brush.fixed(shape)], 0, cv2.LINE_8, brush.SHIFT)  # without anti-aliasing: numbers cannot be blended
         here, there = self.shared(image.shape)
         head, target, mine = self.head, image[here], owner[here]
         rest = cv2.merge([cv2.bitwise_not(head.cover[there])] * 3)
@@ -74,6 +76,9 @@ class Person:
         mine[head.cover[there] > 127] = 2 * number
         mine[head.face[there] > 127] = 2 * number + 1
         mine[head.occlusion[there] > 127] = 0
+        if occlusion is not None:
+            occlusion[here][head.cover[there] > 127] = 0
+            occlusion[here][head.occlusion[there] > 127] = 1
 
     def shared(self, shape: tuple) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """The overlap of picture and drawing, as slices of each."""

@@ -52,6 +52,8 @@ def draw_scene(
     faces: tuple[int, int] = (0, 6),
     face_size: tuple[float, float] = (0.1, 0.6),
     difficulty: float = 0.5,
+    occluders: float | None = None,
+    occlusion: np.ndarray | None = None,
 ) -> Scene:
     """Picture `index` of `seed`; depends only on its arguments.
 
@@ -62,9 +64,12 @@ def draw_scene(
         faces: minimum and maximum number of faces; faces without room are dropped.
         face_size: smallest and largest height of an upright face, forehead to chin, as a share of the picture's short side.
         difficulty: 0..1, scales poses, light, occlusion, distractors, blur and noise.
+        occluders: share of the faces with an object in front of them, 0..1; None: 0.3 * difficulty.
+        occlusion: `size` zeros of uint8, which become 1 where an occluder is visible.
     """
     rng = np.random.default_rng((seed, index, 0))
     image = background.backdrop(size, rng)
+    share_occluded = 0.3 * difficulty if occluders is None else occluders
     background.distract(image, rng.binomial(6, 0.6 * difficulty), face_size, rng)
     light = Light.draw(rng, difficulty)
     smallest, largest = np.log(face_size).tolist()
@@ -72,7 +77,7 @@ def draw_scene(
     placed: list[tuple[Person, int, Pose]] = []
     for share in sorted(shares.tolist(), reverse=True):
         number, pose = int(rng.integers(PEOPLE)), Pose.draw(rng, 0.5 + difficulty)
-        occluder = Occluder.draw(rng) if rng.random() < 0.3 * difficulty else None
+        occluder = Occluder.draw(rng) if rng.random() < share_occluded else None
         identity, scale = Identity.draw(seed, number), share * min(size) / FACE
         head = draw_head(identity, pose, light, Expression.draw(rng), scale, occluder)
         corner = _place(head, size, [other for other, _, _ in placed], rng)
@@ -82,7 +87,7 @@ def draw_scene(
     placed.reverse()  # the small ones are far away
     owner = np.zeros(size, np.uint8)
     for order, (person, _, _) in enumerate(placed, start=1):
-        person.paint(image, owner, order)
+        person.paint(image, owner, order, occlusion)
     return _annotate(camera.expose(image, rng, difficulty), owner, placed)
 
 

@@ -27,10 +27,13 @@ class SyntheticFaces:
         difficulty: 0..1, scales rotation, occlusion, bad lighting, blur and noise of faces, and the number of objects that resemble faces.
         keep: whether pictures stay in the memory of the process that drew them, height * width * 3 bytes each; else each epoch draws
             them again.
+        occluders: share of the faces with an object in front of them, 0..1; None: 0.3 * difficulty.
+        occlusion: whether samples have the mask of these objects, for losses that learn it.
 
     Shape:
         i -> {"picture": Picture, "gt_boxes": (G, 4), "gt_landmarks": (G, K, 2), "gt_has_landmarks": (G,),
-        "_identity": (G,) int64, "_pose": (G, 3) yaw, pitch, roll in degrees, "_occlusion": (G,) hidden share of the face, 0..1}.
+        "_identity": (G,) int64, "_pose": (G, 3) yaw, pitch, roll in degrees, "_occlusion": (G,) hidden share of the face, 0..1,
+        "gt_occlusion": (height, width) uint8, 1 where an object is, only with `occlusion`}.
         `gt_has_landmarks` is False if most of a face's five points are hidden.
 
     Raises:
@@ -49,6 +52,8 @@ class SyntheticFaces:
         landmarks: Literal[0, 5, 6] = 5,
         difficulty: float = 0.5,
         keep: bool = False,
+        occluders: float | None = None,
+        occlusion: bool = False,
     ):
         few_to_many = len(faces) == 2 and 0 <= faces[0] <= faces[1] <= 100
         small_to_large = len(face_size) == 2 and 0 < face_size[0] <= face_size[1] <= 0.9
@@ -60,12 +65,14 @@ class SyntheticFaces:
             f"face_size as smallest, largest with 0 < smallest <= largest <= 0.9, received face_size={face_size}": small_to_large,
             f"landmarks 0, 5 or 6, received landmarks={landmarks}": landmarks in (0, 5, 6),
             f"difficulty in 0..1, received difficulty={difficulty}": 0 <= difficulty <= 1,
+            f"occluders in 0..1 or none, received occluders={occluders}": occluders is None or 0 <= occluders <= 1,
         }
         for expected, holds in checks.items():
             if not holds:
                 raise ValueError(f"SyntheticFaces: expected {expected}")
         self.length, self.size, self.seed, self.faces = length, size, seed, faces
         self.face_size, self.landmarks, self.difficulty = face_size, landmarks, difficulty
+        self.occluders, self.occlusion = occluders, occlusion
         self._kept: dict[int, dict] | None = {} if keep else None
 
     def __len__(self) -> int:
@@ -86,7 +93,8 @@ class SyntheticFaces:
         return dict(self._kept[i])
 
     def _draw(self, i: int) -> dict:
-        scene = self.scene(i)
+        occlusion = np.zeros(self.size, np.uint8) if self.occlusion else None
+        scene = self.scene(i, occlusion)
         sample = {
             "picture": Picture.of(scene.image, self.name(i)),
             "gt_boxes": scene.boxes,
@@ -97,8 +105,10 @@ class SyntheticFaces:
         if self.landmarks:
             sample["gt_landmarks"] = scene.landmarks if self.landmarks == 5 else scene.points
             sample["gt_has_landmarks"] = np.asarray(scene.visible.mean(axis=1) >= 0.5)
+        if occlusion is not None:
+            sample["gt_occlusion"] = occlusion
         return sample
 
-    def scene(self, i: int) -> Scene:
-        """Picture i with all annotations."""
-        return draw_scene(self.seed, i, self.size, self.faces, self.face_size, self.difficulty)
+    def scene(self, i: int, occlusion: np.ndarray | None = None) -> Scene:
+        """Picture i with all annotations; `occlusion` as of `draw_scene`."""
+        return draw_scene(self.seed, i, self.size, self.faces, self.face_size, self.difficulty, self.occluders, occlusion)

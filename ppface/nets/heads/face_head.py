@@ -108,6 +108,10 @@ class FaceHead(nn.Layer):
             outputs |= self.dense(features, image, outputs["anchors"], *labels)
         return outputs
 
+    def logits(self, features: list[paddle.Tensor]) -> paddle.Tensor:
+        """Of the outputs only the scores: (N, A, 2) face and background."""
+        return self._face_first(_rows(_convolved(self.scores, features), 2))
+
     def _face_first(self, logits: paddle.Tensor) -> paddle.Tensor:
         return paddle.concat([logits[..., 1:], logits[..., :1]], axis=-1) if self.background_first else logits
 

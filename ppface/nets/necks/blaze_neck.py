@@ -59,11 +59,15 @@ class BlazeNeck(nn.Layer):
         self.out_channels = channels
 
     def forward(self, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
-        if self.fpn is not None:
-            features = self.fpn(*features)
-        if self.ssh is not None:
-            features = [context(features[i]) for i, context in enumerate(self.ssh)]
-        return features
+        return self.in_context(self.levels(features))
+
+    def levels(self, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The pyramid, before the context modules."""
+        return self.fpn(*features) if self.fpn is not None else features
+
+    def in_context(self, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The levels after their context modules, if there are any."""
+        return levels if self.ssh is None else [context(levels[i]) for i, context in enumerate(self.ssh)]
 
 
 class Pyramid(nn.Layer):

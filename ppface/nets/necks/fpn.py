@@ -75,6 +75,10 @@ class FPN(nn.Layer):
         self.context = nn.LayerList([SSH(channels, act, deformable) for _ in self.out_channels]) if context else None
 
     def forward(self, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        return self.in_context(self.levels(features))
+
+    def levels(self, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The pyramid, before the context modules."""
         levels = [lateral(features[i]) for i, lateral in enumerate(self.lateral)]
         for i in reversed(range(len(self.merge))):
             levels[i] = self.merge[i](levels[i] + upsampled(levels[i + 1], levels[i]))
@@ -82,6 +86,10 @@ class FPN(nn.Layer):
         for extra in self.extra:
             last = extra(last)
             levels.append(last)
+        return levels
+
+    def in_context(self, levels: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        """The levels after their context modules, if there are any."""
         if self.context is None:
             return levels
         return [context(levels[i]) for i, context in enumerate(self.context)]

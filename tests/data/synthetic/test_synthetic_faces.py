@@ -42,7 +42,7 @@ def test_pictures_that_are_kept_are_drawn_once_and_equal_the_others(monkeypatch)
     drawn = []
     once, again = (SyntheticFaces(3, (64, 64), keep=keep) for keep in (True, False))
     draw = SyntheticFaces.scene
-    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i: drawn.append(i) or draw(self, i))
+    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i, *rest: drawn.append(i) or draw(self, i, *rest))
     for _ in range(2):
         for i in (0, 2):
             kept, other = once[i], again[i]

@@ -25,9 +25,7 @@ KEYS = {
     "gt_boxes": Key("float32", ("G", 4), "faces as x1, y1, x2, y2 in pixels of `image`; padding rows are zero"),
     "gt_landmarks": Key("float32", ("G", "K", 2), "x, y in pixels of `image`; zero where not labelled"),
     "gt_has_landmarks": Key("bool", ("G",), "whether the face's landmarks are labelled"),
-    "gt_occlusion": Key(
-        "uint8", ("H", "W"), "1 where an object in front of a person covers the pixel, else 0; 255 where unknown"
-    ),
+    "gt_occlusion": Key("uint8", ("H", "W"), "1 where an object in front of a person covers the pixel, else 0; 255 where unknown"),
     "gt_count": Key("int64", (), "how many rows along G are not padding; set by `collate`"),
     "label": Key("int64", (), "identity, 0..class_num-1"),
     "attributes": Key("bool", ("A",), "what makes a face hard, such as pose, expression, illumination, make-up, occlusion, blur"),

@@ -13,7 +13,7 @@ from paddle.vision.ops import roi_align
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, Supplied, register
 from ppface.losses.ssd_loss import SSDLoss, cross_entropy, mean_over, without
-from ppface.ops import face_masks, process_group
+from ppface.ops import face_masks
 from ppface.ops.gradient_reversal import ramp, reverse_gradient
 from ppface.ops.matching import IGNORED
 
@@ -203,10 +203,9 @@ class AOFDLoss(nn.Layer):
         return self.occlusion_weight * loss / max(1, (known != face_masks.UNKNOWN).sum())
 
     def _zero(self) -> paddle.Tensor:
-        """0; with several processes it depends on all parameters, since these wait for the gradient of each."""
-        if process_group.size() == 1:
-            return paddle.zeros([])
-        return sum(((parameter * 0).sum() for parameter in self.parameters()), start=paddle.zeros([]))
+        """0, with a zero gradient for every own parameter, so that all of them are updated in every step: by the optimizer's momentum in
+        steps that do not use them, also right after a run is resumed, and with several processes, which wait for each gradient."""
+        return sum(((parameter * 0).sum() for parameter in self.parameters() if not parameter.stop_gradient), start=paddle.zeros([]))
 
 
 class MaskGenerator(nn.Layer):

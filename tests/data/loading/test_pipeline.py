@@ -6,7 +6,7 @@ from PIL import Image
 
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.pictures.picture import Picture
-from ppface.data.pictures.render import FILL, render
+from ppface.data.pictures.render import FILL, UNKNOWN, render, render_mask
 from ppface.data.transforms import ColorDistort, DataAnchorSampling, Expand, Flip, Resize, SsdCrop, geometry
 
 SQUARES = SsdCrop(overlaps=[(0, 1)], square=True, coverage=1.0, whole=0.2)
@@ -253,3 +253,40 @@ def test_a_jpeg_is_never_decoded_below_the_resolution_of_the_view(monkeypatch):
     for scale in (1.5, 1.0, 0.6, 0.5, 0.26, 0.25, 0.1):
         render(picture, np.diag([scale, scale / 1.3, 1]), (64, 64))
     assert decoded == [1, 1, 1, 2, 2, 4, 8]
+
+
+def agreement(image: np.ndarray, mask: np.ndarray) -> float:
+    """The share of pixels that are white, grey or fill as the mask says: 1, 0, UNKNOWN; borders are blurred in the image alone."""
+    fill = (np.abs(image.astype(int) - np.array(FILL)[:, None, None]) < 6).all(axis=0)
+    white = (image > 190).all(axis=0)
+    return float(np.mean(np.where(white, 1, np.where(fill, UNKNOWN, 0)) == mask))
+
+
+def test_an_occlusion_mask_stays_on_its_pixels(rng):
+    pipeline = Pipeline([Expand(p=0.5), Flip(), DataAnchorSampling((320, 320), otherwise=SQUARES), Resize((320, 320), min_side=4)])
+    values = []
+    for i in range(40):
+        sample = white_face(rng)
+        sample["gt_occlusion"] = (sample["picture"].decode()[:, :, 0] == 255).astype("uint8")
+        untouched = sample["gt_occlusion"].copy()
+        arrays = pipeline(sample, np.random.default_rng(i))
+        assert arrays["gt_occlusion"].shape == (320, 320) and arrays["gt_occlusion"].dtype == np.uint8
+        assert np.array_equal(sample["gt_occlusion"], untouched)  # that of the data set, which keeps its samples
+        assert agreement(arrays["image"], arrays["gt_occlusion"]) > 0.98
+        values.append(arrays["gt_occlusion"])
+    assert set(np.unique(np.stack(values))) == {0, 1, UNKNOWN}
+
+
+def test_a_mask_turns_with_its_picture():
+    pixels, mask = np.full((60, 80, 3), 40, np.uint8), np.zeros((60, 80), np.uint8)
+    pixels[10:40, 30:70], mask[10:40, 30:70] = 255, 1
+    turn = np.array([[1.6, -0.9, 20], [0.9, 1.6, -15], [0, 0, 1.0]])
+    image, used = render(Picture.of(pixels), turn, (120, 140))
+    turned = render_mask(mask, used, (120, 140))
+    assert np.mean((image > 147).all(axis=0) != (turned == 1)) < 0.004  # 147 is half way from grey to white
+    shifted = np.roll(turned, 1, axis=1)
+    assert np.mean((image > 147).all(axis=0) != (shifted == 1)) > 0.006  # a pixel too far
+    hidden = render_mask(mask, used, (120, 140), np.array([25.0, 5.0, 45.0, 35.0]))
+    assert (hidden[turned == UNKNOWN] == UNKNOWN).all()
+    assert np.array_equal(hidden[hidden != UNKNOWN], turned[hidden != UNKNOWN])
+    assert (hidden != UNKNOWN).sum() == pytest.approx(20 * 30 * (1.6**2 + 0.9**2), rel=0.05)

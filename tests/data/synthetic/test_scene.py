@@ -10,7 +10,12 @@ import pytest
 
 from ppface.data.synthetic import contact_sheet
 from ppface.data.synthetic.camera import expose
+from ppface.data.synthetic.head import draw_head
+from ppface.data.synthetic.identity import Identity
+from ppface.data.synthetic.occluder import Occluder
+from ppface.data.synthetic.person import Person
 from ppface.data.synthetic.scene import draw_scene
+from ppface.data.synthetic.variation import Expression, Light, Pose
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,6 +72,44 @@ def test_crowds_hide_some_landmarks_and_empty_places_none():
     alone = [draw_scene(0, index, (128, 128), faces=(1, 1), difficulty=0.0) for index in range(15)]
     assert any(not scene.visible.all() for scene in crowd)
     assert all(scene.visible.all() and scene.hidden.max() < 0.05 for scene in alone)
+
+
+def test_the_mask_of_occluders_changes_nothing_else():
+    found = 0
+    for index in range(12):
+        mask = np.zeros((96, 128), np.uint8)
+        plain = draw_scene(2, index, (96, 128), faces=(1, 4), difficulty=1.0)
+        marked = draw_scene(2, index, (96, 128), faces=(1, 4), difficulty=1.0, occlusion=mask)
+        assert all(one.tobytes() == other.tobytes() for one, other in zip(vars(plain).values(), vars(marked).values(), strict=True))
+        assert set(np.unique(mask)) <= {0, 1}
+        found += mask.any()
+    assert 2 <= found < 12
+
+
+def test_occluders_are_as_frequent_as_asked_for_and_the_mask_is_where_they_are():
+    for share in (0.0, 1.0):
+        for index in range(12):
+            mask = np.zeros((128, 128), np.uint8)
+            scene = draw_scene(0, index, (128, 128), faces=(1, 1), face_size=(0.5, 0.5), occluders=share, occlusion=mask)
+            hidden = float(scene.hidden.max(initial=0.0))
+            x1, y1, x2, y2 = np.concatenate([scene.boxes, np.zeros((1, 4))])[0].astype(int)
+            inside = mask[y1:y2, x1:x2].mean() if len(scene.boxes) else 0.0
+            assert mask.any() == bool(share)
+            assert hidden < 0.03 if share == 0 else abs(hidden - inside) < 0.25  # a share of the face, and of its box
+
+
+def test_a_person_in_front_covers_the_occluder_of_the_one_behind():
+    def person(occluder):
+        head = draw_head(Identity.draw(0, 3), Pose(), Light(), Expression(), 30.0, occluder)
+        return Person(head, (20, 10), 30.0, (200, 160, 140), (30, 60, 90))
+
+    behind, front = person(Occluder("bar", (150, 40, 48), (0.0, 0.2), 0.3)), person(None)
+    image, owner, mask = np.zeros((140, 140, 3), np.uint8), np.zeros((140, 140), np.uint8), np.zeros((140, 140), np.uint8)
+    behind.paint(image, owner, 1, mask)
+    here, there = behind.shared(image.shape)
+    assert np.array_equal(mask[here] == 1, behind.head.occlusion[there] > 127) and mask.sum() > 100
+    front.paint(image, owner, 2, mask)
+    assert not mask[here][front.head.cover[there] > 127].any() and mask.any()
 
 
 def test_difficulty_brings_noise(rng):

@@ -5,8 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from ppface.data.batch import KEYS
+from ppface.data.batch import KEYS, collate
+from ppface.data.loading.pipeline import Pipeline
 from ppface.data.synthetic.synthetic_faces import SyntheticFaces
+from ppface.data.transforms import Flip
 
 
 def test_a_sample_holds_picture_boxes_and_landmarks():
@@ -20,6 +22,18 @@ def test_a_sample_holds_picture_boxes_and_landmarks():
     assert sample["_pose"].shape == (count, 3) and sample["_identity"].shape == sample["_occlusion"].shape == (count,)
     assert all(key in KEYS or key.startswith("_") or key == "picture" for key in sample)
     assert all(sample[key].dtype == KEYS[key].dtype for key in sample if key in KEYS)
+
+
+def test_the_mask_of_occluders_is_a_choice():
+    plain, masked = (
+        SyntheticFaces(4, (64, 96), faces=(1, 2), occluders=1.0, occlusion=occlusion, keep=True) for occlusion in (False, True)
+    )
+    assert "gt_occlusion" not in plain[0] and masked[0].keys() == plain[0].keys() | {"gt_occlusion"}
+    np.testing.assert_array_equal(masked[1]["picture"].decode(), plain[1]["picture"].decode())
+    batch = collate([Pipeline([Flip(1.0)])(masked[i], np.random.default_rng(i)) for i in range(4)])
+    assert batch["gt_occlusion"].shape == (4, 64, 96) and batch["gt_occlusion"].dtype == np.uint8
+    np.testing.assert_array_equal(batch["gt_occlusion"][2], masked[2]["gt_occlusion"][:, ::-1])
+    assert batch["gt_occlusion"].any(axis=(1, 2)).sum() >= 3
 
 
 def test_landmarks_are_a_choice():
@@ -77,6 +91,7 @@ def test_it_ends():
         ),
         ({"landmarks": 4}, "SyntheticFaces: expected landmarks 0, 5 or 6, received landmarks=4"),
         ({"difficulty": 1.5}, "SyntheticFaces: expected difficulty in 0..1, received difficulty=1.5"),
+        ({"occluders": 1.1}, "SyntheticFaces: expected occluders in 0..1 or none, received occluders=1.1"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(argument, message):

@@ -78,7 +78,7 @@ def parts_of(masked_faces: str) -> dict[str, tuple]:
     from ppface.data import Subset, SyntheticFaces, VocFaces
     from ppface.ops.resize import TestSize
 
-    drawn = SyntheticFaces(400, (96, 96), 1, (0, 3), (0.2, 0.7), occluders=1.0)
+    drawn = SyntheticFaces(400, (96, 96), 1, (0, 3), (0.2, 0.7), difficulty=0.2, occluders=1.0)
     every = [np.ones(len(drawn[i]["gt_boxes"]), bool) for i in range(len(drawn))]
     photographs, masked = (Subset(VocFaces(masked_faces, classes=classes), start=-HELD_OUT) for classes in (None, MASKED))
     counted = []

@@ -37,7 +37,8 @@ class AOFDLoss(nn.Layer):
     `gt_occlusion` (SyntheticFaces with `occlusion`); it is left out for batches without.
 
     Generator and occlusion branch are trained and saved with this loss, and are part of no weights, prediction or export. The second
-    pass does not change the running statistics of batch norm.
+    pass does not change the running statistics of batch norm. The paper's text was not at hand beyond its abstract: the defaults of
+    `cells`, `candidates`, `dropped` and `compactness` are not checked against it.
 
     Args:
         model: the detector; its neck is a feature pyramid, FPN or BlazeNeck with "only_fpn" or "fpn_ssh".

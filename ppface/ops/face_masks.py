@@ -71,6 +71,8 @@ def paste(masks: np.ndarray, image: np.ndarray, boxes: np.ndarray, step: int, si
     values = np.append(masks.ravel(), np.inf)
     index = np.full(size, none, "int64")
     for row, (at, (x1, y1, x2, y2)) in enumerate(zip(image, boxes.astype("float64"), strict=True)):
+        if x2 <= x1 or y2 <= y1:
+            continue
         (top, bottom), (left, right) = _covered(y1, y2, step, size[1]), _covered(x1, x2, step, size[2])
         line = _nearest(np.arange(top, bottom), y1, y2, step, cells)
         column = _nearest(np.arange(left, right), x1, x2, step, cells)

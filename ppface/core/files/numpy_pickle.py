@@ -11,7 +11,7 @@ import numpy as np
 from ppface.core.files.pickle_machine import Budget, Call, DamagedError, Machine, StandIn, shown
 from ppface.core.files.safe_unpickle import PLAIN
 
-PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]")
+PLAIN_TYPE, TEXT_TYPE = re.compile(r"b1|[iu][1248]|f[248]"), re.compile(r"[US]\d+")
 
 
 class Type(StandIn):
@@ -32,6 +32,11 @@ class Array(StandIn):
 
     def build(self, state: Any) -> None:
         self.state = state
+
+    def text_code(self) -> str | None:
+        """The type code of an array of text; None for other arrays."""
+        kind = self.state[2] if type(self.state) is tuple and len(self.state) == 5 else None
+        return kind.code if isinstance(kind, Type) and TEXT_TYPE.fullmatch(kind.code) else None
 
     def array(self, budget: Budget) -> np.ndarray:
         """As a NumPy array.

@@ -27,7 +27,7 @@ def unpickle(
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
-        placeholders: globals that are not allowed, objects made with them, and sets become a `Foreign`, which does nothing, and values
+        placeholders: globals that are not allowed, objects made with them, sets and huge numbers become a `Foreign`, which does nothing, and values
             under keys that are neither text nor small numbers are left out: checkpoints hold them beside the weights; otherwise they are
             refused.
 
@@ -114,6 +114,11 @@ def _long(_: Machine, raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
 
+def _large_number(machine: Machine) -> None:
+    machine.take(machine.number("<i"))
+    machine.push(Foreign("builtins", "int"))
+
+
 def _frozen_set(machine: Machine) -> None:
     machine.marked()
     machine.push(Foreign("builtins", "frozenset"))
@@ -126,6 +131,7 @@ REFUSED = {  # no array needs these
 PLACEHOLDERS: dict[bytes, Callable[[Machine], object]] = {  # those of REFUSED that push a placeholder, if the caller wants them
     b"\x81": lambda m: m.make(2),
     b"\x92": lambda m: m.make(3),
+    b"\x8b": _large_number,  # of more than 255 bytes
     b"\x8f": lambda m: m.push(Foreign("builtins", "set")),
     b"\x90": lambda m: m.append(m.marked()),
     b"\x91": _frozen_set,

@@ -21,7 +21,7 @@ KeyPath = tuple[str, ...]
 
 def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tensor | Array]:
     """The names and arrays of a network in a file of PyTorch or Paddle, without the prefix of DataParallel. Objects of other classes
-    beside the arrays are left out, with a warning.
+    and arrays of text beside the arrays are left out, with a warning.
 
     Args:
         path: for messages.
@@ -62,10 +62,11 @@ def network_arrays(path: Path, content: Any, part: str | None) -> dict[str, Tens
     return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
-def _mappings(content: Any) -> tuple[dict[KeyPath, dict[str, Any]], dict[KeyPath, Foreign]]:
-    """Every mapping with arrays among its values, and every object of a foreign class, by key paths; states of optimizers are left out."""
+def _mappings(content: Any) -> tuple[dict[KeyPath, dict[str, Any]], dict[KeyPath, str]]:
+    """Every mapping with arrays of numbers among its values, and what every other object is that could be an array, by key paths; states
+    of optimizers are left out."""
     found: dict[KeyPath, dict[str, Any]] = {}
-    foreign: dict[KeyPath, Foreign] = {(): content} if type(content) is Foreign else {}
+    foreign: dict[KeyPath, str] = {(): str(content)} if type(content) is Foreign else {}
     queue: deque[tuple[KeyPath, Any]] = deque([((), content)])
     seen: set[int] = set()
     while queue:
@@ -73,14 +74,22 @@ def _mappings(content: Any) -> tuple[dict[KeyPath, dict[str, Any]], dict[KeyPath
         if type(mapping) is not dict or id(mapping) in seen or not all(type(key) is str for key in mapping):
             continue
         seen.add(id(mapping))
-        foreign |= {(*keys, name): value for name, value in mapping.items() if type(value) is Foreign}
-        arrays = {name: value for name, value in mapping.items() if isinstance(value, Tensor | Array)}
+        others = {name: other for name, value in mapping.items() if (other := _other_than_numbers(value))}
+        foreign |= {(*keys, name): other for name, other in others.items()}
+        arrays = {name: value for name, value in mapping.items() if isinstance(value, Tensor | Array) and name not in others}
         if arrays:
             found[keys] = arrays
         if len(keys) < MAX_DEPTH:
             queue += [((*keys, name), value) for name, value in mapping.items() if type(value) is dict and not name.startswith("optim")]
     networks = {keys: arrays for keys, arrays in found.items() if not all(map(_is_number, arrays.values()))}
     return networks or found, foreign
+
+
+def _other_than_numbers(value: Any) -> str | None:
+    """What an object of a foreign class or an array of text is; None for anything else."""
+    if isinstance(value, Array) and (code := value.text_code()):
+        return f"numpy.ndarray of text ({shown(code)})"
+    return str(value) if type(value) is Foreign else None
 
 
 def _is_number(value: Any) -> bool:
@@ -94,7 +103,7 @@ def _shown(path: KeyPath) -> str:
     return repr(shown(".".join(path))) if path else "the top level"
 
 
-def _without_arrays(path: Path, content: Any, foreign: dict[KeyPath, Foreign]) -> WeightsError:
+def _without_arrays(path: Path, content: Any, foreign: dict[KeyPath, str]) -> WeightsError:
     if foreign:
         keys, value = next(iter(foreign.items()))
         place = f" at {_shown(keys)}" if keys else ""

@@ -165,6 +165,18 @@ def test_nothing_happens_to_placeholders_and_to_what_they_are_part_of():
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
+def test_a_huge_number_is_a_placeholder_beside_arrays_and_refused_elsewhere(protocol):
+    file = pickle.dumps([1 << 2040, -(1 << 100_000), {"seed": 1 << 2032}], protocol)
+    first, second, third = unpickle(io.BytesIO(file), PLAIN, placeholders=True)
+    assert str(first) == str(second) == "builtins.int" and third == {"seed": 1 << 2032}
+    with pytest.raises(RefusedError, match="LONG4"):
+        value_of(file)
+    for length, message in ((b"\xff\xff\xff\x7f", "2147483647 bytes are announced, 1 are left"), (b"\xff" * 4, "-1 bytes")):
+        with pytest.raises(DamagedError, match=message):
+            unpickle(io.BytesIO(b"\x8b" + length + b"."), PLAIN, placeholders=True)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
 def test_keys_that_no_array_has_are_left_out_beside_placeholders(protocol):
     keyed = {None: 1, -1: 2, 0.5: 3, ("a", 1): 4, True: 5, b"b": 6, 2**40: 7, "x" * 257: 8, "kept": 9}
     file = pickle.dumps([keyed, OrderedDict(keyed)], protocol)

@@ -161,6 +161,24 @@ def test_an_object_among_the_arrays_is_left_out_and_named(tmp_path, write, caplo
 
 
 @ANY
+def test_huge_numbers_and_arrays_of_text_are_left_out(tmp_path, write, caplog):
+    names = np.array(["Ann", "Bob"])
+    content = {"a": Tensor(np.ones(2)), "people": names, "raw": names.astype("S3"), "best": np.str_("x"), "seed": 1 << 3000, "epoch": 3}
+    path = write(tmp_path / "w.pth", {"net": content, "people": {"names": names}})
+    assert list(read_arrays(path)) == ["a"]
+    kinds = {
+        "people": "numpy.ndarray of text (U3)",
+        "raw": "numpy.ndarray of text (S3)",
+        "best": "numpy.ndarray of text (U1)",
+        "seed": "builtins.int",
+    }
+    left_out = [f"{path}: {name}: expected an array, received an object of {kind}: it was left out" for name, kind in kinds.items()]
+    assert caplog.messages == left_out
+    with pytest.raises(WeightsError, match=r"refers to numpy\.ndarray of text \(U3\) at 'names'; it was not loaded"):
+        read_arrays(write(tmp_path / "names.pth", {"names": names}))
+
+
+@ANY
 def test_a_prefix_of_some_names_stays(tmp_path, write):
     content = {"module.a": Tensor(np.ones(1)), "b": Tensor(np.ones(1))}
     assert list(read_arrays(write(tmp_path / "w.pth", content))) == ["module.a", "b"]

@@ -100,7 +100,7 @@ class FaceDetector(ExportedModel):
         """(H, W, 3) uint8 RGB (cv2.imread gives BGR: convert it first) -> faces, best first.
 
         Raises:
-            ValueError: pixels of another shape or type.
+            ValueError: no array, or pixels of another shape or type.
         """
         check_pixels(image)
         start = time.perf_counter()
@@ -179,6 +179,9 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
 
 def check_pixels(image: np.ndarray) -> None:
     """Raises ValueError for anything but (H, W, 3) uint8: other numbers would give other boxes without a word."""
+    if not isinstance(image, np.ndarray):
+        hint = ": cv2.imread returns None for a file that is missing or no picture" if image is None else ""
+        raise ValueError(f"expected pixels (H, W, 3), a NumPy array, received {type(image).__name__}{hint}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"expected pixels (H, W, 3) of uint8 in 0..255, RGB, received shape {image.shape} of {image.dtype}")
 

@@ -25,7 +25,7 @@ class FaceEmbedder(ExportedModel):
 
         Raises:
             MediaError: a picture of another size.
-            ValueError: pixels of another shape or type.
+            ValueError: no array, or pixels of another shape or type.
         """
         check_pixels(image)
         start = time.perf_counter()

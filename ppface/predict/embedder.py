@@ -37,7 +37,7 @@ class FaceEmbedder:
         Raises:
             DataError: not such an array, a picture that cannot be read, or one of another size.
         """
-        picture = Picture.of(image) if isinstance(image, np.ndarray) else Picture.open(image)
+        picture = Picture.given(image)
         pixels = picture.decode()
         start = time.perf_counter()
         resized = self.to_input_size(pixels, "" if isinstance(image, np.ndarray) else picture.name)

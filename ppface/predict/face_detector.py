@@ -38,7 +38,7 @@ class FaceDetector:
         Raises:
             DataError: not such an array, or a picture that cannot be read.
         """
-        pixels = Picture.of(image).decode() if isinstance(image, np.ndarray) else Picture.open(image).decode()
+        pixels = Picture.given(image).decode()
         start = time.perf_counter()
         height, width = pixels.shape[:2]
         tested = self._size(size, height, width)

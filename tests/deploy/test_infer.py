@@ -172,6 +172,17 @@ def test_pixels_of_another_shape_or_type_are_refused(trial, toy_export, shape, k
             model(np.zeros(shape, kind))
 
 
+@pytest.mark.parametrize(
+    ("image", "received"),
+    [(None, "NoneType: cv2.imread returns None for a file that is missing or no picture"), ([[[0, 0, 0]]], "list"), ("a.jpg", "str")],
+)
+def test_what_is_no_array_is_refused(trial, toy_export, image, received):
+    for model in (FaceDetector(trial.export, threads=1), FaceEmbedder(toy_export, threads=1)):
+        with pytest.raises(ValueError) as error:
+            model(image)
+        assert str(error.value) == f"expected pixels (H, W, 3), a NumPy array, received {received}"
+
+
 @pytest.mark.parametrize("name", ["model.json", "model.pdiparams"])
 def test_a_file_that_was_cut_or_changed_is_never_run(toy_export, tmp_path, name):
     folder = tmp_path / "export"

@@ -63,6 +63,8 @@ def test_what_is_no_picture_is_named(toy_embedder):
         embed(np.zeros((16, 16), "uint8"))
     with pytest.raises(DataError, match=r"^gone.jpg: no such picture file$"):
         embed("gone.jpg")
+    with pytest.raises(DataError, match=r"a NumPy array, received NoneType: cv2.imread returns None for a file that is missing"):
+        embed(None)
 
 
 class Answers:

@@ -89,6 +89,14 @@ def test_colours_stay_rgb_from_array_and_file(tmp_path):
     [
         (np.zeros((4, 4), "uint8"), None, "array: expected HxWx3 uint8 RGB pixels, received shape (4, 4) of uint8"),
         (np.zeros((4, 4, 3)), None, "array: expected HxWx3 uint8 RGB pixels, received shape (4, 4, 3) of float64"),
+        (
+            None,
+            None,
+            "array: expected HxWx3 uint8 RGB pixels, a NumPy array, received NoneType: "
+            "cv2.imread returns None for a file that is missing or no picture",
+        ),
+        ([[[0, 0, 0]]], None, "array: expected HxWx3 uint8 RGB pixels, a NumPy array, received list"),
+        (b"a.jpg", None, "array: expected HxWx3 uint8 RGB pixels, a NumPy array, received bytes"),
         ("gone.jpg", None, "gone.jpg: no such picture file"),
         (np.zeros((4, 4, 3), "uint8"), 5, "size: expected None, 'native' or (height, width), received 5"),
         (np.zeros((4, 4, 3), "uint8"), (0, 5), "size: expected None, 'native' or (height, width), received (0, 5)"),

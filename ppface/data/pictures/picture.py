@@ -40,7 +40,14 @@ class Picture:
 
     @classmethod
     def of(cls, array: np.ndarray, name: str = "array") -> "Picture":
-        """A picture that is already decoded: HxWx3 uint8 RGB."""
+        """A picture that is already decoded: HxWx3 uint8 RGB.
+
+        Raises:
+            DataError: anything else, such as the None that cv2.imread returns for a missing file.
+        """
+        if not isinstance(array, np.ndarray):
+            hint = ": cv2.imread returns None for a file that is missing or no picture" if array is None else ""
+            raise DataError(f"{name}: expected HxWx3 uint8 RGB pixels, a NumPy array, received {type(array).__name__}{hint}")
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
             raise DataError(f"{name}: expected HxWx3 uint8 RGB pixels, received shape {array.shape} of {array.dtype}")
         return cls(name, array.shape[:2], pixels=array)
@@ -61,6 +68,11 @@ class Picture:
                 _check_start(file.peek(64), name)
                 size, orientation = _header(file, os.fstat(file.fileno()).st_size)
         return cls(name, size, orientation=orientation)
+
+    @classmethod
+    def given(cls, image: np.ndarray | str | os.PathLike) -> "Picture":
+        """A picture by its pixels or its path; errors as `of` and `open`."""
+        return cls.open(image) if isinstance(image, str | os.PathLike) else cls.of(image)
 
     @classmethod
     def encoded(cls, data: bytes, name: str) -> "Picture":

@@ -1,4 +1,8 @@
-"""The names of the classes that a run learns, in a file of its folder; checkpoints hold their digest, so that they stay small."""
+"""The names of the classes that a run learns, in a file of its folder; checkpoints hold their digest, so that they stay small.
+
+Classes are compared by their names. Those of numbered people are the numbers: where other people get the same numbers, as in a rewritten
+list, the names are the same, and only the digest of the data lists differs, which a resumed run reports (engine/provenance.py).
+"""
 
 import hashlib
 import json

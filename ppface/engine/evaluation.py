@@ -1,4 +1,4 @@
-"""Runs evaluators one after another and joins their values under unique names; checks their data before."""
+"""Runs evaluators one after another and joins their values under unique names; checks their data and names before."""
 
 from typing import Any
 
@@ -18,10 +18,25 @@ def check(evaluators: list[Any], predict: Any) -> None:
             raise DataError(f"evaluators.{place}: {type(evaluator).__name__}: {error}") from None
 
 
+def names(evaluators: list[Any]) -> list[str] | None:
+    """The names of the values that `measure` can return; None if an evaluator has no method `values`, which lists those that it yields."""
+    found: dict[str, None] = {}
+    for place, evaluator in enumerate(evaluators):
+        if not hasattr(evaluator, "values"):
+            return None
+        for name in evaluator.values():
+            found[_unique(name, place, found)] = None
+    return list(found)
+
+
 def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
     """All values of all evaluators by name; a name that is already used gets the evaluator's position: "ap", then "ap.1"."""
     metrics: dict[str, float] = {}
     for place, evaluator in enumerate(evaluators):
         for name, value in evaluator(predict):
-            metrics[f"{name}.{place}" if name in metrics else name] = float(value)
+            metrics[_unique(name, place, metrics)] = float(value)
     return metrics
+
+
+def _unique(name: str, place: int, taken: dict[str, Any]) -> str:
+    return f"{name}.{place}" if name in taken else name

@@ -11,7 +11,7 @@ from ppface.core.config.spec import Spec
 from ppface.core.errors import ConfigError, UserError
 from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.file_names import on_disk
-from ppface.core.registry import Kind, register
+from ppface.core.registry import Kind, nearest, register
 from ppface.core.run import folder_lock
 from ppface.core.run.log import log
 from ppface.engine import classes, config_changes, evaluation
@@ -128,10 +128,13 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         about: `provenance.environment`, for the checkpoints.
 
     Raises:
+        ConfigError: a metric that no evaluator returns, or sizes that contradict the model's.
         DataError: the evaluators' data cannot be used.
     """
+    config.supply(getattr(model, "facts", dict)(), "by the model")
     loader.list_in(folder / BROKEN_FILE)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
+    _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())
     if world.rank == 0:
         _warn_of_batch(model, loader.batch_size, world.size)
@@ -149,6 +152,17 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         seed=config["seed"],
         about={"config": config.plain(), "environment": about, **classes.record(names)},
     )
+
+
+def _check_metric(config: Spec, evaluators: list[Any]) -> None:
+    """Raises ConfigError for a metric that none of the evaluators returns, where all say which values they return."""
+    metric, returned = config["trainer"]["metric"], evaluation.names(evaluators)
+    if not metric or not returned or metric in returned:
+        return
+    meant = nearest(metric, returned)
+    advice = f"Did you mean '{meant}'?" if meant else f"They return {', '.join(returned)}."
+    origin = config["trainer"].arguments["metric"].origin
+    raise ConfigError([f"{origin}: trainer.metric: no evaluator returns '{metric}'. {advice}"])
 
 
 def _warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
@@ -174,6 +188,21 @@ def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | 
     """
     made = _make_folder(config, about, wanted) if world.rank == 0 else ""
     return Path(world.gather_text(str(made))[0])
+
+
+@contextlib.contextmanager
+def removed_if_refused(folder: Path, world: World) -> Iterator[None]:
+    """Removes what was written into the folder of a new run if the run is refused before its first step, so that the same name can be
+    used again."""
+    try:
+        yield
+    except BaseException:
+        if world.rank == 0:
+            for name in (CONFIG, ENVIRONMENT, classes.CLASSES):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
 
 
 def claim(folder: Path, world: World) -> Path:

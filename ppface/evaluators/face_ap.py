@@ -55,6 +55,10 @@ class FaceAP:
         self.dataset, self.min_size = dataset, min_size
         self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
 
+    def values(self) -> list[str]:
+        """The names of the values that it yields."""
+        return ["ap", "recall"]
+
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture that is not synthetic; raises a DataError that lists all that cannot be read."""
         if not is_synthetic(self.dataset):

@@ -59,6 +59,10 @@ class Landmarks:
         self.dataset, self.normalise, self.threshold, self.margin = dataset, normalise, threshold, margin
         self.save_dir, self.batch_size = save_dir, batch_size
 
+    def values(self) -> list[str]:
+        """The names of the values that it yields; that of an attribute only if a face has it."""
+        return ["nme", "failures", "auc", *(f"nme_{name}" for name in getattr(self.dataset, "attribute_names", ()))]
+
     def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
         if predict.test_size.mode != "stretch":

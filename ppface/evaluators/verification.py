@@ -135,6 +135,15 @@ class Verification:
                 scoring.cut(pairs.issame, pairs.folds)
         self.sets, self.flip, self.resize, self.save_dir, self.batch_size = sets, flip, resize, save_dir, batch_size
 
+    def values(self) -> list[str]:
+        """The names of the values that it yields."""
+        found = []
+        for name, pairs in self.sets.items():
+            tars = scoring.supported(int(np.count_nonzero(np.asarray(pairs.issame) == 0)))
+            keys = ("accuracy", "std", "accuracy_ci95_low", "accuracy_ci95_high", "threshold", "auc", "eer", *tars)
+            found += [f"{name}/{key}" for key in keys]
+        return found
+
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture, of synthetic ones only the first; raises a DataError that lists all that cannot be used."""
         policy = getattr(predict, "test_size", None) or TestSize()

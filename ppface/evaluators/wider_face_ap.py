@@ -15,7 +15,7 @@ from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
 from ppface.evaluators.wider_face import evaluate_curves
-from ppface.evaluators.wider_files import read_ground_truth, write_predictions
+from ppface.evaluators.wider_files import SUBSETS, read_ground_truth, write_predictions
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
@@ -62,6 +62,10 @@ class WiderFaceAP:
         missing = [path for path in self.paths if not path.is_file()]
         if missing:
             raise DataError(f"{missing[0]}: no such file; {len(missing)} of {len(self.paths)} validation pictures are missing in {images}")
+
+    def values(self) -> list[str]:
+        """The names of the values that it yields."""
+        return list(SUBSETS)
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""

@@ -38,7 +38,7 @@ class CenterLoss(nn.Layer):
 
     def __init__(
         self,
-        embedding_size: int,
+        embedding_size: Annotated[int, Supplied("by the model", writable=True)],
         class_num: Annotated[int, Supplied("by the data", writable=True)],
         alpha: float = 0.5,
         weight: float = 0.003,

@@ -151,6 +151,11 @@ class FaceModel(nn.Layer):
         outputs = self({"image": image})
         return outputs if self.post is None else self.post(outputs)
 
+    def facts(self) -> dict[str, int]:
+        """Facts about the model that losses depend on."""
+        size = getattr(self.head, "embedding_size", None)
+        return {} if size is None else {"embedding_size": size}
+
     @property
     def any_size(self) -> bool:
         """Whether pictures of any size may enter, or those of `input.size` alone."""

@@ -12,9 +12,11 @@ from ppface import predict
 from ppface.core.config.spec import build_model, load_config
 from ppface.core.errors import ConfigError, UserError, WeightsError
 from ppface.core.run import folder_lock
-from ppface.engine import checkpoint, run
+from ppface.data.synthetic.synthetic_faces import SyntheticFaces
+from ppface.engine import checkpoint, evaluation, run
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.world import World
+from ppface.evaluators import FaceAP
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart" / "detection.yml"
 TINY = [
@@ -173,6 +175,31 @@ def test_a_picture_missing_in_the_evaluation_set_is_found_before_the_first_step(
     expected = f"error: evaluators.0: FaceAP: {tmp_path}/images/3.png: no such picture file"
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (3, expected)
     assert "step 1" not in done.stderr + done.stdout
+    assert not (tmp_path / "one").exists()  # so that the same --folder is accepted once the picture is there
+
+
+def test_a_metric_that_no_evaluator_returns_is_refused_before_the_first_step(tmp_path):
+    evaluators = [FaceAP(SyntheticFaces(1)), FaceAP(SyntheticFaces(1))]
+    assert evaluation.names(evaluators) == ["ap", "recall", "ap.1", "recall.1"]
+    for metric, advice in (("AP", "Did you mean 'ap'?"), ("lfw/accuracy", "They return ap, recall.")):
+        options = [f"trainer.metric={metric}", "evaluators=[{name: FaceAP, dataset: {name: SyntheticFaces, length: 1}}]", "processes=1"]
+        config = load_config(QUICKSTART, [*options, "train.dataset.length=8", "train.batch_size=8"])
+        world = World("cpu")
+        with pytest.raises(ConfigError) as caught:
+            run.assemble(config, world, tmp_path, build_model(config), run.open_data(config, world), {})
+        assert caught.value.mistakes == [f"-o {options[0]}: trainer.metric: no evaluator returns '{metric}'. {advice}"]
+    assert evaluation.names([*evaluators, lambda predict: []]) is None  # such an evaluator may return anything
+
+
+def test_a_refused_run_leaves_its_folder_as_it_was(tmp_path):
+    config, world = load_config(QUICKSTART), World("cpu")
+    for name, other in (("new", False), ("used", True)):
+        folder = run.new_folder(config, world, {"name": "net"}, str(tmp_path / name))
+        if other:
+            (folder / "notes.txt").write_text("kept")
+        with pytest.raises(UserError, match="refused"), run.removed_if_refused(folder, world):
+            raise UserError("refused")
+        assert folder.exists() == other and [file.name for file in tmp_path.glob(f"{name}/*")] == ["notes.txt"] * other
 
 
 def test_the_field_example_of_a_missing_evaluation_picture(tmp_path, run_tool, shared_data):

@@ -48,6 +48,10 @@ def test_ap_and_recall(dataset, detector, batch_size):
     assert dict(FaceAP(dataset, batch_size=batch_size)(detector)) == {"ap": 0.75, "recall": 0.75}
 
 
+def test_it_says_which_values_it_yields(dataset, detector):
+    assert FaceAP(dataset).values() == [name for name, _ in FaceAP(dataset)(detector)]
+
+
 def test_small_faces_are_left_out_on_both_sides(dataset, detector):
     # faces of height 10 neither count as missed nor as found: two are left, both found before the false one
     assert dict(FaceAP(dataset, min_size=11)(detector)) == {"ap": 1.0, "recall": 1.0}

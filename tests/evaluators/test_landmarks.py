@@ -50,6 +50,7 @@ def test_the_values_are_those_of_plain_sums(data, tmp_path):
     evaluator = Landmarks(data, threshold=0.08, save_dir=str(tmp_path / "out"), batch_size=2)
     values = dict(evaluator(Off(data, moves)))
     errors = moves / 50  # the eyes are 50 pixels apart
+    assert evaluator.values() == list(values) == ["nme", "failures", "auc"]
     assert values["nme"] == pytest.approx(errors.mean(), abs=1e-3)
     assert values["failures"] == pytest.approx(0.4)
     assert values["auc"] == pytest.approx(np.mean([1, 1 - 0.02 / 0.08, 1 - 0.04 / 0.08, 0, 0]), abs=1e-2)
@@ -67,6 +68,7 @@ def test_each_attribute_of_the_data_has_its_mean_error(data):
 
     marked = Marked(str(data.images.parent), "list.txt")
     values = dict(Landmarks(marked)(Off(data, [0, 1, 2, 5, 20.0])))
+    assert set(values) < set(Landmarks(marked).values())
     assert values["nme_pose"] == pytest.approx(0.5 / 50, abs=1e-3) and values["nme_blur"] == pytest.approx(20 / 50, abs=1e-3)
     assert "nme_make_up" not in values
 

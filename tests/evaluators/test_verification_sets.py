@@ -86,6 +86,11 @@ def test_the_sets_of_one_config_give_what_their_arrays_give(faces, flip):
     assert 0.6 < values["list/accuracy"] <= 1
 
 
+def test_it_says_which_values_it_yields(faces):
+    one = built(faces[0])
+    assert sorted(one.values()) == sorted(name for name, _ in one(Pixels()))
+
+
 def test_every_picture_is_shown_once_and_the_last_batch_counts(faces):
     folder, _, first, second, _ = faces
     model = Pixels()

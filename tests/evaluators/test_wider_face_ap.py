@@ -29,7 +29,9 @@ def images(official, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_the_subsets_count_different_faces(official, images, detector, batch_size):
-    got = dict(WiderFaceAP(str(images), str(official.folder), batch_size=batch_size)(detector))
+    evaluator = WiderFaceAP(str(images), str(official.folder), batch_size=batch_size)
+    got = dict(evaluator(detector))
+    assert evaluator.values() == list(got)
     # easy: two faces, both found, other finds are ignored; medium: three of four; hard: four of five
     assert got == pytest.approx({"easy": 1.0, "medium": 0.75, "hard": 0.8})
 

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from ppface.core.config.spec import build_model, load_config, resolve
 from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError, DataError
+from ppface.core.registry import find
 from ppface.losses import CELoss
 from ppface.nets.weights import load_weights
 
@@ -47,6 +48,31 @@ def test_class_num_comes_from_the_data_or_the_file():
         config().supply({})  # as a training does whose data set knows no identities
     with pytest.raises(ConfigError, match=r"model.head.class_num: expected 20 \(supplied by the data\), received 7"):
         config(", class_num: 7").supply({"class_num": 20})
+
+
+def test_a_loss_takes_the_size_of_the_embedding_from_the_model():
+    size = build_model(config(", class_num: 7")).facts()["embedding_size"]
+
+    def with_loss(more):
+        text = CONFIG.format(more=", class_num: 7").replace("{name: CELoss}", "{name: CenterLoss, class_num: 7%s}" % more)
+        return resolve(parse(text, "small.yml"))
+
+    left_out = with_loss("")
+    left_out.supply({"embedding_size": size}, "by the model")
+    assert left_out["loss"]().centers.shape == [7, size]
+    with pytest.raises(ConfigError, match=rf"loss.embedding_size: expected {size} \(supplied by the model\), received 5$"):
+        with_loss(", embedding_size: 5").supply({"embedding_size": size}, "by the model")
+
+
+@pytest.mark.parametrize("channels", [[8], [4, 8]])
+@pytest.mark.parametrize("head", ["AdaMargin", "ArcMargin", "CombinedMargin", "CosMargin", "NormFace", "Softmax"])
+def test_a_head_of_another_size_than_the_backbone_is_refused(head, channels):
+    expected = "expected embedding_size=8, that of the backbone, received 6"
+    if len(channels) > 1:
+        expected = "expected a backbone that outputs one embedding, received one with 2 feature maps"
+    with pytest.raises(ValueError) as caught:
+        find("head", head)(embedding_size=6, class_num=3, in_channels=channels)
+    assert str(caught.value) == f"{head}: {expected}"
 
 
 HEADS = ["AdaMargin", "ArcMargin", "CombinedMargin", "CosMargin", "NormFace", "Softmax"]

@@ -103,15 +103,15 @@ class Spec:
         what = f"{self.target.__name__} needs '{name}', and nothing supplies it: set it here{usually}"
         return ConfigError([f"{self.origin}: {self._at(name)}: {what}"])
 
-    def supply(self, facts: dict[str, Any]) -> None:
-        """Sets the supplied parameters that are writable, in this call and in all nested ones, so that `plain()` includes them.
+    def supply(self, facts: dict[str, Any], by: str = "by the data") -> None:
+        """Sets the parameters that are supplied `by` this and writable, in this call and all nested ones, so that `plain()` includes them.
 
         Raises:
             ConfigError: the config sets another value, or neither sets nor is supplied one.
         """
         known = parameters(self.target)
         for name, parameter in known.items():
-            if not (parameter.supplied and parameter.writable):
+            if not (parameter.supplied and parameter.writable and parameter.supplied.by == by):
                 continue
             if name in facts:
                 self._check_agrees(name, facts[name], parameter.supplied)
@@ -121,7 +121,7 @@ class Spec:
         self.arguments = {name: self.arguments[name] for name in known if name in self.arguments}
         for argument in self.arguments.values():
             for spec in _nested(argument.value):
-                spec.supply(facts)
+                spec.supply(facts, by)
 
     def replace(self, source: str, **values: Any) -> None:
         """Sets plain arguments of this call, as an option of the command line does.

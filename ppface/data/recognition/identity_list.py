@@ -6,6 +6,7 @@ from pathlib import Path
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import is_utf8, printable
 from ppface.core.registry import register
+from ppface.core.run.log import log
 from ppface.data.loading import label_files
 from ppface.data.recognition import list_layout
 from ppface.data.recognition.identities import Identities, renumber
@@ -62,12 +63,22 @@ class IdentityList(Identities):
         foreign = next((file for file in self.files if "\\" in file), "")
         if foreign and not list_layout.exists(self.root, foreign):
             self.files = [list_layout.slashes(file) for file in self.files]
+        if None in values.values():
+            _warn_of_numbers(values, words, str(path))
         kinds, self.labels = renumber(words if None in values.values() else [values[word] for word in words], str(path), class_num)
         self.class_names = [str(kind) for kind in kinds]
         self.class_num = len(kinds)
 
     def name(self, index: int) -> str:
         return str(self.root / self.files[index])
+
+
+def _warn_of_numbers(values: dict[str, int | None], words: list[str], path: str) -> None:
+    """Reports numbers among words: a single mistyped number would otherwise silently change the order of all classes."""
+    first = next(word for word in words if values[word] is None)
+    if numbers := sum(value is not None for value in values.values()):
+        effect = f"so the {numbers} labels that are numbers are words too, in the order of the alphabet (10 before 2)"
+        log.warning("%s: the label %r is no number, %s: correct it if it should be one", path, first, effect)
 
 
 def _value(label: str, where: str) -> int | None:

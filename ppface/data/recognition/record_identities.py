@@ -30,7 +30,7 @@ class RecordIdentities(Identities):
 
     Raises:
         DataError: a file that is truncated, not RecordIO, or does not match its index; an identity without a picture; later a broken
-            record or picture, a label that is not below class_num, or a picture of another size.
+            record or picture, a label that is not one of the file's, or a picture of another size.
     """
 
     def __init__(self, path: str, class_num: int | None = None, size: tuple[int, int] = (112, 112), resize: bool = False):
@@ -85,7 +85,10 @@ class RecordIdentities(Identities):
             wrong = self._kinds[classes] != labels
         if wrong.any():
             at = int(wrong.argmax())
-            raise DataError(f"{name(at)}: expected a label under class_num={self.class_num}, received {labels[at]}")
+            expected = f"a label under class_num={self.class_num}"
+            if self._kinds is not None:
+                expected = f"one of the {self.class_num} labels of the records, {self._kinds[0]} to {self._kinds[-1]}"
+            raise DataError(f"{name(at)}: expected {expected}, received {labels[at]}")
         return classes
 
     def lists(self) -> dict[str, object]:

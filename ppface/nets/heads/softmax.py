@@ -30,7 +30,7 @@ class Softmax(nn.Layer):
 
     def __init__(self, embedding_size: int, class_num: ClassNum = None, in_channels: InChannels = None):
         super().__init__()
-        self.class_num = class_num
+        self.embedding_size, self.class_num = embedding_size, class_num
         check_sizes("Softmax", embedding_size, class_num, in_channels)
         if class_num is not None:
             self.kernel = self.create_parameter(

@@ -68,6 +68,7 @@ class CosineHead(nn.Layer):
             raise ValueError(f"{class_name}: expected s > 0, received s={s}")
         if not 0 < sample_ratio <= 1:
             raise ValueError(f"{class_name}: expected sample_ratio above 0 and at most 1, received sample_ratio={sample_ratio}")
+        self.embedding_size = embedding_size
         self.class_num, self.s, self.limit, self.sample_ratio = class_num, s, limit, sample_ratio
         self._warned, self.split, world = False, False, process_group.size()
         if class_num is None:
@@ -175,6 +176,8 @@ def check_sizes(class_name: str, embedding_size: int, class_num: int | None, in_
     """Raises ValueError for sizes below 1, or an embedding_size other than the backbone's."""
     if embedding_size < 1 or (class_num is not None and class_num < 1):
         raise ValueError(f"{class_name}: expected embedding_size and class_num of at least 1, received {embedding_size} and {class_num}")
+    if in_channels is not None and len(in_channels) != 1:
+        raise ValueError(f"{class_name}: expected a backbone that outputs one embedding, received one with {len(in_channels)} feature maps")
     if in_channels is not None and in_channels != [embedding_size]:
         raise ValueError(f"{class_name}: expected embedding_size={in_channels[0]}, that of the backbone, received {embedding_size}")
 

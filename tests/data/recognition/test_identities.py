@@ -139,7 +139,7 @@ def test_lists_in_other_layouts_and_with_other_labels(root, caplog, line, names)
         assert data.class_names[data[i]["label"]] == names[label] and data.labels[i] == data[i]["label"]
     shown = ", ".join(data.class_names)
     told = f"{root}/list.txt: the labels {shown} are renumbered as classes 0..2; the classes.json of a run lists the label of each class"
-    assert caplog.messages == ([] if names == ["0", "1", "2"] else [told])
+    assert [record.message for record in caplog.records if record.levelname == "INFO"] == ([] if names == ["0", "1", "2"] else [told])
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,24 @@ def test_records_whose_labels_are_from_1_or_have_gaps_are_renumbered(record, cap
     assert caplog.messages == [
         f"{record}: the labels {shown} are renumbered as classes 0..2; the classes.json of a run lists the label of each class"
     ]
+
+
+def test_records_renumbered_name_the_labels_that_they_have(record):
+    read = RecordIdentities(str(record))
+    read._kinds = np.array([3, 7, 9])
+    with pytest.raises(DataError) as caught:
+        read._classes(np.array([3, 8]), lambda at: f"record {at}")
+    assert str(caught.value) == "record 1: expected one of the 3 labels of the records, 3 to 9, received 8"
+
+
+def test_a_word_among_numbers_is_reported(root, caplog):
+    lines = [f"{file} {label}" for file, label in zip(IdentityFolder(str(root)).files, ["1", "2", "2", "10", "1O", "x"], strict=True)]
+    (root / "list.txt").write_text("\n".join(lines))
+    data = IdentityList(str(root), "list.txt")
+    assert data.class_names == ["1", "10", "1O", "2", "x"]
+    effect = "so the 3 labels that are numbers are words too, in the order of the alphabet (10 before 2)"
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [f"{root}/list.txt: the label '1O' is no number, {effect}: correct it if it should be one"]
 
 
 def test_every_data_set_of_people_names_its_classes(root, record):

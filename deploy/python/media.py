@@ -1,5 +1,6 @@
 """Reads pictures, folders, videos and cameras as a sequence of frames, and writes drawn frames. Pixels are uint8 RGB throughout."""
 
+import errno
 import os
 import re
 import sys
@@ -11,11 +12,16 @@ import cv2
 import numpy as np
 import picture_files
 from picture_limit import MediaError, check_memory, check_picture
+from video_container import lacks_bytes
 
 WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # endings that drawn pictures keep; others get .jpg
 COUNTED = (".mp4", ".m4v", ".mov", ".avi")  # their headers count the frames; of other videos OpenCV only estimates the number
 # a marker in a JPEG's scan: not a stuffed 0xff, a restart marker or a fill byte
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+class FullDiskError(MediaError):
+    """An output that cannot be written, for a reason that holds for the following ones too."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture, outpu
 
     Raises:
         MediaError: no such input, a folder without pictures, or a video or camera that cannot be opened; after its last frame, a video
-            that ends before the number of frames in its header.
+            that ends before the number of frames in its header, or whose file is incomplete. Transport and program streams (.ts, .mpg,
+            .vob) that were cut between two packets are not recognised.
     """
     path = Path(source)
     if source.isdigit() and not path.exists():
@@ -85,7 +92,7 @@ def frames(source: str, read: Callable[[Path], np.ndarray] = read_picture, outpu
         yield Frame(path.name, lambda: read(path))
     else:
         refusal = f"{source}: neither a picture nor a video that OpenCV can open: is it complete?"
-        yield from _video(cv2.VideoCapture(os.fsencode(path)), source, refusal)
+        yield from _video(cv2.VideoCapture(os.fsencode(path)), source, refusal, path)
 
 
 def _pictures(folder: Path, output: str | None) -> list[str]:
@@ -139,8 +146,11 @@ class Writer:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(cv2.imencode(file.suffix, pixels)[1].tobytes())
-        except (OSError, cv2.error) as error:
-            raise MediaError(f"{file}: cannot write the picture: {error}") from None
+        except cv2.error as error:
+            raise MediaError(f"{file}: cannot write the picture: {error.err}") from None
+        except OSError as error:
+            kind = MediaError if error.errno == errno.ENAMETOOLONG else FullDiskError
+            raise kind(f"{file}: cannot write the picture: {error.strerror}") from None
 
     def _is_input(self, file: Path) -> bool:
         """Whether a file to be written is the input, or lies in the input folder but not in an output folder inside it."""
@@ -163,8 +173,8 @@ class Writer:
             self._video.release()
 
 
-def _video(capture: cv2.VideoCapture, name: str, refusal: str) -> Iterator[Frame]:
-    """The frames; `refusal` is the message if there is not even one."""
+def _video(capture: cv2.VideoCapture, name: str, refusal: str, file: Path | None = None) -> Iterator[Frame]:
+    """The frames; `refusal` is the message if there is not even one; a camera has no file."""
     number, seconds = 0, 0.0
     try:
         size = tuple(int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
@@ -181,7 +191,13 @@ def _video(capture: cv2.VideoCapture, name: str, refusal: str) -> Iterator[Frame
             number += 1
     finally:
         capture.release()
-    if _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate):
+    lacks = lacks_bytes(file) if file else False
+    if lacks:
+        raise MediaError(
+            f"{name}: the video ends after {number} frames, and its file is incomplete: it is truncated or damaged; the results of these "
+            f"{number} frames are kept"
+        )
+    if lacks is None and _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate):
         states = f"the {expected:.0f} frames that its header states"
         raise MediaError(
             f"{name}: the video ends after {number} of {states}: it is truncated or damaged; the results of these {number} frames are kept"

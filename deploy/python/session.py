@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from comparison import compare, embeds
 from drawing import draw
-from media import Frame, MediaError, Writer, frames, read_picture
+from media import Frame, FullDiskError, MediaError, Writer, frames, read_picture
 
 STAGES = ("pre", "run", "post")
 WARM_UP_RUNS = 2
@@ -67,7 +67,8 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
         The exit code: 0, or 3 if a picture was broken.
 
     Raises:
-        MediaError: an input or output that cannot be used at all, or a video that ends too early; the results so far are written.
+        MediaError: an input or output that cannot be used at all, or a video that ends too early; the results so far are written if the
+            disk allows it.
     """
     _set_up(find, options)
     if options.compare:
@@ -84,6 +85,9 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
                 image = frame.read()
                 name = f"{frame.name}: "
                 session.process_frame(frame, image)
+            except FullDiskError as error:
+                failure = error
+                break
             except broken as error:
                 print(f"skipped: {name}{error}", file=sys.stderr, flush=True)
                 session.broken += 1
@@ -94,7 +98,10 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     finally:
         if write:
             write.close()
-    _save(session.records, options)
+    try:
+        _save(session.records, options)
+    except MediaError as error:
+        failure = failure or error
     print(f"{len(session.records)} read, {sum(len(record['faces']) for record in session.records)} faces, {session.broken} broken")
     if session.latencies:
         print(table(session.latencies))

@@ -1,14 +1,21 @@
 """What enters and leaves the deployed detector: whole pictures, folders, videos; broken ones are refused with one line."""
 
+import argparse
+import errno
 import io
+import itertools
 import os
 
 import cv2
 import media
 import numpy as np
+import picture_limit as deployed
 import pytest
+import session
 from PIL import Image
+from video_container import ASF_PROPERTIES, PACKS, lacks_bytes
 
+from ppface.data.pictures import picture, picture_limit
 from ppface.data.pictures.picture import Picture
 
 GBK = os.fsdecode(b"\xc4\xe3")
@@ -113,6 +120,69 @@ def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path):
         media.read_picture(file)
 
 
+def test_the_deployed_limit_of_memory_is_the_same(monkeypatch):
+    for name in ("VARIABLE", "DEFAULT_MB", "BYTES_PER_PIXEL", "OTHER_BYTES_PER_PIXEL", "ROTATION_BYTES_PER_PIXEL", "COPIES"):
+        assert getattr(deployed, name) == getattr(picture_limit, name)
+    assert (deployed.FORMATS, deployed.ORIENTATION) == (picture.FORMATS, picture.ORIENTATION)
+    refused = 0
+    for setting, kind, length, turned in itertools.product(
+        ("", "40", "500"), ("JPEG", "full", "WEBP", "GIF", "PNG"), (0, 10**8), (False, True)
+    ):
+        monkeypatch.setenv(picture_limit.VARIABLE, setting)
+        for size in ((1000, 2000), (3000, 4000), (9000, 12000)):
+            told = []
+            try:
+                picture_limit.check_memory(size, kind, length, turned)
+            except picture_limit.TooLargeError as error:
+                told.append(f"x: {error}")
+            try:
+                deployed.check_memory("x", size, kind, length, turned)
+            except deployed.MediaError as error:
+                told.append(str(error))
+            assert len(told) in (0, 2) and len(set(told)) < 2
+            refused += bool(told)
+    assert 30 < refused < 150
+
+
+class FindsNothing:
+    seconds = {"pre": 0.0, "run": 0.0, "post": 0.0}
+
+    def __call__(self, image):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("number", "tried"),
+    [(errno.ENOSPC, ["a.png"]), (errno.EACCES, ["a.png"]), (errno.ENAMETOOLONG, ["a.png", "b.png", "c.png"])],
+)
+def test_a_full_disk_is_reported_once(tmp_path, pixels, monkeypatch, capsys, number, tried):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(encoded(pixels, "PNG"))
+    names = []
+
+    def write_bytes(file, data):
+        names.append(file.name)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(media.Path, "write_bytes", write_bytes)
+    if number == errno.ENOSPC:  # then the table of faces cannot be written either
+        monkeypatch.setattr(media.Path, "write_text", lambda file, *_, **__: write_bytes(file, b""))
+        tried = [*tried, "faces.json"]
+    parser = argparse.ArgumentParser()
+    session.add_options(parser)
+    out = tmp_path / "out"
+    options = parser.parse_args(["--input", str(tmp_path), "--output", str(out)])
+    reason = f"{out / 'a.png'}: cannot write the picture: {os.strerror(number)}"
+    if len(tried) < 3:
+        with pytest.raises(media.MediaError) as error:
+            session.process(FindsNothing(), options)
+        assert str(error.value) == reason
+    else:
+        assert session.process(FindsNothing(), options) == 3
+        assert f"skipped: a.png: {reason}\n" in capsys.readouterr().err
+    assert names == tried
+
+
 def test_a_folder_gives_its_pictures_by_name_and_those_below(tmp_path, pixels):
     (tmp_path / "b").mkdir()
     for name in ("c.jpg", "a.PNG", "b/d.jpg"):
@@ -164,6 +234,43 @@ def test_a_cut_video_is_reported_after_its_last_frame(tmp_path, name, codec):
     assert 4 < len(found) < 36 and found == list(range(len(found)))
     told = f"the video ends after {len(found)} of the 40 frames that its header states: it is truncated or damaged; the results of these {len(found)} frames are kept"
     assert str(error.value) == f"{file}: {told}"
+
+
+STREAMS = [("a.wmv", "WMV2"), ("a.mpg", "PIM1"), ("a.mpeg", "MPG2"), ("a.vob", "MPG2"), ("a.ts", "MPG2"), ("a.m2ts", "MPG2")]
+
+
+@pytest.mark.parametrize(("name", "codec"), STREAMS)
+def test_streams_that_lack_their_end_are_reported_and_complete_ones_never(tmp_path, name, codec):
+    for frames in (1, 2, 40):
+        file = clip(tmp_path / name, frames, codec)
+        assert len(list(media.frames(str(file)))) == frames
+    whole = file.read_bytes()
+    assert not lacks_bytes(file)
+    for end in (1, 5, 100, 1023):  # inside a packet
+        file.write_bytes(whole[: len(whole) * 3 // 5 // 2048 * 2048 - end])
+        assert lacks_bytes(file)
+    found = []
+    with pytest.raises(media.MediaError) as error:
+        for frame in media.frames(str(file)):
+            found.append(frame.number)
+    count = len(found)
+    told = f"the video ends after {count} frames, and its file is incomplete: it is truncated or damaged; the results of these {count} frames are kept"
+    assert 4 < count < 36 and str(error.value) == f"{file}: {told}"
+
+
+def test_what_follows_or_replaces_the_packets_of_a_stream_is_no_missing_end(tmp_path):
+    file = clip(tmp_path / "a.vob", codec="MPG2")
+    whole = file.read_bytes()
+    for more in (b"\0" * 100, b"\0\0", b"\0\0\x01\xb9", b"\0\0\x01\xb9words", b"words"):
+        file.write_bytes(whole + more)
+        assert lacks_bytes(file) is False
+    asf = clip(tmp_path / "a.wmv", codec="WMV2").read_bytes()
+    at = asf.find(ASF_PROPERTIES) + 40
+    file.write_bytes(asf[:at] + bytes(8) + asf[at + 8 :])  # a live recording does not know its size
+    assert lacks_bytes(file) is False
+    for content in (b"", b"words", PACKS[:3]):
+        file.write_bytes(content)
+        assert lacks_bytes(file) is None
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_loss_takes_the_size_of_the_embedding_from_the_model():
     size = build_model(config(", class_num: 7")).facts()["embedding_size"]
 
     def with_loss(more):
-        text = CONFIG.format(more=", class_num: 7").replace("{name: CELoss}", "{name: CenterLoss, class_num: 7%s}" % more)
+        text = CONFIG.format(more=", class_num: 7").replace("{name: CELoss}", f"{{name: CenterLoss, class_num: 7{more}}}")
         return resolve(parse(text, "small.yml"))
 
     left_out = with_loss("")

@@ -27,9 +27,9 @@ def unpickle(
         allowed: (module, name) -> the replacement of this global; only a `Call` can be called.
         persistent_load: persistent id -> its value; None: such ids are refused.
         encoding: of the strings of Python 2; "bytes" keeps them as bytes.
-        placeholders: globals that are not allowed, objects made with them, sets and huge numbers become a `Foreign`, which does nothing, and values
-            under keys that are neither text nor small numbers are left out: checkpoints hold them beside the weights; otherwise they are
-            refused.
+        placeholders: globals that are not allowed, objects made with them, sets and huge numbers become a `Foreign`, which does nothing,
+            and values under keys that are neither text nor small numbers are left out: checkpoints hold them beside the weights; otherwise
+            they are refused.
 
     Raises:
         RefusedError: an opcode, a global or a persistent id that is not allowed.

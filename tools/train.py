@@ -8,7 +8,6 @@ python tools/train.py -c mine.yml --weights output/detection/20260101-120000    
 Ctrl-C or SIGTERM: the step is finished and a checkpoint saved, exit code 130 or 143; a second signal stops at once.
 """
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -49,8 +48,7 @@ def main() -> int:
     start = None if args.resume else load_start(model, config, run.about_classes(loader))
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest(), start)
     folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
-    with contextlib.nullcontext() if args.resume else run.removed_if_refused(folder, world):
-        trainer = run.assemble(config, world, folder, model, loader, about)
+    trainer = run.assemble(config, world, folder, model, loader, about, made=not args.resume)
     recorded = run.resume(trainer, config, about) if args.resume else recorded
     if world.rank == 0:
         provenance.compare(recorded, about)

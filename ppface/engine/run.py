@@ -116,7 +116,7 @@ def _class_names(loader: Any) -> Sequence[str] | None:
     return getattr(loader.dataset, "class_names", None)
 
 
-def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
+def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any], made: bool = False) -> Any:
     """The trainer of a config; only the first process evaluates, so only it opens the evaluators' data, and looks at all of it.
 
     Args:
@@ -126,11 +126,17 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         model: built from the config, perhaps with weights loaded.
         loader: of `open_data`.
         about: `provenance.environment`, for the checkpoints.
+        made: whether `new_folder` made the folder; if the run is refused here, it is removed.
 
     Raises:
         ConfigError: a metric that no evaluator returns, or sizes that contradict the model's.
         DataError: the evaluators' data cannot be used.
     """
+    with removed_if_refused(folder, world) if made else contextlib.nullcontext():
+        return _trainer(config, world, folder, model, loader, about)
+
+
+def _trainer(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
     config.supply(getattr(model, "facts", dict)(), "by the model")
     loader.list_in(folder / BROKEN_FILE)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []

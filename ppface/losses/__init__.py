@@ -3,8 +3,20 @@
 from ppface.losses.aofd_loss import AOFDLoss
 from ppface.losses.ce_loss import CELoss
 from ppface.losses.center_loss import CenterLoss
+from ppface.losses.circle_loss import CircleLoss
 from ppface.losses.landmark_loss import PFLDLoss, WingLoss
+from ppface.losses.magnitude_loss import MagnitudeLoss
 from ppface.losses.mesh_loss import MeshLoss
 from ppface.losses.ssd_loss import SSDLoss
 
-__all__ = ["AOFDLoss", "CELoss", "CenterLoss", "MeshLoss", "PFLDLoss", "SSDLoss", "WingLoss"]
+__all__ = [
+    "AOFDLoss",
+    "CELoss",
+    "CenterLoss",
+    "CircleLoss",
+    "MagnitudeLoss",
+    "MeshLoss",
+    "PFLDLoss",
+    "SSDLoss",
+    "WingLoss",
+]

@@ -30,6 +30,13 @@ def gathered(x: paddle.Tensor) -> paddle.Tensor:
     return paddle.concat(parts)
 
 
+def summed(x: paddle.Tensor) -> paddle.Tensor:
+    """The sum over all processes; no gradient."""
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
 class _GatherRows(PyLayer):
     @staticmethod
     def forward(ctx, x):

@@ -48,6 +48,7 @@ class CosineHead(nn.Layer):
     """
 
     takes = ("label",)
+    learns_norm = False  # whether `scale` and `margin` get norms with gradient
     training_only = True  # not needed for embeddings: weight files may lack the centres
     published_names = ((r"^head\.weight$", "head.kernel"),)
 
@@ -113,16 +114,19 @@ class CosineHead(nn.Layer):
             rows, label = process_group.gather_rows(embedding), process_group.gathered(label)
         local = self._local_columns(labels_of(self.class_name, label, rows.shape[0], self.class_num))
         columns, local = self._sampled(local)
-        cosine = _cosines(rows, self._centres(columns)).clip(-self.limit, self.limit)
-        norm = paddle.sqrt((rows.detach() ** 2).sum(axis=1))
+        centres = self._centres(columns)
+        cosine = _cosines(rows, centres).clip(-self.limit, self.limit)
+        norm = paddle.sqrt(((rows if self.learns_norm else rows.detach()) ** 2).sum(axis=1).clip(min=TINY))
         if self.training:
             self.observe(norm)
-        scale = self.scale()
-        logits = cosine * scale
+        scale = self.scale(norm, centres)
         mine = np.flatnonzero(local >= 0)
-        if len(mine):
-            where = paddle.to_tensor(mine), paddle.to_tensor(local[mine])
-            target = paddle.gather_nd(cosine, paddle.stack(where, axis=1))
+        where = paddle.to_tensor(mine), paddle.to_tensor(local[mine])
+        target = paddle.gather_nd(cosine, paddle.stack(where, axis=1)) if len(mine) else None
+        logits = self.others(cosine, target, where[0]) * scale
+        if target is not None:
+            if isinstance(scale, paddle.Tensor) and scale.ndim == 2:
+                scale = paddle.gather_nd(scale.expand(cosine.shape), paddle.stack(where, axis=1))
             logits = paddle.index_put(logits, where, self.margin(target, norm[where[0]]) * scale)
         outputs: dict = {"logits": logits}
         if self.split or self.sample_ratio < 1:
@@ -131,15 +135,22 @@ class CosineHead(nn.Layer):
             outputs["columns"] = int(process_group.gathered(paddle.to_tensor([logits.shape[1]])).sum())
         return outputs
 
-    def scale(self) -> float | paddle.Tensor:
-        """The scale s."""
+    def scale(self, norm: paddle.Tensor, centres: paddle.Tensor) -> float | paddle.Tensor:
+        """The scale s: a number, or a tensor (1,), (N, 1) or (N, n) from the norms (N,) of embeddings and the centres (D, n)."""
         return self.s
+
+    def others(self, cosine: paddle.Tensor, target: paddle.Tensor | None, rows: paddle.Tensor) -> paddle.Tensor:
+        """The cosines (N, n) of the other classes with what the head changes of them; those of the targets are replaced afterwards.
+
+        `target` (k,) has the cosines of the targets of `rows` (k,): with class-parallel centres those of this process, None without any.
+        """
+        return cosine
 
     def observe(self, norm: paddle.Tensor) -> None:
         """Called in training with the norms (N,) of the batch's embeddings, before `margin`."""
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:
-        """The target's cosine (n,) with the margin applied; `norm` (n,) is the norm of its embedding, without gradient."""
+        """The target's cosine (k,) with the margin applied; `norm` (k,) is the norm of its embedding, see `learns_norm`."""
         return cosine
 
     def _local_columns(self, classes: np.ndarray) -> np.ndarray:

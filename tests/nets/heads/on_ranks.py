@@ -11,7 +11,7 @@ from ppface.engine import checkpoint
 from ppface.engine.step import Step
 from ppface.engine.world import World
 from ppface.losses import CELoss
-from ppface.nets.heads import AdaMargin, ArcMargin, NormFace
+from ppface.nets.heads import AdaMargin, ArcMargin, CircleMargin, CurricularMargin, LargeMargin, MagMargin, NormFace, SphereMargin
 from ppface.optim import Momentum
 
 N, D, C = 8, 6, 11
@@ -19,6 +19,12 @@ HEADS = {
     "ada": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=True),
     "ada_replicated": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=False),
     "arc": lambda world: ArcMargin(D, C, class_parallel=True),
+    "circle": lambda world: CircleMargin(D, C, gamma=16, class_parallel=True),
+    "curricular": lambda world: CurricularMargin(D, C, class_parallel=True),
+    "curricular_replicated": lambda world: CurricularMargin(D, C, class_parallel=False),
+    "large": lambda world: LargeMargin(D, C, base=2, gamma=1, power=1, class_parallel=True),
+    "mag": lambda world: MagMargin(D, C, l_a=1, class_parallel=True),
+    "sphere": lambda world: SphereMargin(D, C, base=2, lambda_min=0.5, class_parallel=True),
     "norm": lambda world: NormFace(D, C, s=8, learn_s=True, class_parallel=True),
     "arc_sampled": lambda world: ArcMargin(D, C, sample_ratio=0.01),  # the batch's own classes alone: nothing is drawn
 }

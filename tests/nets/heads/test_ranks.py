@@ -26,7 +26,10 @@ def folders(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", ["ada", "ada_replicated", "arc", "norm", "arc_sampled"])
+MARGINS = ["ada", "ada_replicated", "arc", "circle", "curricular", "curricular_replicated", "large", "mag", "norm", "sphere"]
+
+
+@pytest.mark.parametrize("name", [*MARGINS, "arc_sampled"])
 def test_two_processes_train_as_one(name, folders):
     one, two = np.load(folders[1] / f"{name}.npz"), np.load(folders[2] / f"{name}.npz")
     assert set(one.files) == set(two.files) and "weights.safetensors:head.kernel" in one.files

@@ -13,6 +13,7 @@ Rule = Literal["nearest", "strict"]
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 FPIRS = (0.01, 0.1)
 IMAGES = 8192  # rows of a slice of images; a template with more is a slice of its own
+TABLE = 10_000_000  # ids that differ by less are looked up in a table
 ROWS = 256  # templates of a block of scores
 GATHER_COST = 16  # a score from gathered rows takes as long as so many scores of a matrix product
 RANKS = (1, 5, 10)
@@ -167,8 +168,13 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 
 def _rows(ids: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
-    """The rows of ids, which are sorted."""
-    rows = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    """The rows of ids, which are sorted; looked up in a table where they are dense, as a search takes 20 times as long."""
+    spread = int(ids[-1]) - int(ids[0]) + 1
+    if spread <= TABLE:
+        table = np.searchsorted(ids, np.arange(spread) + ids[0])
+        rows = table[np.clip(wanted, ids[0], ids[-1]) - ids[0]]
+    else:
+        rows = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
     if (missing := ids[rows] != wanted).any():
         raise DataError(f"{where}: template {np.asarray(wanted)[missing][0]} has no images ({int(missing.sum())} such entries)")
     return rows
@@ -180,7 +186,7 @@ def pair_scores(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Shape:
         vectors (T, D) unit, rows (P, 2) -> (P,) float64
     """
-    order = np.argsort(rows[:, 0], kind="stable")
+    order = np.argsort(rows[:, 0])
     first, second = rows[order, 0], rows[order, 1]
     starts = np.flatnonzero(np.r_[True, np.diff(first) != 0])
     scores, stops = np.empty(len(rows)), np.r_[starts[1:], len(rows)]
@@ -210,7 +216,7 @@ def roc(scores: np.ndarray, same: np.ndarray, drop: bool = False) -> tuple[np.nd
     Shape:
         (P,), (P,) bool -> (K,), (K,)
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)  # equal scores are one threshold: their order does not matter, and sorting without it is faster
     ordered = scores[order]
     last = np.r_[np.flatnonzero(np.diff(ordered)), len(ordered) - 1]
     true = np.cumsum(same[order])[last]

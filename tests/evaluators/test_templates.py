@@ -105,6 +105,7 @@ def test_slices_and_gathered_scores_change_nothing(rng, monkeypatch):
     whole = verify(**p, fars=FARS)
     monkeypatch.setattr(templates, "IMAGES", 4)
     monkeypatch.setattr(templates, "ROWS", 3)
+    monkeypatch.setattr(templates, "TABLE", 0)
     monkeypatch.setattr(templates, "GATHER_COST", 0)
     parts = verify(**p, fars=FARS)
     np.testing.assert_allclose(parts["templates"], whole["templates"], atol=1e-15)

@@ -13,7 +13,7 @@ from ppface.core.registry import register
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import PReLU, Whiten, kaiming
 from ppface.nets.layers.norm_act import NormActSequential
-from ppface.nets.layers.picture_size import check_picture_size
+from ppface.nets.layers.picture_size import check_picture_size, check_sizes
 
 STRIDE = 16
 BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)  # output channels per stage
@@ -39,11 +39,7 @@ class AdaFaceIR(nn.Layer):
 
     def __init__(self, units: list[int], depths: tuple[int, ...], squeeze: bool, embedding_size: int, input_size: tuple[int, int]):
         super().__init__()
-        name = type(self).__name__
-        if embedding_size < 1:
-            raise ValueError(f"{name}: expected embedding_size of at least 1, received {embedding_size}")
-        if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
-            raise ValueError(f"{name}: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
+        check_sizes(type(self).__name__, embedding_size, input_size, STRIDE)
         self.input_layer = NormActSequential(_conv(3, 64, 3), nn.BatchNorm2D(64), PReLU(64))
         body, channels = [], 64
         for count, depth in zip(units, depths, strict=True):

@@ -9,7 +9,7 @@ from ppface.core.registry import register
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
 from ppface.nets.layers.norm_act import norm_act
-from ppface.nets.layers.picture_size import check_picture_size
+from ppface.nets.layers.picture_size import check_picture_size, check_sizes
 
 STRIDE = 16
 SETTINGS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))  # expansion t, channels c, repeats n, stride s
@@ -39,10 +39,7 @@ class MobileFaceNet(nn.Layer):
 
     def __init__(self, embedding_size: int = 128, pooling: Literal["gdc", "avg", "fc"] = "gdc", input_size: tuple[int, int] = (112, 112)):
         super().__init__()
-        if embedding_size < 1:
-            raise ValueError(f"MobileFaceNet: expected embedding_size of at least 1, received {embedding_size}")
-        if min(input_size) < STRIDE or any(side % STRIDE for side in input_size):
-            raise ValueError(f"MobileFaceNet: expected input_size in multiples of {STRIDE}, received {list(input_size)}")
+        check_sizes("MobileFaceNet", embedding_size, input_size, STRIDE)
         last = (input_size[0] // STRIDE, input_size[1] // STRIDE)
         self.conv1 = ConvBNPReLU(3, 64, 3, stride=2)
         self.dw_conv1 = ConvBNPReLU(64, 64, 3, depthwise=True)

@@ -10,11 +10,12 @@ from paddle import nn
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.norm_act import norm_act
 
-Act = Literal["relu", "hard_swish", "leaky", "leaky_0.1"]
+Act = Literal["relu", "relu6", "hard_swish", "leaky", "leaky_0.1"]
 
 ACTIVATIONS: dict[str | None, Callable[[paddle.Tensor], paddle.Tensor]] = {
     None: lambda x: x,
     "relu": F.relu,
+    "relu6": F.relu6,
     "hard_swish": F.hardswish,
     # not F.leaky_relu: oneDNN's fusion of convolution and leaky_relu crashes paddle.inference 3.3
     "leaky": lambda x: paddle.maximum(x, 0.01 * x),

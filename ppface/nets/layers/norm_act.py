@@ -19,7 +19,8 @@ def norm_act(x: paddle.Tensor, norm: nn.BatchNorm2D, act: Callable[[paddle.Tenso
     Shape:
         (N, C, H, W) -> (N, C, H, W)
     """
-    low = act._weight if slope is None and isinstance(act, PReLU) else slope
+    slopes = act._weight if slope is None and isinstance(act, PReLU) else None
+    low = slopes if slopes is not None and slopes.size == x.shape[1] else slope
     weight, bias = norm.weight, norm.bias
     trains = type(norm) is nn.BatchNorm2D and norm.training and eager_on_cpu(x)
     if low is None or weight is None or bias is None or not (trains and supports(x)):

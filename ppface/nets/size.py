@@ -1,4 +1,4 @@
-"""Model size: trainable parameters, and multiply-adds of the forward pass for one picture."""
+"""Model size: parameters, and multiply-adds of the forward pass for one picture."""
 
 from typing import Any
 
@@ -48,5 +48,5 @@ def run_once(model: nn.Layer, size: tuple[int, int], hooks: list) -> None:
 
 
 def parameters(layer: nn.Layer) -> int:
-    """Number of trainable parameters, without running statistics."""
-    return sum(int(parameter.size) for parameter in layer.parameters() if not parameter.stop_gradient)
+    """Number of parameters, frozen ones included, without running statistics."""
+    return sum(int(parameter.size) for parameter in layer.parameters())

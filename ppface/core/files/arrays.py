@@ -7,23 +7,24 @@ from typing import IO, Any
 import numpy as np
 
 from ppface.core.errors import DataError, WeightsError
-from ppface.core.files import safetensors_file, state_dict, torch_file
+from ppface.core.files import mxnet_file, safetensors_file, state_dict, torch_file
 from ppface.core.files.file_names import on_disk
 from ppface.core.files.numpy_pickle import NUMPY, Array
 from ppface.core.files.pickle_machine import Call, Machine, RefusedError, shown
 from ppface.core.files.safe_unpickle import unpickle
 
 PICKLES = (".pdparams", ".pdopt", ".bin", ".pth", ".pt", ".tar", ".ckpt")  # of Paddle or of PyTorch, told apart by their first bytes
-ENDINGS = (".safetensors", *PICKLES)
+MXNET = ".params"
+ENDINGS = (".safetensors", *PICKLES, MXNET)
 
 
 def read_arrays(path: str | Path, part: str | None = None, content: bytes | None = None) -> dict[str, np.ndarray]:
     """Every array of a weight file by name.
 
-    `.safetensors`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.ckpt`, `.bin`; no torch is
-    needed). OrderedDict and the types that arrays consist of become plain records; all other classes and functions that a pickle refers
-    to are neither imported nor called, and what stands for them is left out. Of a full checkpoint, only the arrays of the network are
-    read; bfloat16 becomes float32.
+    `.safetensors`, MXNet's `.params`, and pickles of Paddle (`.pdparams`, `.pdopt`) and PyTorch (`.pth`, `.pt`, `.pth.tar`, `.ckpt`,
+    `.bin`; no torch is needed). OrderedDict and the types that arrays consist of become plain records; all other classes and functions
+    that a pickle refers to are neither imported nor called, and what stands for them is left out. Of a full checkpoint, only the arrays
+    of the network are read; bfloat16 becomes float32.
 
     Args:
         path: the file.
@@ -38,10 +39,13 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
         raise WeightsError(f"{path}: expected a weight file ({_either(ENDINGS)}), found none")
     if path.suffix not in ENDINGS:
         raise WeightsError(f"{path}: expected a file that ends in {_either(ENDINGS)}, received {path.suffix or 'no ending'!r}")
+    if path.suffix in (".safetensors", MXNET) and part is not None:
+        raise WeightsError(f"{path}: expected a pickle, as only those hold parts such as {part!r}; leave `part` out")
     if path.suffix == ".safetensors":
-        if part is not None:
-            raise WeightsError(f"{path}: expected a pickle, as only those hold parts such as {part!r}; leave `part` out")
         return safetensors_file.unpack(path, path.read_bytes() if content is None else content)
+    if path.suffix == MXNET:
+        with path.open("rb") as file:
+            return _checked(path, "not a valid MXNet weight file", "arrays", mxnet_file.read_mxnet, file)
     torch, length = is_torch(path), path.stat().st_size
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"
@@ -52,7 +56,9 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
 
 
 def is_torch(path: str | Path) -> bool:
-    """Whether a weight file was written by `torch.save`."""
+    """Whether a weight file was written by `torch.save`, or by MXNet, which has the same layout of linear layers."""
+    if Path(path).suffix == MXNET:
+        return True
     with Path(path).open("rb") as file:
         return Path(path).suffix in PICKLES and torch_file.is_torch(file.read(64))
 

@@ -23,6 +23,7 @@ class IResNet(nn.Layer):
 
     Units of BN, 3x3, BN, PReLU, 3x3, BN. The first of every stage has stride 2 and a 1x1 convolution as its shortcut; AdaFace's networks
     have a maximum pooling there where the channels stay the same, and other names. The scale of the last batch norm is 1, not trained.
+    Files of InsightFace's older MXNet networks (fresnet, `.params`) load with variant "magface", whose eps they have, and a std of 128.
 
     Args:
         depth: number of layers.
@@ -40,6 +41,20 @@ class IResNet(nn.Layer):
     """
 
     any_size = False
+    published_names = (  # InsightFace's MXNet networks, as in `stage1_unit1_bn1_gamma` -> ppface
+        *((rf"^stage(\d)_unit{i + 1}_", rf"backbone.layer\g<1>.{i}.") for i in range(max(map(max, UNITS.values())))),
+        (r"^(backbone\.layer\d\.\d+)\.conv1sc_", r"\1.downsample.0_"),
+        (r"^(backbone\.layer\d\.\d+)\.sc_", r"\1.downsample.1_"),
+        (r"^(backbone\.layer\d\.\d+)\.relu1_", r"\1.prelu_"),
+        (r"^(conv|bn)0_", r"backbone.\g<1>1_"),
+        (r"^relu0_", "backbone.prelu_"),
+        (r"^bn1_", "backbone.bn2_"),
+        (r"^pre_fc1_", "backbone.fc_"),
+        (r"^fc1_", "backbone.features_"),
+        (r"^(backbone\..+)_(?:gamma|weight)$", r"\1.weight"),
+        (r"^(backbone\..+)_(?:beta|bias)$", r"\1.bias"),
+        (r"^(backbone\..+)_moving_(mean|var)$", r"\1.running_\2"),
+    )
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from ppface.core.errors import DataError, UserError, WeightsError
 from ppface.core.files.arrays import read_arrays, read_pictures_and_flags
 
-ENDINGS = ".safetensors, .pdparams, .pdopt, .bin, .pth, .pt, .tar or .ckpt"
+ENDINGS = ".safetensors, .pdparams, .pdopt, .bin, .pth, .pt, .tar, .ckpt or .params"
 
 
 @pytest.fixture

@@ -48,5 +48,6 @@ def run_once(model: nn.Layer, size: tuple[int, int], hooks: list) -> None:
 
 
 def parameters(layer: nn.Layer) -> int:
-    """Number of parameters, frozen ones included, without running statistics."""
-    return sum(int(parameter.size) for parameter in layer.parameters())
+    """Number of parameters, frozen ones included, without the running statistics of batch norm, which Paddle lists among them."""
+    found = dict(layer.named_parameters())
+    return sum(int(one.size) for name, one in found.items() if name.rpartition(".")[2] not in ("_mean", "_variance"))

@@ -38,9 +38,7 @@ class InsightMobileFaceNet(nn.Layer):
 
     any_size = False
 
-    def __init__(
-        self, variant: Literal["mbf", "mbf_large"] = "mbf", embedding_size: int = 512, input_size: tuple[int, int] = (112, 112)
-    ):
+    def __init__(self, variant: Literal["mbf", "mbf_large"] = "mbf", embedding_size: int = 512, input_size: tuple[int, int] = (112, 112)):
         super().__init__()
         check_sizes("InsightMobileFaceNet", embedding_size, input_size, STRIDE)
         scale, blocks = SCALES[variant]

@@ -3,12 +3,13 @@
 from typing import Literal
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import PReLU
-from ppface.nets.layers.norm_act import norm_act
+from ppface.nets.layers.norm_act import NormActSequential, norm_act
 from ppface.nets.layers.picture_size import check_picture_size, check_sizes
 
 UNITS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 200: (6, 26, 60, 6)}
@@ -69,18 +70,18 @@ class IResNet(nn.Layer):
         if dropout is not None and not 0 <= dropout < 1:
             raise ValueError(f"IResNet: expected dropout of at least 0 and below 1, received {dropout}")
         magface = variant == "magface"
-        norm = {"momentum": 0.1, "epsilon": 2e-5} if magface else {"momentum": 0.9, "epsilon": 1e-5}
+        norm = (0.1, 2e-5) if magface else (0.9, 1e-5)
         self.conv1 = _conv(3, CHANNELS[0], 3)
-        self.bn1, self.prelu = nn.BatchNorm2D(CHANNELS[0], **norm), PReLU(CHANNELS[0])
+        self.bn1, self.prelu = nn.BatchNorm2D(CHANNELS[0], *norm), PReLU(CHANNELS[0])
         channels = CHANNELS[0]
         for stage, (count, out) in enumerate(zip(UNITS[depth], CHANNELS, strict=True), 1):
             units = [Unit(channels if i == 0 else out, out, 2 if i == 0 else 1, norm) for i in range(count)]
             self.add_sublayer(f"layer{stage}", nn.Sequential(*units))
             channels = out
-        self.bn2 = nn.BatchNorm2D(channels, **norm)
+        self.bn2 = nn.BatchNorm2D(channels, *norm)
         self.dropout = nn.Dropout2D(0.4 if dropout is None else dropout) if magface else nn.Dropout(dropout or 0.0)
         self.fc = nn.Linear(channels * (input_size[0] // STRIDE) * (input_size[1] // STRIDE), embedding_size)
-        self.features = nn.BatchNorm1D(embedding_size, weight_attr=paddle.ParamAttr(trainable=False), **norm)
+        self.features = FixedScale(embedding_size, *norm, weight_attr=paddle.ParamAttr(trainable=False))
         self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -94,20 +95,33 @@ class IResNet(nn.Layer):
 class Unit(nn.Layer):
     """shortcut(x) + BN(3x3(PReLU(BN(3x3(BN(x)))))), with the stride in the second convolution."""
 
-    def __init__(self, channels: int, out: int, stride: int, norm: dict[str, float]):
+    def __init__(self, channels: int, out: int, stride: int, norm: tuple[float, float]):
         super().__init__()
-        self.bn1 = nn.BatchNorm2D(channels, **norm)
+        self.bn1 = nn.BatchNorm2D(channels, *norm)
         self.conv1 = _conv(channels, out, 3)
-        self.bn2, self.prelu = nn.BatchNorm2D(out, **norm), PReLU(out)
+        self.bn2, self.prelu = nn.BatchNorm2D(out, *norm), PReLU(out)
         self.conv2 = _conv(out, out, 3, stride)
-        self.bn3 = nn.BatchNorm2D(out, **norm)
-        self.downsample = nn.Sequential(_conv(channels, out, 1, stride), nn.BatchNorm2D(out, **norm)) if stride > 1 else None
+        self.bn3 = nn.BatchNorm2D(out, *norm)
+        self.downsample = NormActSequential(_conv(channels, out, 1, stride), nn.BatchNorm2D(out, *norm)) if stride > 1 else None
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        shortcut = x if self.downsample is None else norm_act(self.downsample[0](x), self.downsample[1], nn.Identity(), 1.0)
+        shortcut = x if self.downsample is None else self.downsample(x)
         y = self.conv1(norm_act(x, self.bn1, nn.Identity(), 1.0))
         y = self.conv2(norm_act(y, self.bn2, self.prelu, None))
         return shortcut + norm_act(y, self.bn3, nn.Identity(), 1.0)
+
+
+class FixedScale(nn.BatchNorm1D):
+    """Batch norm of an (N, D) embedding whose weight is not trained.
+
+    The bias is added behind the operator, as Paddle's operator gives it no gradient where the weight gets none.
+    """
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        assert self.bias is not None
+        still = paddle.zeros_like(self.bias)
+        how = {"training": self.training, "momentum": self._momentum, "epsilon": self._epsilon}
+        return F.batch_norm(x, self._mean, self._variance, self.weight, still, **how) + self.bias
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D:

@@ -112,7 +112,7 @@ class MergeUnit(nn.Layer):
 
 
 class SqueezeExcite(nn.Layer):
-    """x times a gate a channel, from its means, Hu et al. 2018, https://arxiv.org/abs/1709.01507; the listing's gate reaches from 0 to 6."""
+    """x times a gate for each channel, from its means, Hu et al. 2018, https://arxiv.org/abs/1709.01507; the listing's gate is in 0..6."""
 
     def __init__(self, channels: int, variant: Variant):
         super().__init__()

@@ -1,0 +1,475 @@
+"""The recognition networks of other projects: sizes from the literature, their layers against NumPy, names, and refused arguments."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppface.core.errors import DataError
+from ppface.core.files.weight_names import read_names
+from ppface.nets import backbones
+from ppface.nets.backbones import (
+    FaceNetMobileNet,
+    FaceViT,
+    InceptionResNetV1,
+    InsightMobileFaceNet,
+    IResNet,
+    MobileFaceNet,
+    SlimFaceNet,
+    VarGFaceNet,
+    face_vit,
+    inception_resnet_v1,
+    iresnet,
+    slim_face_net,
+    varg_face_net,
+)
+from ppface.nets.layers import ConvBN
+from ppface.nets.layers.fast import PReLU
+from ppface.nets.layers.norm_act import NormActSequential
+from ppface.nets.size import parameters, sizes
+from ppface.nets.torch_layout import our_name
+from ppface.nets.weights import _rules, _translate
+
+NAMES = Path(__file__).resolve().parents[2] / "configs/weights"
+
+
+class Whole(nn.Layer):
+    """A backbone alone, as `sizes` calls it."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, batch):
+        return self.backbone(batch["image"].astype("float32"))
+
+
+@pytest.fixture(autouse=True)
+def quickly_drawn(monkeypatch):
+    """Values of the size that the networks start with, from one vector of 4,099: drawing 24 million numbers takes seconds."""
+    some = np.random.default_rng(0).normal(size=4099).astype("float32")
+
+    def start(self, var, block=None):
+        fan = int(np.prod(var.shape[1:])) if len(var.shape) > 2 else var.shape[0]
+        var.set_value(np.resize(some / max(1, fan) ** 0.5, var.shape))
+
+    for kind in ("KaimingNormal", "XavierUniform", "Normal", "TruncatedNormal"):
+        monkeypatch.setattr(getattr(nn.initializer, kind), "__call__", start)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "count", "macs"),
+    [
+        (lambda: IResNet(18), (112, 112), 24_025_600, 2.61e9),
+        (lambda: InsightMobileFaceNet(), (112, 112), 2_059_520, 437e6),
+        (lambda: InsightMobileFaceNet("mbf_large"), (112, 112), 6_314_880, 1.82e9),
+        (lambda: InceptionResNetV1(), (160, 160), 23_482_624, 1.418e9),
+        (lambda: InceptionResNetV1(128), (160, 160), 22_793_728, 1.417e9),
+        (lambda: FaceNetMobileNet(), (160, 160), 3_338_304, 290e6),
+        (lambda: VarGFaceNet(), (112, 112), 5_198_292, 513e6),
+        (lambda: VarGFaceNet("listing"), (112, 96), 2_075_061, 183e6),
+        (lambda: SlimFaceNet("A"), (112, 96), 589_092, 107e6),
+        (lambda: SlimFaceNet("B"), (112, 96), 967_072, 127e6),
+        (lambda: SlimFaceNet("C"), (112, 96), 888_160, 132e6),
+    ],
+)
+def test_sizes_are_the_published_ones(backbone, size, count, macs):
+    found = sizes(Whole(backbone()), size)["total"]
+    assert found["parameters"] == count
+    assert found["macs"] == pytest.approx(macs, rel=0.01)
+
+
+def test_sizes_of_the_deeper_iresnets(monkeypatch):
+    """Counted from the units, each of which is made once, as the networks themselves are large."""
+    kinds: dict[tuple, int] = {}
+
+    class Counted(nn.Layer):
+        def __init__(self, channels, out, stride, norm):
+            super().__init__()
+            kind = (channels, out, stride)
+            if kind not in kinds:
+                kinds[kind] = parameters(unit(*kind, norm))
+            self.count = kinds[kind]
+
+    unit = iresnet.Unit
+    monkeypatch.setattr(iresnet, "Unit", Counted)
+    for depth, count in ((34, 34_139_328), (50, 43_590_848), (100, 65_156_160), (200, 118_833_920)):
+        network = IResNet(depth)
+        units = [layer for layer in network.sublayers() if isinstance(layer, Counted)]
+        assert parameters(network) + sum(layer.count for layer in units) == count
+        assert len(units) == {34: 16, 50: 24, 100: 49, 200: 98}[depth]
+
+
+@pytest.mark.parametrize(("variant", "width", "depth"), [("tiny", 256, 12), ("small", 512, 12), ("base", 512, 24), ("large", 768, 24)])
+def test_the_vits_have_their_width_and_depth(variant, width, depth, monkeypatch):
+    made = []
+    monkeypatch.setattr(face_vit, "Block", lambda *arguments: made.append(arguments) or nn.Identity())
+    network = FaceViT(variant, embedding_size=4, drop_path=0.1, input_size=(19, 28))
+    assert len(made) == depth and {one for one, _ in made} == {width}
+    assert made[0][1] == 0 and made[-1][1] == pytest.approx(0.1) and network.pos_embed.shape == [1, 6, width]
+
+
+def test_every_adaface_network_exists():
+    expected = {f"AdaFace_IR_{depth}" for depth in (18, 34, 50, 101, 152, 200)} | {
+        f"AdaFace_IR_SE_{depth}" for depth in (50, 101, 152, 200)
+    }
+    assert {name for name in backbones.__all__ if name.startswith("AdaFace")} == expected
+
+
+# each part against NumPy
+
+
+def drawn(layer, rng):
+    """The layer in evaluation mode, all of its values drawn at random."""
+    for name, value in layer.state_dict().items():
+        low = 0.5 if name.endswith("_variance") else -0.5
+        value.set_value(rng.uniform(low, low + 1, value.shape).astype("float32"))
+    layer.eval()
+    return layer
+
+
+def value(layer, name):
+    return layer.state_dict()[name].numpy().astype("float64")
+
+
+def given(rng, *shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+def test_attention_and_the_rest_of_a_vits_block(rng):
+    block, x = drawn(face_vit.Block(16, 0.0), rng), given(rng, 2, 5, 16)
+
+    def norm(y, name):
+        mean, variance = y.mean(-1, keepdims=True), y.var(-1, keepdims=True)
+        return (y - mean) / np.sqrt(variance + 1e-5) * value(block, f"{name}.weight") + value(block, f"{name}.bias")
+
+    want = x.astype("float64")
+    y, attended = norm(want, "norm1") @ value(block, "attn.qkv.weight"), np.zeros((2, 5, 16))
+    for picture in range(2):
+        for head in range(8):
+            q, k, v = (y[picture, :, 16 * part + 2 * head : 16 * part + 2 * head + 2] for part in range(3))
+            weights = np.exp(q @ k.T / np.sqrt(2))
+            attended[picture, :, 2 * head : 2 * head + 2] = weights / weights.sum(1, keepdims=True) @ v
+    want = want + attended @ value(block, "attn.proj.weight") + value(block, "attn.proj.bias")
+    y = np.clip(norm(want, "norm2") @ value(block, "mlp.fc1.weight") + value(block, "mlp.fc1.bias"), 0, 6)
+    want = want + y @ value(block, "mlp.fc2.weight") + value(block, "mlp.fc2.bias")
+    np.testing.assert_allclose(block(paddle.to_tensor(x)).numpy(), want, atol=1e-4)
+
+
+def test_skipped_branches_keep_their_mean():
+    paddle.seed(3)
+    block = face_vit.Block(8, 0.25)
+    branch = block._some(paddle.ones([4000, 2, 1])).numpy()
+    assert set(np.round(np.unique(branch), 5)) == {0, np.float32(1.33333)} and (branch[:, 0] == branch[:, 1]).all()
+    assert branch.mean() == pytest.approx(1, abs=0.04)
+    block.eval()
+    assert (block._some(paddle.ones([9, 2, 1])).numpy() == 1).all()
+
+
+def test_masked_tokens_keep_their_places(rng, monkeypatch):
+    """Without blocks, a token that is kept is itself behind them, and the others are the learned one."""
+    monkeypatch.setattr(face_vit, "Block", lambda *_: nn.Identity())
+    network = FaceViT("tiny", 4, mask_ratio=0.5, input_size=(27, 27))
+    network.norm, seen = nn.Identity(), []
+    network.feature = nn.Sequential()
+    monkeypatch.setattr(network.feature, "forward", lambda x: seen.append(x.numpy()) or x)
+    network.mask_token.set_value(np.full([1, 1, 256], 7, "float32"))
+    image = paddle.to_tensor(given(rng, 3, 3, 27, 27))
+    network.train()
+    network(image)
+    network.eval()
+    network(image)
+    masked, whole = (tokens.reshape(3, 9, 256) for tokens in seen)
+    learned = (masked == 7).all(axis=2)
+    assert (learned.sum(axis=1) == 5).all() and len(np.unique(learned, axis=0)) > 1
+    np.testing.assert_array_equal(masked[~learned], whole[~learned])
+
+
+def gate(kind, x, one, two):
+    """The means of x, through two linear layers given as (weight [in, out], bias)."""
+    squeezed = x.mean((2, 3)) @ one[0] + one[1]
+    squeezed = np.clip(squeezed, 0, 6) if isinstance(kind, str) else np.where(squeezed > 0, squeezed, squeezed * kind)
+    return squeezed @ two[0] + two[1]
+
+
+@pytest.mark.parametrize("variant", ["paper", "listing"])
+def test_squeeze_and_excitation_of_vargfacenet(variant, rng):
+    layer, x = drawn(varg_face_net.SqueezeExcite(8, variant), rng), given(rng, 2, 8, 3, 3)
+    one, two = ((value(layer, f"fc{i}.weight"), value(layer, f"fc{i}.bias")) for i in (1, 2))
+    z = gate("listing" if variant == "listing" else value(layer, "act._weight"), x, one, two)
+    z = np.clip(z, 0, 6) if variant == "listing" else 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(layer(paddle.to_tensor(x)).numpy(), x * z[:, :, None, None], atol=1e-5)
+
+
+def test_squeeze_and_excitation_of_slimfacenet(rng):
+    layer, x = drawn(slim_face_net.SqueezeExcite(8), rng), 3 * given(rng, 2, 8, 3, 3)
+    one, two = ((value(layer, f"fc{i}.weight")[:, :, 0, 0].T * 20, value(layer, f"fc{i}.bias")) for i in (1, 2))
+    for fc in (layer.fc1, layer.fc2):
+        fc.weight.set_value(20 * fc.weight)
+    z = np.clip(0.2 * gate(value(layer, "act._weight"), x, one, two) + 0.5, 0, 1)
+    assert {0, 1} <= set(z.ravel())
+    np.testing.assert_allclose(layer(paddle.to_tensor(x)).numpy(), x * z[:, :, None, None], atol=1e-5)
+
+
+def test_where_the_activations_of_the_two_vargfacenets_are(rng):
+    x = paddle.to_tensor(given(rng, 1, 8, 4, 4))
+    for variant in ("paper", "listing"):
+        unit = drawn(varg_face_net.MergeUnit(8, 16, variant), rng)
+        one, two = unit.branch1(x).numpy(), unit.branch2(x).numpy()
+        slopes = unit.merged._weight.numpy().reshape(1, -1, 1, 1) if variant == "paper" else 1
+        merged = np.where(one + two > 0, one + two, (one + two) * slopes).astype("float32")
+        y = (unit.second(paddle.to_tensor(merged)) + unit.shortcut(x)).numpy()
+        last = unit.act._weight.numpy().reshape(1, -1, 1, 1)
+        assert last.size == (16 if variant == "paper" else 1)
+        np.testing.assert_allclose(unit(x).numpy(), np.where(y > 0, y, y * last), atol=1e-5)
+        assert len(unit.branch1[1]) == (2 if variant == "paper" else 3)
+
+
+def test_residual_and_reduction_of_inception(rng):
+    conv = inception_resnet_v1.Conv
+    unit = drawn(inception_resnet_v1.Residual(4, [[conv(4, 2, 1)], [conv(4, 3, 1), conv(3, 3, (1, 3)), conv(3, 3, (3, 1))]], 0.17), rng)
+    x = paddle.to_tensor(given(rng, 2, 4, 5, 7))
+    parts = np.concatenate([unit.branch0(x).numpy(), unit.branch1(x).numpy()], axis=1)
+    weight, bias = value(unit, "conv2d.weight")[:, :, 0, 0], value(unit, "conv2d.bias")
+    y = x.numpy() + 0.17 * (np.einsum("oc,nchw->nohw", weight, parts) + bias[:, None, None])
+    np.testing.assert_allclose(unit(x).numpy(), np.maximum(y, 0), atol=1e-5)
+    reduced = drawn(inception_resnet_v1.Reduction([[conv(4, 2, 3, 2, False)]]), rng)(x).numpy()
+    pooled = np.array([[x.numpy()[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((2, 3)) for j in range(3)] for i in range(2)])
+    assert reduced.shape == (2, 6, 2, 3)
+    np.testing.assert_array_equal(reduced[:, 2:], pooled.transpose(2, 3, 0, 1))
+
+
+def test_one_slope_for_all_channels(rng):
+    layer, x = PReLU(1), given(rng, 2, 3, 4, 4)
+    layer._weight.set_value(np.float32([-0.5]))
+    x = paddle.to_tensor(x, stop_gradient=False)
+    np.testing.assert_allclose(layer(x).numpy(), np.where(x.numpy() > 0, x.numpy(), -0.5 * x.numpy()), atol=1e-6)
+    layer(x).sum().backward()
+    assert layer._weight.grad.item() == pytest.approx(np.minimum(x.numpy(), 0).sum(), rel=1e-5)
+    norm, trained = nn.BatchNorm2D(3), nn.BatchNorm2D(3)
+    want = layer(norm(x)).numpy()
+    np.testing.assert_allclose(NormActSequential(trained, layer)(x).numpy(), want, atol=1e-6)
+
+
+def test_relu6_ends_at_six():
+    layer = ConvBN(1, 1, 1, act="relu6")
+    layer.conv.weight.set_value(np.ones([1, 1, 1, 1], "float32"))
+    layer.eval()
+    x = paddle.to_tensor(np.float32([-1, 2, 9]).reshape(1, 1, 1, 3))
+    np.testing.assert_allclose(layer(x).numpy().ravel(), [0, 2, 6], atol=1e-4)
+
+
+# training, names, mistakes
+
+SMALL = {
+    "IResNet": lambda: IResNet(18, 4, dropout=0.4, input_size=(16, 32)),
+    "magface": lambda: IResNet(18, 4, variant="magface", input_size=(16, 32)),
+    "mbf": lambda: InsightMobileFaceNet("mbf", 4, (16, 32)),
+    "vit": lambda: FaceViT("tiny", 4, mask_ratio=0.3, input_size=(16, 32)),
+    "slim": lambda: SlimFaceNet("A", None, 4, (16, 32)),
+    "varg": lambda: VarGFaceNet("paper", 4, (16, 32)),
+    "listing": lambda: VarGFaceNet("listing", 4, (16, 32)),
+    "facenet": lambda: FaceNetMobileNet(4),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_gets_a_gradient(name, rng):
+    paddle.seed(0)
+    network = SMALL[name]()
+    out = network(paddle.to_tensor(given(rng, 4, 3, 16, 32)))
+    assert out.shape == [4, 4]
+    (out**3).sum().backward()
+    frozen = {key for key, parameter in network.named_parameters() if parameter.stop_gradient and not key.endswith(("_mean", "_variance"))}
+    assert frozen == ({"features.weight"} if isinstance(network, IResNet) else set())
+    for key, parameter in network.named_parameters():
+        assert parameter.stop_gradient or (parameter.grad is not None and np.isfinite(parameter.grad.numpy()).all()), key
+
+
+def test_the_last_batch_norm_trains_its_bias_alone(rng):
+    ours, theirs = iresnet.FixedScale(4, weight_attr=paddle.ParamAttr(trainable=False)), nn.BatchNorm1D(4)
+    gradients = []
+    for layer in (ours, theirs):
+        layer.bias.set_value(np.float32([0.5, -1, 2, 0]))
+        x = paddle.to_tensor(np.random.default_rng(5).normal(size=(6, 4)).astype("float32"), stop_gradient=False)
+        out = layer(x)
+        (out**3).sum().backward()
+        gradients.append([out.numpy(), x.grad.numpy(), layer.bias.grad.numpy(), layer._mean.numpy(), layer._variance.numpy()])
+    for mine, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+    assert ours.weight.grad is None
+
+
+def test_magface_normalises_as_published():
+    for variant, momentum, epsilon, dropout in (("insightface", 0.9, 1e-5, nn.Dropout), ("magface", 0.1, 2e-5, nn.Dropout2D)):
+        network = IResNet(18, 4, variant=variant, input_size=(16, 16))
+        norms = [layer for layer in network.sublayers() if isinstance(layer, nn.BatchNorm2D | nn.BatchNorm1D)]
+        assert {(norm._momentum, norm._epsilon) for norm in norms} == {(momentum, epsilon)} and type(network.dropout) is dropout
+
+
+def ours(names, file, backbone):
+    """Their names -> ours, by the rules of a file of names, if any, and those of the backbone."""
+    whole = Whole(backbone)
+    state, rules = whole.state_dict(), list(_rules(whole))
+    translated = read_names(NAMES / file).translate("weights.pth", names) if file else dict.fromkeys(names)
+    found = {}
+    for name in names:
+        candidates = [translated[name] or name, _translate(translated[name] or name, rules)]
+        found[name] = next((our_name(one, state) for one in candidates if our_name(one, state) in state), None)
+    return found, state
+
+
+def norm(name):
+    return [f"{name}.{last}" for last in ("weight", "bias", "running_mean", "running_var")]
+
+
+def listing_names():
+    def pair(name, *prelus):
+        return [
+            one
+            for i in (0, 1)
+            for one in (f"{name}.{i}.0.weight", *norm(f"{name}.{i}.1"), *([f"{name}.{i}.2.weight"] if prelus[i] else []))
+        ]
+
+    names = ["conv1.0.weight", *norm("conv1.1")]
+    for i, act in enumerate((1, 1, 1, 0)):
+        names += [f"head.block.{i}.0.weight", *norm(f"head.block.{i}.1"), *([f"head.block.{i}.2.weight"] if act else [])]
+    names += pair("head.short", 1, 0)
+    for stage, units in ((2, 3), (3, 7), (4, 4)):
+        for branch in ("branch1", "branch2", "block3", "shortcut"):
+            names += pair(f"stage{stage}.0.{branch}", 1, branch.startswith("branch"))
+        names += [f"stage{stage}.{i}.prelu.weight" for i in range(units)]
+        for i in range(1, units):
+            for layer in ("vargconv1", "pointconv1", "vargconv2", "pointconv2"):
+                unit = f"stage{stage}.{i}"
+                names += [
+                    f"{unit}.{layer}.0.weight",
+                    *norm(f"{unit}.{layer}.1"),
+                    *([f"{unit}.{layer}.2.weight"] if layer != "pointconv2" else []),
+                ]
+            names += [f"stage{stage}.{i}.se.SEblock.{j}.{last}" for j in (0, 2) for last in ("weight", "bias")]
+    names += [f"embedding.embedding.{i}.weight" for i in (0, 3, 4)] + norm("embedding.embedding.1")
+    return [*names, "embedding.fc.weight", "embedding.fc.bias"]
+
+
+def xiaoccer_names():
+    names = []
+    for name in ("conv1", "dw_conv1", "conv2", "linear7", "linear1"):
+        names += [f"{name}.conv.weight", *norm(f"{name}.bn"), *([f"{name}.prelu.weight"] if "linear" not in name else [])]
+    for i in range(15):
+        names += [f"blocks.{i}.conv.{j}.weight" for j in (0, 2, 3, 5, 6)]
+        names += [one for j in (1, 4, 7) for one in norm(f"blocks.{i}.conv.{j}")]
+    return names
+
+
+def bubbliiiing_names():
+    names = ["backbone.model.stage1.0.0.weight", *norm("backbone.model.stage1.0.1")]
+    for stage, blocks in ((1, range(1, 6)), (2, range(6)), (3, range(2))):
+        for block in (f"backbone.model.stage{stage}.{i}" for i in blocks):
+            names += [f"{block}.0.weight", *norm(f"{block}.1"), f"{block}.3.weight", *norm(f"{block}.4")]
+    return [*names, "Bottleneck.weight", *norm("last_bn")]
+
+
+def mxnet_names():
+    def statistics(name):
+        return [f"{name}_{last}" for last in ("gamma", "beta", "moving_mean", "moving_var")]
+
+    names = ["conv0_weight", *statistics("bn0"), "relu0_gamma", *statistics("bn1"), "pre_fc1_weight", "pre_fc1_bias", *statistics("fc1")]
+    for stage in (1, 2, 3, 4):
+        for unit in (f"stage{stage}_unit{i}" for i in (1, 2)):
+            names += [f"{unit}_conv1_weight", f"{unit}_conv2_weight", f"{unit}_relu1_gamma"]
+            names += [one for i in (1, 2, 3) for one in statistics(f"{unit}_bn{i}")]
+        names += [f"stage{stage}_unit1_conv1sc_weight", *statistics(f"stage{stage}_unit1_sc")]
+    return names
+
+
+@pytest.mark.parametrize(
+    ("names", "file", "backbone"),
+    [
+        (listing_names, "vargfacenet_listing.yaml", lambda: VarGFaceNet("listing", 4, (16, 16))),
+        (xiaoccer_names, "xiaoccer_mobilefacenet.yaml", lambda: MobileFaceNet(input_size=(112, 96))),
+        (bubbliiiing_names, "facenet_bubbliiiing.yaml", FaceNetMobileNet),
+        (mxnet_names, None, lambda: IResNet(18, 4, input_size=(16, 16))),
+    ],
+)
+def test_published_names_become_all_of_ours(names, file, backbone, caplog):
+    found, state = ours(names(), file, backbone())
+    assert None not in found.values()
+    assert sorted(found.values()) == sorted(state) and not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("file", "theirs", "wanted"),
+    [
+        ("magface.yaml", "features.module.layer1.0.bn1.weight", "backbone.layer1.0.bn1.weight"),
+        ("magface.yaml", "module.features.features.running_mean", "backbone.features.running_mean"),
+        ("magface.yaml", "features.prelu.weight", "backbone.prelu.weight"),
+        ("insightface_iresnet.yaml", "layer1.0.downsample.0.weight", "backbone.layer1.0.downsample.0.weight"),
+        ("insightface_mbf.yaml", "features.layers.0.layers.0.weight", "backbone.features.layers.0.layers.0.weight"),
+        ("insightface_vit.yaml", "blocks.3.attn.qkv.weight", "backbone.blocks.3.attn.qkv.weight"),
+        ("facenet_pytorch.yaml", "repeat_1.0.branch0.conv.weight", "backbone.repeat_1.0.branch0.conv.weight"),
+    ],
+)
+def test_files_of_names_translate(file, theirs, wanted):
+    assert read_names(NAMES / file).translate("w.pth", [theirs]) == {theirs: wanted}
+
+
+def test_the_layouts_that_only_need_a_prefix():
+    inception = InceptionResNetV1(1)
+    for name, network in {
+        "layer1.1.prelu._weight": IResNet(18, 1, input_size=(16, 16)),
+        "layers.3.layers.2.layers.1.layers.0.weight": InsightMobileFaceNet("mbf", 1, (16, 16)),
+        "features.layers.0.layers.1._mean": InsightMobileFaceNet("mbf", 1, (16, 16)),
+        "repeat_2.9.branch1.2.bn._mean": inception,
+        "mixed_7a.branch2.1.conv.weight": inception,
+        "block8.conv2d.bias": inception,
+        "blocks.11.mlp.fc2.bias": FaceViT(embedding_size=1, mask_ratio=0, input_size=(9, 9)),
+    }.items():
+        assert name in network.state_dict(), name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: IResNet(18, 0), "IResNet: expected embedding_size of at least 1, received 0"),
+        (lambda: IResNet(18, dropout=1.0), "IResNet: expected dropout of at least 0 and below 1, received 1.0"),
+        (lambda: IResNet(18, input_size=(113, 112)), "IResNet: expected input_size in multiples of 16, received [113, 112]"),
+        (
+            lambda: InsightMobileFaceNet(input_size=(8, 16)),
+            "InsightMobileFaceNet: expected input_size in multiples of 16, received [8, 16]",
+        ),
+        (lambda: SlimFaceNet(input_size=(112, 97)), "SlimFaceNet: expected input_size in multiples of 16, received [112, 97]"),
+        (lambda: SlimFaceNet(width=0.5), "SlimFaceNet: expected a width of 1.0, 0.9, 0.75, 0.6, received 0.5"),
+        (lambda: VarGFaceNet("listing", input_size=(111, 96)), "VarGFaceNet: expected input_size in multiples of 16, received [111, 96]"),
+        (lambda: FaceViT(input_size=(8, 112)), "FaceViT: expected an input_size of at least 9, received [8, 112]"),
+        (lambda: FaceViT(mask_ratio=1.0), "FaceViT: expected mask_ratio of at least 0 and below 1, received 1.0"),
+        (
+            lambda: FaceViT(mask_ratio=0.9, input_size=(9, 18)),
+            "FaceViT: expected a mask_ratio that leaves a token of 2, received 0.9",
+        ),
+        (lambda: FaceViT(embedding_size=0), "FaceViT: expected embedding_size of at least 1, received 0"),
+        (lambda: FaceNetMobileNet(0), "FaceNetMobileNet: expected embedding_size of at least 1, received 0"),
+        (lambda: FaceNetMobileNet(dropout=-0.1), "FaceNetMobileNet: expected dropout of at least 0 and below 1, received -0.1"),
+        (lambda: InceptionResNetV1(0), "InceptionResNetV1: expected embedding_size of at least 1, received 0"),
+        (lambda: InceptionResNetV1(dropout=2), "InceptionResNetV1: expected dropout of at least 0 and below 1, received 2"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(make, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()
+
+
+def test_pictures_that_do_not_fit_are_named():
+    advice = "give the data set this size, or align or resize the pictures"
+    for name, who in (("mbf", "InsightMobileFaceNet"), ("slim", "SlimFaceNet"), ("listing", "VarGFaceNet"), ("vit", "FaceViT")):
+        with pytest.raises(DataError) as error:
+            SMALL[name]()(paddle.zeros([1, 3, 17, 33]))
+        assert str(error.value) == f"{who}: expected pictures of [height, width] = [16, 32], its input_size, received [17, 33]: {advice}"
+    network = InceptionResNetV1(4)
+    network.eval()
+    with pytest.raises(DataError, match=r"^InceptionResNetV1: expected pictures of at least 75x75, received \[74, 160\]: enlarge them$"):
+        network(paddle.zeros([1, 3, 74, 160]))
+    assert network(paddle.zeros([1, 3, 75, 76])).shape == [1, 4]

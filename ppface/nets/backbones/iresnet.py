@@ -120,8 +120,10 @@ class FixedScale(nn.BatchNorm1D):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         assert self.bias is not None
         still = paddle.zeros_like(self.bias)
-        how = {"training": self.training, "momentum": self._momentum, "epsilon": self._epsilon}
-        return F.batch_norm(x, self._mean, self._variance, self.weight, still, **how) + self.bias
+        scaled = F.batch_norm(
+            x, self._mean, self._variance, self.weight, still, self.training, momentum=self._momentum, epsilon=self._epsilon
+        )
+        return scaled + self.bias
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D:

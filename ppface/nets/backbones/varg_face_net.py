@@ -43,12 +43,12 @@ class VarGFaceNet(nn.Layer):
 
     def __init__(self, variant: Variant = "paper", embedding_size: int = 512, input_size: tuple[int, int] | None = None):
         super().__init__()
-        self.input_size = tuple(input_size) if input_size else (112, 112 if variant == "paper" else 96)
+        height, width = input_size or (112, 112 if variant == "paper" else 96)
+        self.input_size = (height, width)
         check_sizes("VarGFaceNet", embedding_size, self.input_size, STRIDE)
         paper = variant == "paper"
-        self.stem = NormActSequential(convolution(3, STEM, 3, 1, 1, kaiming()), _norm(STEM, variant), _prelu(STEM, variant))
-        if not paper:
-            self.stem = nn.Sequential(*list(self.stem)[:2], nn.ReLU6())
+        act = _prelu(STEM, variant) if paper else nn.ReLU6()
+        self.stem = NormActSequential(convolution(3, STEM, 3, 1, 1, kaiming()), _norm(STEM, variant), act)
         self.head = Unit(STEM, variant, factor=1, stride=2, squeeze=paper, act=paper)
         channels = STEM
         for stage, (out, units) in enumerate(STAGES, 2):

@@ -13,6 +13,8 @@ import numpy as np
 import yaml
 
 DESCRIPTION, MODEL = "inference.yml", "model"
+MODES = ("native", "stretch", "letterbox", "long_side", "short_side")  # how a picture enters the network, by inference.yml
+GREY = 128  # around the picture in mode "letterbox"
 CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
 
 
@@ -81,13 +83,26 @@ class ExportedModel:
         """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""
         policy = self.about["input"]["test"]
         mode, size, longest = policy["mode"], policy["size"], policy["max_side"]
-        if mode == "stretch":
+        if mode in ("stretch", "letterbox"):
             return size[0], size[1]
         scale = 1.0
         if mode != "native":
             scale = size[0] / (max if mode == "long_side" else min)(height, width)
         if longest:
             scale = min(scale, longest / max(height, width))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    @property
+    def letterbox(self) -> bool:
+        """Whether a picture of another aspect ratio gets grey borders."""
+        return self.about["input"]["test"]["mode"] == "letterbox"
+
+    def inner_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a picture -> (height, width) to which it is resized: in mode "letterbox" it just fits into `test_size`."""
+        size = self.test_size(height, width)
+        if not self.letterbox:
+            return size
+        scale = min(size[0] / height, size[1] / width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
 
@@ -105,12 +120,12 @@ class FaceDetector(ExportedModel):
         check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
-        size = self.test_size(height, width)
-        pixels = np.stack(cv2.split(resized(image, size)))[None]
+        size, inner = self.test_size(height, width), self.inner_size(height, width)
+        pixels = np.stack(cv2.split(placed(image, inner, size)))[None]
         prepared = time.perf_counter()
         answer = self.run(pixels)
         ran = time.perf_counter()
-        faces = _faces(answer, size, height, width)
+        faces = _faces(answer, inner, corner(inner, size), height, width)
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 
@@ -135,10 +150,14 @@ def read_description(folder: Path) -> dict[str, Any]:
         about = yaml.safe_load(files[0].read_text(encoding="utf-8"))
         known = about["format"] == 1 and isinstance(about["outputs"], list) and {"name", "test"} <= set(about["input"])
         known = known and isinstance(about["sha256"], dict)
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        mode = about["input"]["test"].get("mode")
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         known = False
     if not known:
         raise ModelError(f"{files[0]}: expected the description of an exported model in format 1: export the model again")
+    if mode not in MODES:
+        expected = f"expected input.test.mode to be one of {', '.join(MODES)}, received {mode!r}"
+        raise ModelError(f"{files[0]}: {expected}: take deploy/python from the version that exported the model")
     return about
 
 
@@ -195,17 +214,32 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if averaging else cv2.INTER_LINEAR)
 
 
+def corner(inner: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """(y, x) of the upper left corner of a picture of size `inner` in the middle of the network's input."""
+    return (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+
+
+def placed(image: np.ndarray, inner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) -> (height, width, 3): the picture resized to `inner`, in the middle of `size`, grey around it."""
+    if inner == size:
+        return resized(image, size)
+    top, left = corner(inner, size)
+    canvas = np.full((*size, 3), GREY, np.uint8)
+    canvas[top : top + inner[0], left : left + inner[1]] = resized(image, inner)
+    return canvas
+
+
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _faces(answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
+def _faces(answer: dict[str, np.ndarray], inner: tuple[int, int], start: tuple[int, int], height: int, width: int) -> list[Face]:
     """The model's output for one picture, mapped from the network input to the pixels of the picture."""
-    scale = np.array([width / size[1], height / size[0]])
-    boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
+    scale, offset = np.array([width / inner[1], height / inner[0]]), np.array(start[::-1])
+    boxes = np.clip((answer["boxes"] - np.tile(offset, 2)) * np.tile(scale, 2), 0, [width, height, width, height])
     scores = answer["scores"]
-    landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
+    landmarks = (answer["landmarks"] - offset) * scale if "landmarks" in answer else [None] * len(boxes)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
     order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
     return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from detector import ExportedModel, Face, FaceDetector, check_pixels, read_description, resized
+from detector import ExportedModel, Face, FaceDetector, check_pixels, placed, read_description
 from media import MediaError
 
 
@@ -14,7 +14,7 @@ class FaceEmbedder(ExportedModel):
 
     Attributes:
         flip: add the embedding of the mirrored picture.
-        resize: stretch pictures of another size than the model's; otherwise they are an error.
+        resize: stretch pictures of another size than the model's; otherwise they are an error, unless inference.yml says "letterbox".
     """
 
     needs = ("embedding",)
@@ -30,11 +30,11 @@ class FaceEmbedder(ExportedModel):
         check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
-        size = self.test_size(height, width)
-        if (height, width) != size and not self.resize:
+        size, inner = self.test_size(height, width), self.inner_size(height, width)
+        if (height, width) != size and not (self.resize or self.letterbox):
             expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {width}x{height}"
             raise MediaError(f"{expected}: align it with tools/align_faces.py, or enable `resize`")
-        pixels = resized(image, size).transpose(2, 0, 1)[None]
+        pixels = placed(image, inner, size).transpose(2, 0, 1)[None]
         prepared = time.perf_counter()
         embedding = self.run(pixels)["embedding"][0]
         if self.flip:

@@ -8,7 +8,7 @@ import numpy as np
 from ppface.core.run.log import log
 from ppface.data.pictures.picture import Picture
 from ppface.ops.boxes import clip
-from ppface.ops.resize import TestSize, resize
+from ppface.ops.resize import TestSize
 
 LOW_SCORE = 0.1  # a higher score threshold removes a part of the precision-recall curve that AP measures
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -39,8 +39,10 @@ def detect(
     found: list[np.ndarray] = [np.zeros((0, 5))] * count
     for indices in _batches(picture, count, size, 1 if augmented else batch_size):
         images = [picture(i).decode() for i in indices]
-        test_size = size.of(*images[0].shape[:2])
-        faces = [augmented(predict, images[0], test_size)] if augmented else run(predict, images, test_size)
+        if augmented:  # its views have other sizes, so that a letterbox would only add borders
+            faces = [augmented(predict, images[0], size.place(*images[0].shape[:2]).inner)]
+        else:
+            faces = run(predict, images, size)
         for i, image, rows in zip(indices, images, faces, strict=True):
             cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
             found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # drops boxes entirely outside the picture
@@ -54,9 +56,10 @@ def _warn_of_threshold(threshold: float | None) -> None:
         log.warning("model.post.score_threshold=%g: %s; evaluate, or export, with -o model.post.score_threshold=0.01", threshold, effect)
 
 
-def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    """One call of `predict` for images (H, W, 3) at one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
-    batch = np.stack([resize(image, size).transpose(2, 0, 1) for image in images])
+def run(predict: Predict, images: list[np.ndarray], size: TestSize) -> list[np.ndarray]:
+    """One call of `predict` for images (H, W, 3) of one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
+    places = [size.place(*image.shape[:2]) for image in images]
+    batch = np.stack([place.apply(image).transpose(2, 0, 1) for place, image in zip(places, images, strict=True)])
     outputs = predict({"image": batch})
     boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
@@ -64,9 +67,8 @@ def run(predict: Predict, images: list[np.ndarray], size: tuple[int, int]) -> li
     )
     rows = np.concatenate([boxes.reshape(-1, 4), scores.reshape(-1, 1)], axis=1).astype("float64")
     found = np.split(rows, np.cumsum(count)[:-1])
-    for image, faces in zip(images, found, strict=True):
-        height, width = image.shape[:2]
-        faces[:, :4] *= np.tile([width / size[1], height / size[0]], 2)
+    for place, faces in zip(places, found, strict=True):
+        faces[:, :4] = place.boxes_back(faces[:, :4])
     return found
 
 

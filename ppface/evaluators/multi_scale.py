@@ -4,6 +4,7 @@ import numpy as np
 
 from ppface.core.registry import register
 from ppface.evaluators.detect import Predict, run
+from ppface.ops.resize import TestSize
 from ppface.ops.voting import vote
 
 
@@ -55,7 +56,7 @@ class MultiScale:
         self.small_under, self.large_over, self.max_pixels = small_under, large_over, max_pixels
 
     def __call__(self, predict: Predict, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        base = _scaled(size, min(1.0, (self.max_pixels / (size[0] * size[1])) ** 0.5))
+        base = TestSize("stretch", _scaled(size, min(1.0, (self.max_pixels / (size[0] * size[1])) ** 0.5)))
         views = [run(predict, [image], base)[0]]
         if self.flip:
             mirrored = np.ascontiguousarray(image[:, ::-1])
@@ -63,7 +64,7 @@ class MultiScale:
         for scale in self.scales:
             height, width = _scaled(size, scale)
             if height * width <= self.max_pixels:
-                rows = run(predict, [image], (height, width))[0]
+                rows = run(predict, [image], TestSize("stretch", (height, width)))[0]
                 views.append(self._reliable(rows, scale, size[0] / image.shape[0], size[1] / image.shape[1]))
         rows = np.concatenate(views)
         boxes, scores = vote(rows[:, :4], rows[:, 4], self.vote_iou, self.min_votes, self.max_faces)

@@ -103,7 +103,8 @@ class Verification:
     Args:
         sets: name -> pairs; the values are named `name/accuracy`, ...
         flip: embedding = e(picture) + e(mirrored picture), as in published results.
-        resize: stretch pictures of another size to the model's size; otherwise they are an error.
+        resize: stretch pictures of another size to the model's size; otherwise they are an error, unless the model's test mode is
+            "letterbox".
         save_dir: folder for `verification.json`, `roc.png` and a `<set>_scores.png` each; none writes nothing.
         batch_size: pictures per call of `predict`, > 0.
 
@@ -151,7 +152,7 @@ class Verification:
 
             def look(index: int, pairs: Any = pairs) -> None:
                 picture, size = pairs.header(index) if hasattr(pairs, "header") else _header(pairs.picture(index))
-                check_aligned(size, policy.of(*size), picture, self.resize)
+                check_aligned(size, policy.of(*size), picture, self.resize or policy.letterbox)
 
             with _prefixed(name):
                 read_all(look, 1 if is_synthetic(pairs) else len(pairs))
@@ -179,7 +180,7 @@ class Verification:
         for start in range(0, len(pairs), self.batch_size):
             pictures = [pairs.picture(i) for i in range(start, min(start + self.batch_size, len(pairs)))]
             size = policy.of(*pictures[0].size)
-            images = [aligned(picture.decode(), size, picture.name, self.resize) for picture in pictures]
+            images = [aligned(picture.decode(), size, picture.name, self.resize, policy.letterbox) for picture in pictures]
             found.append(embed(predict, images, self.flip))
         return np.concatenate(found)
 

@@ -178,7 +178,14 @@ def _part(factory: Callable[..., nn.Layer], backbone: nn.Layer, in_channels: lis
 
 def _check_size(input: Input, backbone: nn.Layer) -> None:
     made_for = getattr(backbone, "input_size", input.size)
-    if not getattr(backbone, "any_size", True) and tuple(made_for) != input.size:
+    if getattr(backbone, "any_size", True):
+        return
+    if input.test.mode == "letterbox" and tuple(input.test.size or ()) != input.size:
+        raise ValueError(
+            f"expected model.input.test.size to be that of model.input.size, {list(input.size)}, with mode 'letterbox', received "
+            f"{list(input.test.size or [])}: {type(backbone).__name__} takes pictures of one size alone"
+        )
+    if tuple(made_for) != input.size:
         who, one, other = type(backbone).__name__, list(made_for), list(input.size)
         raise ValueError(
             f"expected model.backbone.input_size and model.input.size to be the same, received {one} and {other}: "

@@ -18,7 +18,8 @@ class FaceEmbedder:
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}; its `test_size` is the model's input size.
         flip: add the embedding of the mirrored picture.
-        resize: stretch pictures of another size than the model's; otherwise they are an error.
+        resize: stretch pictures of another size than the model's; otherwise they are an error, unless the model's test mode is
+            "letterbox".
 
     Attributes:
         seconds: latency of the last picture by stage: "pre" (resizing), "run" (the model) and "post"; without decoding the file.
@@ -51,4 +52,5 @@ class FaceEmbedder:
 
     def to_input_size(self, pixels: np.ndarray, name: str) -> np.ndarray:
         """(H, W, 3), checked or resized to the model's input size; see `__call__`."""
-        return aligned(pixels, self.predict.test_size.of(*pixels.shape[:2]), name, self.resize)
+        policy = self.predict.test_size
+        return aligned(pixels, policy.of(*pixels.shape[:2]), name, self.resize, policy.letterbox)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.data.pictures.picture import Picture
-from ppface.ops.resize import resize
+from ppface.ops.resize import Placement, TestSize
 from ppface.predict.face import Face
 
 
@@ -40,29 +40,28 @@ class FaceDetector:
         """
         pixels = Picture.given(image).decode()
         start = time.perf_counter()
-        height, width = pixels.shape[:2]
-        tested = self._size(size, height, width)
-        batch = {"image": np.stack(cv2.split(resize(pixels, tested)))[None]}  # several times faster than a transposed copy
+        place = self._policy(size).place(*pixels.shape[:2])
+        batch = {"image": np.stack(cv2.split(place.apply(pixels)))[None]}  # several times faster than a transposed copy
         prepared = time.perf_counter()
         answer = self.predict(batch)
         ran = time.perf_counter()
-        faces = self._faces(answer, tested, height, width)
+        faces = self._faces(answer, place)
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 
-    def _size(self, size: Any, height: int, width: int) -> tuple[int, int]:
+    def _policy(self, size: Any) -> TestSize:
         if size is None:
-            return self.predict.test_size.of(height, width)
+            return self.predict.test_size
         if isinstance(size, str) and size == "native":
-            return height, width
+            return TestSize()
         if not (isinstance(size, tuple | list) and len(size) == 2 and min(size) >= 1):
             raise DataError(f"size: expected None, 'native' or (height, width), received {size!r}")
-        return int(size[0]), int(size[1])
+        return TestSize("stretch", (int(size[0]), int(size[1])))
 
-    def _faces(self, answer: dict[str, np.ndarray], size: tuple[int, int], height: int, width: int) -> list[Face]:
-        scale = np.array([width / size[1], height / size[0]])
-        boxes = np.clip(answer["boxes"] * np.tile(scale, 2), 0, [width, height, width, height])
-        landmarks = answer["landmarks"] * scale if "landmarks" in answer else [None] * len(boxes)
+    def _faces(self, answer: dict[str, np.ndarray], place: Placement) -> list[Face]:
+        height, width = place.picture
+        boxes = np.clip(place.boxes_back(answer["boxes"]), 0, [width, height, width, height])
+        landmarks = place.back(answer["landmarks"]) if "landmarks" in answer else [None] * len(boxes)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
         order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]
         return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]

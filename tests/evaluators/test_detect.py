@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ppface.evaluators.detect import _warn_of_threshold, detect, resize
-from ppface.ops.resize import TestSize
+from ppface.evaluators.detect import _warn_of_threshold, detect
+from ppface.ops.resize import TestSize, resize
 
 
 @pytest.fixture

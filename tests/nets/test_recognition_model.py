@@ -133,6 +133,19 @@ def test_a_backbone_for_another_size_than_the_input_is_refused(backbone):
     )
 
 
+def test_a_letterbox_of_another_size_than_the_input_is_refused_by_a_backbone_of_one():
+    text = CONFIG.format(more=", class_num: 3").replace(
+        "size: [32, 32], mean", "size: [32, 32], test: {mode: letterbox, size: [48, 32]}, mean"
+    )
+    with pytest.raises(ConfigError) as error:
+        build_model(resolve(parse(text, "small.yml")))
+    assert str(error.value) == (
+        "small.yml:2: model: expected model.input.test.size to be that of model.input.size, [32, 32], with mode 'letterbox', received "
+        "[48, 32]: MobileFaceNet takes pictures of one size alone"
+    )
+    assert build_model(resolve(parse(text.replace("[48, 32]", "[32, 32]"), "small.yml"))).input.test.letterbox
+
+
 def test_a_backbone_of_any_size_asks_for_none():
     text = (
         CONFIG.format(more=", class_num: 3")

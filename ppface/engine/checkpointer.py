@@ -1,5 +1,6 @@
 """What happens when an evaluation or a checkpoint is due: save, evaluate, keep the best."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -98,7 +99,7 @@ class Checkpointer:
 
     def _is_best(self, metrics: dict[str, float]) -> bool:
         value = metrics.get(self.metric or next(iter(metrics), ""))
-        if value is None or (self.best is not None and self.sign * value <= self.sign * self.best):
+        if value is None or math.isnan(value) or (self.best is not None and self.sign * value <= self.sign * self.best):
             return False
         self.best = value
         return True

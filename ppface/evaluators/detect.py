@@ -21,6 +21,7 @@ def detect(
     size: TestSize | None = None,
     augmented: Callable | None = None,
     batch_size: int = 1,
+    landmarks: bool = False,
 ) -> list[np.ndarray]:
     """Detects the faces of `count` pictures. Pictures of the same test size are batched together, in any order.
 
@@ -30,9 +31,11 @@ def detect(
         size: test size of a picture; None takes `predict.test_size`, or the original size if `predict` has none.
         augmented: a component of kind "augmented_test"; it processes one picture at a time.
         batch_size: pictures per call of `predict`, > 0.
+        landmarks: append the landmarks to the rows, for a `predict` that answers "landmarks": (M, K, 2); not with `augmented`.
 
     Shape:
-        for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, clipped to it, and score
+        for each picture (M, 5): x1, y1, x2, y2 in pixels of the original picture, clipped to it, and score; with landmarks (M, 5 + 2K),
+        x and y of each in the same pixels, not clipped
     """
     _warn_of_threshold(getattr(predict, "score_threshold", None))
     size = size or getattr(predict, "test_size", None) or TestSize()
@@ -42,7 +45,7 @@ def detect(
         if augmented:  # its views have other sizes, so that a letterbox would only add borders
             faces = [augmented(predict, images[0], size.place(*images[0].shape[:2]).inner)]
         else:
-            faces = run(predict, images, size)
+            faces = run(predict, images, size, landmarks)
         for i, image, rows in zip(indices, images, faces, strict=True):
             cut = np.concatenate([clip(rows[:, :4], image.shape[:2]), rows[:, 4:]], axis=1)
             found[i] = cut[(cut[:, 2:4] > cut[:, :2]).all(axis=1)]  # drops boxes entirely outside the picture
@@ -56,8 +59,9 @@ def _warn_of_threshold(threshold: float | None) -> None:
         log.warning("model.post.score_threshold=%g: %s; evaluate, or export, with -o model.post.score_threshold=0.01", threshold, effect)
 
 
-def run(predict: Predict, images: list[np.ndarray], size: TestSize) -> list[np.ndarray]:
-    """One call of `predict` for images (H, W, 3) of one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score."""
+def run(predict: Predict, images: list[np.ndarray], size: TestSize, landmarks: bool = False) -> list[np.ndarray]:
+    """One call of `predict` for images (H, W, 3) of one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score; with
+    `landmarks` (M, 5 + 2K)."""
     places = [size.place(*image.shape[:2]) for image in images]
     batch = np.stack([place.apply(image).transpose(2, 0, 1) for place, image in zip(places, images, strict=True)])
     outputs = predict({"image": batch})
@@ -65,10 +69,12 @@ def run(predict: Predict, images: list[np.ndarray], size: TestSize) -> list[np.n
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
         f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"
     )
-    rows = np.concatenate([boxes.reshape(-1, 4), scores.reshape(-1, 1)], axis=1).astype("float64")
+    points = np.asarray(outputs["landmarks"]) if landmarks else np.zeros((len(boxes), 0, 2))
+    points = points.reshape(len(boxes), 2 * points.shape[1])
+    rows = np.concatenate([boxes.reshape(-1, 4), scores.reshape(-1, 1), points], axis=1).astype("float64")
     found = np.split(rows, np.cumsum(count)[:-1])
     for place, faces in zip(places, found, strict=True):
-        faces[:, :4] = place.boxes_back(faces[:, :4])
+        faces[:, :4], faces[:, 5:] = place.rows_back(faces[:, :4]), place.rows_back(faces[:, 5:])
     return found
 
 

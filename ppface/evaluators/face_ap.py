@@ -10,6 +10,7 @@ from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, curves
+from ppface.evaluators.bootstrap import check_resamples, intervals, named
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
@@ -31,14 +32,16 @@ class FaceAP:
         augmented: test-time augmentation, such as MultiScale; none runs the detector once per picture.
         save_dir: folder for `ap.png` (the precision-recall curve) and `curves.json`; none writes nothing.
         batch_size: pictures of equal test size per call of `predict`, > 0.
+        bootstrap: resamples of the pictures for a 95 % interval of AP, such as 1000; 0: no interval.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
-        the evaluator yields ("ap", AP) and ("recall", share of the faces matched by any prediction), each 0..1
+        the evaluator yields ("ap", AP), ("recall", share of the faces matched by any prediction) and, with `bootstrap`, ("ap_ci95_low",
+        ...) and ("ap_ci95_high", ...), each 0..1
 
     Raises:
         DataError: broken pictures, no face that counts, or `save_dir` cannot be written.
-        ValueError: batch_size under 1 or min_size under 0.
+        ValueError: batch_size under 1, min_size under 0, or bootstrap between 0 and 100.
     """
 
     def __init__(
@@ -49,11 +52,13 @@ class FaceAP:
         augmented: Annotated[MultiScale, Kind("augmented_test")] | None = None,
         save_dir: str | None = None,
         batch_size: int = 1,
+        bootstrap: int = 0,
     ):
+        check_resamples("FaceAP", bootstrap)
         if batch_size < 1 or min_size < 0:
             raise ValueError(f"FaceAP: expected batch_size of at least 1 and min_size of at least 0, received {batch_size} and {min_size}")
         self.dataset, self.min_size = dataset, min_size
-        self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
+        self.size, self.augmented, self.save_dir, self.batch_size, self.bootstrap = size, augmented, save_dir, batch_size, bootstrap
 
     def values(self) -> list[str]:
         """The names of the values that it yields."""
@@ -76,6 +81,8 @@ class FaceAP:
             draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
+        if self.bootstrap:
+            yield from named(intervals(predictions, faces, {"ap": counted}, self.bootstrap, faceless=True)).items()
 
     def _labels(self) -> tuple[list[np.ndarray], np.ndarray]:
         """For each picture (G, 4) x, y, w, h of its faces, and which of all faces count (sum of G,)."""

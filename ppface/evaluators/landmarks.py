@@ -9,7 +9,9 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
+from ppface.data.loading.label_files import read_all
 from ppface.data.loading.pipeline import Pipeline
+from ppface.data.synthetic import is_synthetic
 from ppface.data.transforms.landmark_crop import LandmarkCrop
 from ppface.evaluators.plots import draw_cumulative, make_folder
 
@@ -38,7 +40,8 @@ class Landmarks:
         up to `threshold`, 0..1), and ("nme_NAME", mean error of the faces with it) for each of the data set's `attribute_names`
 
     Raises:
-        DataError: a broken picture, another number of landmarks than the model's, one without eyes for `normalise`, or a model of any size.
+        DataError: no picture, a broken one, one with several faces or without landmarks, another number of landmarks than the model's, one
+            without eyes for `normalise`, eyes at the same place, a model of any size, or one whose landmarks are not finite.
         ValueError: an argument out of its range.
     """
 
@@ -63,20 +66,41 @@ class Landmarks:
         """The names of the values that it yields; that of an attribute only if a face has it."""
         return ["nme", "failures", "auc", *(f"nme_{name}" for name in getattr(self.dataset, "attribute_names", ()))]
 
-    def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
-        folder = make_folder(self.save_dir) if self.save_dir else None
+    def check(self, predict: Any) -> None:
+        """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
+        DataError that lists all that cannot be used."""
+        size = self._size(predict)
+        count = predict({"image": np.zeros((1, 3, *size), np.uint8)})["landmarks"].shape[1]
+
+        def look(index: int) -> None:
+            truth = one_face(self.dataset[index], self.dataset.name(index))
+            if len(truth) != count:
+                raise DataError(f"{self.dataset.name(index)}: expected {count} landmarks, as the model has, received {len(truth)}")
+            unit(truth, self.normalise, self.dataset.name(index))
+
+        read_all(look, 1 if is_synthetic(self.dataset) else len(self.dataset))
+
+    def _size(self, predict: Any) -> tuple[int, int]:
+        """(height, width) of the crops."""
         if predict.test_size.mode != "stretch":
             raise DataError(f"Landmarks: expected a model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
-        crop = Pipeline([LandmarkCrop(predict.test_size.size, self.margin)])
+        if len(self.dataset) == 0:
+            raise DataError(f"Landmarks: expected pictures to evaluate, {type(self.dataset).__name__} has none")
+        return predict.test_size.size
+
+    def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
+        folder = make_folder(self.save_dir) if self.save_dir else None
+        crop = Pipeline([LandmarkCrop(self._size(predict), self.margin)])
         errors: list[float] = []
         attributes: list[np.ndarray] = []
         worst: list[tuple[float, np.ndarray]] = []
         for start in range(0, len(self.dataset), self.batch_size):
+            indices = range(start, min(start + self.batch_size, len(self.dataset)))
             rng = np.random.default_rng(0)  # the crop draws nothing
-            samples = [crop(self.dataset[i], rng) for i in range(start, min(start + self.batch_size, len(self.dataset)))]
+            samples = [crop(self.dataset[i], rng) for i in indices]
             found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
-            for sample, points in zip(samples, found, strict=True):
-                errors.append(self._error(points, sample["gt_landmarks"][0]))
+            for i, sample, points in zip(indices, samples, found, strict=True):
+                errors.append(self._error(points, one_face(sample, self.dataset.name(i)), self.dataset.name(i)))
                 attributes.append(sample.get("attributes", np.zeros(0, bool)))
                 if folder:
                     worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
@@ -93,34 +117,61 @@ class Landmarks:
             if has.any():
                 yield f"nme_{name}", float(values[has].mean())
 
-    def _error(self, points: np.ndarray, truth: np.ndarray) -> float:
+    def _error(self, points: np.ndarray, truth: np.ndarray, name: str) -> float:
         if points.shape != truth.shape:
             raise DataError(f"Landmarks: expected {len(truth)} landmarks, as the data set has, the model has {len(points)}")
+        if not np.isfinite(points).all():
+            raise DataError(f"{name}: expected landmarks of finite numbers from the model, received {points[~np.isfinite(points)][0]}")
         return nme(points, truth, self.normalise)
 
 
-def nme(points: np.ndarray, truth: np.ndarray, normalise: str = "inter_ocular") -> float:
-    """Mean distance of predicted and true landmarks, divided by a distance of the true ones.
+def one_face(sample: dict, name: str) -> np.ndarray:
+    """(K, 2) landmarks of the one face of a sample.
 
-    Args:
-        points: predicted.
-        truth: labelled.
-        normalise: "inter_ocular", "inter_pupil" or "box", see `Landmarks`.
+    Raises:
+        DataError: a sample without landmarks, or with another number of faces.
+    """
+    faces = len(sample["gt_landmarks"]) if "gt_landmarks" in sample else 0
+    labelled = int(np.sum(sample.get("gt_has_landmarks", np.ones(faces, bool))))
+    if (faces, labelled) != (1, 1):
+        raise DataError(f"{name}: expected one face with landmarks, received {faces} faces, {labelled} of them with landmarks")
+    return sample["gt_landmarks"][0]
+
+
+def nme(points: np.ndarray, truth: np.ndarray, normalise: str = "inter_ocular") -> float:
+    """Mean distance of predicted and true landmarks, divided by a distance of the true ones; see `unit` for arguments and errors.
 
     Shape:
         (K, 2), (K, 2) in the same pixels
+    """
+    return float(np.linalg.norm(points - truth, axis=1).mean() / unit(truth, normalise))
+
+
+def unit(truth: np.ndarray, normalise: str = "inter_ocular", name: str = "Landmarks") -> float:
+    """The distance by which errors are divided.
+
+    Args:
+        truth: labelled landmarks.
+        normalise: "inter_ocular", "inter_pupil" or "box", see `Landmarks`.
+        name: of the picture, for messages.
+
+    Shape:
+        (K, 2) -> pixels
 
     Raises:
-        DataError: a number of landmarks whose eyes are not known.
+        DataError: a number of landmarks whose eyes are not known, or a distance of 0.
     """
     if normalise == "box":
-        unit = float(np.sqrt(np.prod(truth.max(axis=0) - truth.min(axis=0))))
+        pixels = float(np.sqrt(np.prod(truth.max(axis=0) - truth.min(axis=0))))
     else:
         eyes = (EYES if normalise == "inter_ocular" else PUPILS).get(len(truth))
         if eyes is None:
-            raise DataError(f"Landmarks: expected 5, 68 or 98 landmarks for {normalise}, received {len(truth)}; normalise: box takes any")
-        unit = float(np.linalg.norm(truth[eyes[0]].mean(axis=0) - truth[eyes[1]].mean(axis=0)))
-    return float(np.linalg.norm(points - truth, axis=1).mean() / unit)
+            raise DataError(f"{name}: expected 5, 68 or 98 landmarks for {normalise}, received {len(truth)}; normalise: box takes any")
+        pixels = float(np.linalg.norm(truth[eyes[0]].mean(axis=0) - truth[eyes[1]].mean(axis=0)))
+    if pixels == 0:
+        between = "a box of landmarks with an area" if normalise == "box" else "eyes at two places"
+        raise DataError(f"{name}: expected {between} for normalise: {normalise}, received a distance of 0 pixels")
+    return pixels
 
 
 def area_under(errors: np.ndarray, threshold: float) -> float:

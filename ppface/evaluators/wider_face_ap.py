@@ -11,6 +11,7 @@ from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
+from ppface.evaluators.bootstrap import check_resamples, intervals, named
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
@@ -32,14 +33,16 @@ class WiderFaceAP:
         save_dir: folder for `predictions/` (the official layout of result files), `easy.png`, `medium.png`, `hard.png` (precision-recall
             curves) and `curves.json`; none writes nothing.
         batch_size: pictures of equal test size per call of `predict`, > 0.
+        bootstrap: resamples of the pictures for 95 % intervals of AP, such as 1000; 0: no intervals.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"boxes": (M, 4), "scores": (M,), "count": (N,)};
-        the evaluator yields ("easy", AP), ("medium", AP), ("hard", AP), each 0..1
+        the evaluator yields ("easy", AP), ("medium", AP), ("hard", AP) and, with `bootstrap`, ("easy_ci95_low", ...),
+        ("easy_ci95_high", ...) and so on, each 0..1
 
     Raises:
         DataError: ground truth or pictures are missing or broken, or `save_dir` cannot be written.
-        ValueError: batch_size under 1.
+        ValueError: batch_size under 1, or bootstrap between 0 and 100.
     """
 
     def __init__(
@@ -50,10 +53,12 @@ class WiderFaceAP:
         augmented: Annotated[MultiScale, Kind("augmented_test")] | None = None,
         save_dir: str | None = None,
         batch_size: int = 1,
+        bootstrap: int = 0,
     ):
+        check_resamples("WiderFaceAP", bootstrap)
         if batch_size < 1:
             raise ValueError(f"WiderFaceAP: expected batch_size of at least 1, received {batch_size}")
-        self.size, self.augmented, self.save_dir, self.batch_size = size, augmented, save_dir, batch_size
+        self.size, self.augmented, self.save_dir, self.batch_size, self.bootstrap = size, augmented, save_dir, batch_size, bootstrap
         self.truth = read_ground_truth(ground_truth)
         images = on_disk(images)
         if not Path(images).is_dir():
@@ -83,3 +88,5 @@ class WiderFaceAP:
             for subset, curve in curves.items():
                 draw_curves({subset: curve}, folder / f"{subset}.png", f"WIDER FACE validation, {subset}")
         yield from ((subset, curve.ap) for subset, curve in curves.items())
+        if self.bootstrap:
+            yield from named(intervals(rows, self.truth.faces, self.truth.counted, self.bootstrap)).items()

@@ -46,9 +46,9 @@ class Placement:
         scale = np.array([self.picture[1] / self.inner[1], self.picture[0] / self.inner[0]])
         return (points - np.array(self.corner[::-1])) * scale
 
-    def boxes_back(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4), x1, y1, x2, y2 in pixels of the input, in pixels of the picture."""
-        return self.back(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    def rows_back(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (N, 2P) of P points each, such as boxes x1, y1, x2, y2, in pixels of the input, in pixels of the picture."""
+        return self.back(rows.reshape(len(rows), rows.shape[1] // 2, 2)).reshape(rows.shape)
 
 
 class TestSize:

@@ -60,7 +60,7 @@ class FaceDetector:
 
     def _faces(self, answer: dict[str, np.ndarray], place: Placement) -> list[Face]:
         height, width = place.picture
-        boxes = np.clip(place.boxes_back(answer["boxes"]), 0, [width, height, width, height])
+        boxes = np.clip(place.rows_back(answer["boxes"]), 0, [width, height, width, height])
         landmarks = place.back(answer["landmarks"]) if "landmarks" in answer else [None] * len(boxes)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
         order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]

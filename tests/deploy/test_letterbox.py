@@ -91,10 +91,12 @@ def test_a_mode_that_is_not_known_is_never_run(toy_export, tmp_path):
     shutil.copytree(toy_export, tmp_path / "export")
     file = tmp_path / "export" / "inference.yml"
     file.write_text(file.read_text().replace("mode: stretch", "mode: tiles"))
-    with pytest.raises(
-        deployed.ModelError, match="expected input.test.mode to be one of native, stretch, letterbox, long_side, short_side"
-    ):
+    with pytest.raises(deployed.ModelError) as error:
         FaceEmbedder(file.parent)
+    assert str(error.value) == (
+        f"{file}: expected input.test.mode to be one of native, stretch, letterbox, long_side, short_side, received 'tiles': "
+        "take deploy/python from the version that exported the model"
+    )
     with pytest.raises(predict.WeightsError) as error:
         predict.load(file.parent)
     assert "(TestSize: expected mode to be one of native, stretch, letterbox, long_side, short_side, received 'tiles')" in str(error.value)

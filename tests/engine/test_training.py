@@ -84,6 +84,14 @@ def test_the_best_checkpoint_is_kept_and_named_by_the_metric(tmp_path):
     assert all(0 <= line["data_wait"] <= 1 and line["images_per_s"] > 0 and "loss/ce" in line for line in lines if "ap" not in line)
 
 
+def test_a_metric_that_is_no_number_never_makes_the_best_checkpoint(tmp_path):
+    values = iter([float("nan"), 0.3, float("nan"), 0.5])
+    one = trainer(tmp_path, evaluators=[lambda predict: [("nme", next(values))]], eval_every=2, metric="nme", higher_is_better=False)
+    one.train()
+    best = checkpoint.read(CheckpointFolder(tmp_path / "checkpoints").find("best"))[1]
+    assert (best["step"], best["best"]) == (4, 0.3)
+
+
 def test_equal_names_of_two_evaluators_are_distinguished():
     assert measure([lambda p: [("ap", 1.0)], lambda p: [("ap", 2.0), ("x", 3.0)]], None) == {"ap": 1.0, "ap.1": 2.0, "x": 3.0}
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.data import LandmarkList
+from ppface.data import LandmarkList, Subset
 from ppface.evaluators import Landmarks
-from ppface.evaluators.landmarks import area_under, nme
+from ppface.evaluators.landmarks import area_under, nme, unit
 from ppface.ops.resize import TestSize
 
 
@@ -104,5 +104,82 @@ def test_what_does_not_fit_is_named(data):
         assert str(error.value) == f"Landmarks: {message}"
     with pytest.raises(DataError, match=r"expected 5, 68 or 98 landmarks for inter_ocular, received 7; normalise: box takes any"):
         nme(np.zeros((7, 2)), np.ones((7, 2)))
+    with pytest.raises(
+        DataError, match=r"^a.png: expected a box of landmarks with an area for normalise: box, received a distance of 0 pixels$"
+    ):
+        unit(np.full((7, 2), 3.0), "box", "a.png")
     with pytest.raises(ValueError, match=r"expected batch_size of at least 1, threshold and margin above 0, received 0, 0.1 and 1.2"):
         Landmarks(data, batch_size=0)
+
+
+class Fixed:
+    """A model that answers with the same landmarks everywhere."""
+
+    def __init__(self, count=5, size=(60, 60), mode="stretch", value=7.0):
+        self.count, self.value, self.test_size = count, value, TestSize(mode, size)
+
+    def __call__(self, batch):
+        return {"landmarks": np.full((len(batch["image"]), self.count, 2), self.value)}
+
+
+def test_all_faces_are_looked_at_before_training(data, tmp_path):
+    Landmarks(data).check(Fixed())
+    (tmp_path / "images" / "3.png").unlink()
+    data.points[1, 1] = data.points[1, 0]  # both eyes at one place
+    with pytest.raises(DataError) as error:
+        Landmarks(data).check(Fixed())
+    assert str(error.value).splitlines() == [
+        f"{data.name(1)}: expected eyes at two places for normalise: inter_ocular, received a distance of 0 pixels",
+        f"{data.name(3)}: no such picture file",
+    ]
+    with pytest.raises(DataError) as error:
+        Landmarks(data).check(Fixed(count=68))
+    assert str(error.value).splitlines()[0] == f"{data.name(0)}: expected 68 landmarks, as the model has, received 5"
+    with pytest.raises(DataError, match=r"^Landmarks: expected a model with input.test: {mode: stretch}, received mode 'native'$"):
+        Landmarks(data).check(Fixed(mode="native"))
+
+
+@pytest.mark.parametrize(
+    ("sample", "received"),
+    [
+        ({"gt_landmarks": np.zeros((2, 5, 2))}, "2 faces, 2 of them with landmarks"),
+        ({"gt_landmarks": np.zeros((1, 5, 2)), "gt_has_landmarks": np.array([False])}, "1 faces, 0 of them with landmarks"),
+        ({"gt_landmarks": np.zeros((0, 5, 2))}, "0 faces, 0 of them with landmarks"),
+        ({}, "0 faces, 0 of them with landmarks"),
+    ],
+)
+def test_a_picture_without_one_face_with_landmarks_is_named(sample, received):
+    class One:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, i):
+            return sample
+
+        def name(self, i):
+            return "a.png"
+
+    with pytest.raises(DataError) as error:
+        Landmarks(One()).check(Fixed())
+    assert str(error.value) == f"a.png: expected one face with landmarks, received {received}"
+
+
+def test_a_data_set_without_pictures_and_landmarks_that_are_no_numbers_are_named(data):
+    with pytest.raises(DataError) as error:
+        list(Landmarks(data)(Fixed(value=np.nan)))
+    assert str(error.value) == f"{data.name(0)}: expected landmarks of finite numbers from the model, received nan"
+
+    class Empty:
+        def __len__(self):
+            return 0
+
+    for ask in (Landmarks(Empty()).check, lambda model: list(Landmarks(Empty())(model))):
+        with pytest.raises(DataError, match=r"^Landmarks: expected pictures to evaluate, Empty has none$"):
+            ask(Fixed())
+
+
+def test_a_part_of_a_data_set_has_its_attributes(data):
+    data.attribute_names = ("pose",)
+    assert Subset(data, stop=2).attribute_names == ("pose",)
+    del data.attribute_names
+    assert Subset(data, stop=2).attribute_names == ()

@@ -47,6 +47,12 @@ def test_results_are_written_so_that_the_official_tool_reads_them(official, imag
     assert all((tmp_path / "results" / f"{subset}.png").stat().st_size > 10_000 for subset in got)
 
 
+def test_intervals_follow_the_values(official, images, detector):
+    got = dict(WiderFaceAP(str(images), str(official.folder), bootstrap=100)(detector))
+    assert list(got)[:5] == ["easy", "medium", "hard", "easy_ci95_low", "easy_ci95_high"]
+    assert got["hard_ci95_low"] < 0.8 < got["hard_ci95_high"] <= 1 == got["easy_ci95_low"]
+
+
 def test_several_views_may_be_taken(official, images, detector):
     looks = []
 

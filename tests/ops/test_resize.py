@@ -46,8 +46,8 @@ def test_points_and_boxes_return_to_where_they_were(rng, policy, picture):
     points = rng.uniform(-5, 300, (4, 5, 2))
     forth = points * [place.inner[1] / picture[1], place.inner[0] / picture[0]] + [place.corner[1], place.corner[0]]
     np.testing.assert_allclose(place.back(forth), points, atol=1e-9)
-    np.testing.assert_allclose(place.boxes_back(forth[:, :2].reshape(-1, 4)), points[:, :2].reshape(-1, 4), atol=1e-9)
-    assert place.boxes_back(np.zeros((0, 4), "float32")).shape == (0, 4)
+    np.testing.assert_allclose(place.rows_back(forth[:, :2].reshape(-1, 4)), points[:, :2].reshape(-1, 4), atol=1e-9)
+    assert place.rows_back(np.zeros((0, 4), "float32")).shape == (0, 4)
     corners = place.back(
         np.array([[place.corner[1], place.corner[0]], [place.corner[1] + place.inner[1], place.corner[0] + place.inner[0]]])
     )

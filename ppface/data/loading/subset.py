@@ -63,6 +63,11 @@ class Subset:
         """Those of the whole data set; None if it names none."""
         return getattr(self.dataset, "class_names", None)
 
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """Those of the whole data set; empty if it names none."""
+        return tuple(getattr(self.dataset, "attribute_names", ()))
+
     def facts(self) -> dict[str, Any]:
         """Those of the whole data set, so that slices of it fit one model."""
         return getattr(self.dataset, "facts", dict)()

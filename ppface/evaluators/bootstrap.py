@@ -1,6 +1,6 @@
 """Confidence intervals of AP by resampling pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -108,7 +108,12 @@ class _Scale:
 
 def named(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """Intervals as values with names: "ap_ci95_low", "ap_ci95_high"."""
-    return {f"{name}_ci95_{end}": value for name, both in intervals.items() for end, value in zip(("low", "high"), both, strict=True)}
+    return dict(zip(interval_names(intervals), (end for both in intervals.values() for end in both), strict=True))
+
+
+def interval_names(values: Iterable[str]) -> list[str]:
+    """The names of the ends of the intervals of `values`, in their order."""
+    return [f"{name}_ci95_{end}" for name in values for end in ("low", "high")]
 
 
 def _interval(aps: list[float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, curves
-from ppface.evaluators.bootstrap import check_resamples, intervals, named
+from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
@@ -62,7 +62,7 @@ class FaceAP:
 
     def values(self) -> list[str]:
         """The names of the values that it yields."""
-        return ["ap", "recall"]
+        return ["ap", "recall", *(interval_names(["ap"]) if self.bootstrap else [])]
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture that is not synthetic; raises a DataError that lists all that cannot be read."""

@@ -67,6 +67,10 @@ class LandmarkNME:
         self.dataset, self.normalise, self.threshold, self.min_size = dataset, normalise, threshold, min_size
         self.size, self.save_dir, self.batch_size = size, save_dir, batch_size
 
+    def values(self) -> list[str]:
+        """The names of the values that it yields."""
+        return ["nme", "failures", "auc", "matched"]
+
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""

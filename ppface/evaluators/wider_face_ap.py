@@ -11,7 +11,7 @@ from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
-from ppface.evaluators.bootstrap import check_resamples, intervals, named
+from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
 from ppface.evaluators.detect import Predict, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
@@ -70,7 +70,7 @@ class WiderFaceAP:
 
     def values(self) -> list[str]:
         """The names of the values that it yields."""
-        return list(SUBSETS)
+        return [*SUBSETS, *(interval_names(SUBSETS) if self.bootstrap else [])]
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""

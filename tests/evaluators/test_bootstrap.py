@@ -101,7 +101,9 @@ class Painted:
 
 
 def test_face_ap_yields_an_interval(paint, detector):
-    values = dict(FaceAP(Painted(paint), bootstrap=200)(detector))
+    evaluator = FaceAP(Painted(paint), bootstrap=200)
+    values = dict(evaluator(detector))
+    assert evaluator.values() == list(values)
     assert list(values) == ["ap", "recall", "ap_ci95_low", "ap_ci95_high"]
     assert (values["ap_ci95_low"], values["ap"], values["ap_ci95_high"]) == (0, 0.5, 1)  # a quarter of the resamples has either alone
 

@@ -83,6 +83,7 @@ def test_the_values_are_those_of_plain_loops(faces, detector, tmp_path):
                 expected.append(moved / np.sqrt(width * height))
     evaluator = LandmarkNME(faces, threshold=0.03, save_dir=str(tmp_path / "out"))
     values = dict(evaluator(Finder(detector)))
+    assert evaluator.values() == list(values)
     assert values["nme"] == pytest.approx(np.mean(expected), rel=1e-5)
     assert values["failures"] == pytest.approx(np.mean([error > 0.03 for error in expected]))
     assert values["auc"] == pytest.approx(np.mean([max(0, 1 - error / 0.03) for error in expected]), rel=1e-4)
@@ -169,7 +170,7 @@ def test_landmarks_that_are_no_numbers_are_reported_with_the_picture(faces, dete
 
 def test_synthetic_pictures_are_drawn_once_before_training(detector, monkeypatch):
     drawn, plain = [], SyntheticFaces.scene
-    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i: drawn.append(i) or plain(self, i))
+    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i, *occlusion: drawn.append(i) or plain(self, i, *occlusion))
     LandmarkNME(SyntheticFaces(4)).check(Finder(detector))
     assert drawn == [0]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.evaluators import templates
+from ppface.evaluators import roc, templates
 from ppface.evaluators.templates import fuse, identify, verify
 
 FARS = (1e-3, 1e-2, 1e-1)
@@ -91,12 +91,12 @@ def test_all_eight_modes_agree_with_the_loops_of_the_scripts(rng, norm, detector
 
 def test_rules_differ_where_the_nearest_point_exceeds_the_rate():
     fpr, tpr = np.array([0, 0.0, 0.11, 1]), np.array([0, 0.5, 0.9, 1])
-    assert templates.at_far(fpr, tpr, 0.1, "nearest") == 0.9
-    assert templates.at_far(fpr, tpr, 0.1, "strict") == 0.5
+    assert roc.at_far(fpr, tpr, 0.1, "nearest") == 0.9
+    assert roc.at_far(fpr, tpr, 0.1, "strict") == 0.5
 
 
 def test_equal_scores_are_one_threshold():
-    fpr, tpr = templates.roc(np.array([0.5, 0.5, 0.5, 0.1]), np.array([True, False, True, False]))
+    fpr, tpr = roc.roc(np.array([0.5, 0.5, 0.5, 0.1]), np.array([True, False, True, False]))
     assert fpr.tolist() == [0, 0.5, 1] and tpr.tolist() == [0, 1, 1]
 
 
@@ -134,7 +134,7 @@ def test_an_embedding_of_zeros_gives_a_template_of_zeros():
 
 @pytest.mark.parametrize(("rate", "name"), [(1e-6, "1e-6"), (1e-1, "1e-1"), (2.5e-4, "2.5e-4"), (0.01, "1e-2")])
 def test_names_of_rates(rate, name):
-    assert templates.rate_name(rate) == name
+    assert roc.rate_name(rate) == name
 
 
 def reference_identify(vectors, ids, galleries, probes, fpir):

@@ -48,7 +48,9 @@ def test_results_are_written_so_that_the_official_tool_reads_them(official, imag
 
 
 def test_intervals_follow_the_values(official, images, detector):
-    got = dict(WiderFaceAP(str(images), str(official.folder), bootstrap=100)(detector))
+    evaluator = WiderFaceAP(str(images), str(official.folder), bootstrap=100)
+    got = dict(evaluator(detector))
+    assert evaluator.values() == list(got)
     assert list(got)[:5] == ["easy", "medium", "hard", "easy_ci95_low", "easy_ci95_high"]
     assert got["hard_ci95_low"] < 0.8 < got["hard_ci95_high"] <= 1 == got["easy_ci95_low"]
 

@@ -21,10 +21,10 @@ Variant = Literal["paper", "listing"]
 class VarGFaceNet(nn.Layer):
     """VarGFaceNet, Yan et al. 2019, https://arxiv.org/abs/1910.04985, table 1 and figure 1, as in https://github.com/zma-c-137/VarGFaceNet.
 
-    The PyTorch listing of it that several ports repeat is another network: there the 1x1 convolutions are grouped too; one PReLU slope serves
-    all channels; ReLU6 is in the stem and, instead of PReLU and sigmoid, in the squeeze-and-excitation; in the first unit of a stage PReLU
-    is in the two branches instead of behind their sum; the head has neither squeeze-and-excitation nor a last activation; behind the last
-    7x6 convolution there is no batch norm.
+    The PyTorch listing of it that several ports repeat is another network: there the 1x1 convolutions are grouped too; one PReLU slope
+    serves all channels; ReLU6 is in the stem and, instead of PReLU and sigmoid, in the squeeze-and-excitation; in the first unit of a stage
+    PReLU is in the two branches instead of behind their sum; the head has neither squeeze-and-excitation nor a last activation; behind the
+    last 7x6 convolution there is no batch norm.
 
     Args:
         variant: "paper", 5.2 million parameters, or "listing", 2.1 million.

@@ -124,6 +124,45 @@ def toy_export(toy_embedder, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def toy_landmarks():
+    """A landmark network for crops of 32x32 pixels in evaluation mode: five points, from random weights."""
+    from functools import partial
+
+    import paddle
+    from paddle import nn
+
+    from ppface.nets.heads import LandmarkHead
+    from ppface.nets.model import FaceModel, Input
+
+    class Two(nn.Layer):
+        any_size = False
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.out_channels = nn.Conv2D(3, 4, 3, 2, 1), nn.Conv2D(4, 8, 16), [4, 8]
+
+        def forward(self, x):
+            x = nn.functional.relu(self.one(x))
+            return [x, self.two(x)]
+
+    paddle.seed(3)
+    model = FaceModel(Input((32, 32), [127.5] * 3, [127.5] * 3), Two(), partial(LandmarkHead, points=5, pose=False))
+    model.head.linear.weight.set_value(model.head.linear.weight * 0.1)  # points inside the crop
+    model.eval()
+    return model
+
+
+@pytest.fixture(scope="session")
+def toy_landmarks_export(toy_landmarks, tmp_path_factory) -> Path:
+    """The folder of its export."""
+    from ppface.engine import export
+
+    folder = tmp_path_factory.mktemp("toy_landmarks")
+    export.write(toy_landmarks, folder, {})
+    return folder
+
+
 @pytest.fixture
 def aligned_faces(tmp_path) -> Path:
     """A folder of ten pictures of 16x16 pixels in folders of two people."""

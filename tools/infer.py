@@ -2,6 +2,7 @@
 
 python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
 python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+python tools/infer.py output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
 python tools/infer.py output/adaface/20260101-120000 --input aligned/ --json embeddings.json
 python tools/infer.py output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3
 """
@@ -37,6 +38,9 @@ def main() -> int:
 
     find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override, args.names))
     try:
+        if args.landmarks:
+            landmarks = predict.load(args.landmarks, threads=args.threads)
+            find = session.with_landmarks(find, landmarks, args, predict.LandmarkedDetector)
         return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
     except MediaError as error:
         raise DataError(str(error)) from None

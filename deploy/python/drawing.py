@@ -7,20 +7,32 @@ BOX, TEXT, POINT, EDGE = (0, 230, 118), (12, 32, 20), (255, 64, 96), (255, 255, 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw(image: np.ndarray, faces: list) -> np.ndarray:
-    """(H, W, 3) uint8 RGB and its faces -> a copy with boxes, scores and landmarks; the best face is drawn last, on top."""
+FEW = 6  # landmarks that are drawn large, with an edge; more would hide the face
+
+
+def draw(image: np.ndarray, faces: list, boxes: bool = True) -> np.ndarray:
+    """(H, W, 3) uint8 RGB and its faces -> a copy with boxes and scores, unless `boxes` is false, and landmarks; the best face is drawn last,
+    on top."""
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(min(image.shape[:2]) / 320))
     for face in reversed(faces):
         x1, y1, x2, y2 = (round(value) for value in face.box)
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, thickness)
-        _label(canvas, f"{face.score:.2f}", x1, y1, x2 - x1, thickness)
+        if boxes:
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, thickness)
+            _label(canvas, f"{face.score:.2f}", x1, y1, x2 - x1, thickness)
         if face.landmarks is not None:
-            radius = max(thickness + 1, round((x2 - x1) / 40))
-            for x, y in face.landmarks:
-                cv2.circle(canvas, (round(float(x)), round(float(y))), radius + 1, EDGE, -1, cv2.LINE_AA)
-                cv2.circle(canvas, (round(float(x)), round(float(y))), radius, POINT, -1, cv2.LINE_AA)
+            _points(canvas, face.landmarks, x2 - x1, thickness)
     return canvas
+
+
+def _points(canvas: np.ndarray, landmarks: np.ndarray, width: int, thickness: int) -> None:
+    few = len(landmarks) <= FEW
+    radius = max(thickness + 1, round(width / 40)) if few else max(1, round(width / 120))
+    for x, y in np.nan_to_num(landmarks).clip(-1e4, 1e4):
+        at = round(float(x)), round(float(y))
+        if few:
+            cv2.circle(canvas, at, radius + 1, EDGE, -1, cv2.LINE_AA)
+        cv2.circle(canvas, at, radius, POINT, -1, cv2.LINE_AA)
 
 
 def _label(canvas: np.ndarray, text: str, x: int, y: int, width: int, thickness: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from detector import ExportedModel, Face, FaceDetector, check_pixels, placed, read_description
+from landmarker import FaceLandmarker
 from media import MediaError
 
 
@@ -45,10 +46,11 @@ class FaceEmbedder(ExportedModel):
         return faces
 
 
-def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu") -> FaceDetector | FaceEmbedder:
-    """A detector or an embedder, by the model's outputs; arguments and errors as ExportedModel."""
-    embeds = "embedding" in read_description(Path(folder))["outputs"]
-    return (FaceEmbedder if embeds else FaceDetector)(folder, threads, device)
+def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu") -> ExportedModel:
+    """A detector, an embedder or a landmarker, by the model's outputs; arguments and errors as ExportedModel."""
+    outputs = read_description(Path(folder))["outputs"]
+    marks = "landmarks" in outputs and "boxes" not in outputs
+    return (FaceEmbedder if "embedding" in outputs else FaceLandmarker if marks else FaceDetector)(folder, threads, device)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 python deploy/python/infer.py --model export/blazeface --input picture.jpg --output out
 python deploy/python/infer.py --model export/blazeface --input 0 --output out --frames 250
+python deploy/python/infer.py --model export/blazeface --landmarks export/pfld --input picture.jpg --output out
 python deploy/python/infer.py --model export/adaface --input aligned/ --json embeddings.json
 python deploy/python/infer.py --model export/adaface --compare a.jpg b.jpg --threshold 0.3
 """
@@ -12,7 +13,7 @@ import sys
 from detector import ModelError
 from embedder import open_export
 from media import MediaError
-from session import add_options, expand_home, process, report_error
+from session import add_options, expand_home, process, report_error, with_landmarks
 
 
 def main() -> int:
@@ -24,7 +25,10 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:
-        return process(open_export(options.model, options.threads, options.device), options)
+        find = open_export(options.model, options.threads, options.device)
+        if options.landmarks:
+            find = with_landmarks(find, open_export(options.landmarks, options.threads, options.device), options)
+        return process(find, options)
     except (MediaError, ModelError) as error:
         return report_error(error)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from comparison import compare, embeds
 from drawing import draw
+from landmarker import MARGIN, LandmarkedDetector
 from media import Frame, FullDiskError, MediaError, Writer, frames, read_picture
 
 STAGES = ("pre", "run", "post")
@@ -34,6 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resize", action="store_true", help="stretch pictures of another size to the model's; otherwise they are an error"
     )
+    parser.add_argument("--landmarks", metavar="MODEL", help="a landmark model, run on each face that the detector finds")
+    parser.add_argument("--margin", type=number, help=f"side of its crop, relative to the longer side of a face's box (default: {MARGIN})")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one per core)")
     parser.add_argument("--repeat", type=int, default=1, help="run every frame N times, to measure latency", metavar="N")
     parser.add_argument("--frames", type=int, help="stop after N frames (a camera has no end)", metavar="N")
@@ -110,7 +113,31 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     return MediaError.exit_code if session.broken else 0
 
 
+def with_landmarks(find: Any, landmarks: Any, options: argparse.Namespace, chain: Callable = LandmarkedDetector) -> Any:
+    """The detector `find` with a landmark model on each of its faces.
+
+    Raises:
+        MediaError: a detector or a landmark model that is of another kind, or a margin that is not positive.
+    """
+    if embeds(find) or crops(find):
+        raise MediaError(f"--landmarks: expected a model that finds faces before it, this one takes crops of faces")
+    if not crops(landmarks):
+        raise MediaError(f"--landmarks {options.landmarks}: expected a model of landmarks alone, this one has other outputs")
+    if options.margin is not None:
+        if options.margin <= 0:
+            raise MediaError(f"--margin: expected a number above 0, received {options.margin:g}")
+        landmarks.margin = options.margin
+    return chain(find, landmarks)
+
+
+def crops(find: Any) -> bool:
+    """Whether a picture is a crop of one face, as `find` finds landmarks alone."""
+    return getattr(find, "crops", False)
+
+
 def _set_up(find: Any, options: argparse.Namespace) -> None:
+    if options.margin is not None and not options.landmarks:
+        raise MediaError("--margin: it is of the crops for a landmark model: give one by --landmarks")
     for name in ("flip", "resize"):
         if getattr(options, name):
             if not embeds(find):
@@ -150,7 +177,7 @@ class Session:
         if frame.number is None:
             print(f"{frame.name}: {len(faces)} face{'s' * (len(faces) != 1)}")
         if self.write and not embeds(self.find):
-            self.write(frame, draw(image, faces))
+            self.write(frame, draw(image, faces, boxes=not crops(self.find)))
 
 
 def table(latencies: list[list[float]]) -> str:

@@ -14,6 +14,7 @@ from ppface.data.loading.pipeline import Pipeline
 from ppface.data.synthetic import is_synthetic
 from ppface.data.transforms.landmark_crop import LandmarkCrop
 from ppface.evaluators.plots import draw_cumulative, make_folder
+from ppface.ops.face_crop import MARGIN
 
 EYES = {5: ([0], [1]), 68: ([36], [45]), 98: ([60], [72])}  # number of landmarks -> those at the outer corners of the eyes
 PUPILS = {5: ([0], [1]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47]), 98: ([96], [97])}
@@ -50,7 +51,7 @@ class Landmarks:
         dataset: Annotated[Any, Kind("dataset")],
         normalise: Literal["inter_ocular", "inter_pupil", "box"] = "inter_ocular",
         threshold: float = 0.1,
-        margin: float = 1.2,
+        margin: float = MARGIN,
         save_dir: str | None = None,
         batch_size: int = 32,
     ):

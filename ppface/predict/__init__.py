@@ -11,11 +11,12 @@ from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.face_detector import FaceDetector
+from ppface.predict.face_landmarker import FaceLandmarker, LandmarkedDetector
 from ppface.predict.live_model import load_into, load_start, open_model
 
 __all__ = [
-    "Face", "FaceDetector", "FaceEmbedder", "load", "load_into", "load_model", "load_predictor", "load_start", "of_predictor",
-    "open_model", "open_predictor",
+    "Face", "FaceDetector", "FaceEmbedder", "FaceLandmarker", "LandmarkedDetector", "load", "load_into", "load_model", "load_predictor",
+    "load_start", "of_predictor", "open_model", "open_predictor",
 ]  # fmt: skip
 
 
@@ -24,8 +25,9 @@ def load(
     weights: str | os.PathLike | None = None,
     threads: int | None = None,
     names: str | os.PathLike | None = None,
-) -> FaceDetector | FaceEmbedder:
-    """A callable from a picture to its faces: a detector finds them, a recognition model embeds the one aligned face of the picture.
+) -> FaceDetector | FaceEmbedder | FaceLandmarker:
+    """A callable from a picture to its faces: a detector finds them, a recognition model embeds the one aligned face of the picture, a
+    landmark model finds the landmarks of the one face of a crop, or, given `boxes`, of each face of a photograph.
 
     Args:
         source: the folder of an export, of a run or of a checkpoint, or a config: a file, or what `ppface.load_config` returned.
@@ -39,18 +41,20 @@ def load(
     return of_predictor(load_predictor(source, weights, threads, names=names))
 
 
-def of_predictor(predict: Any) -> FaceDetector | FaceEmbedder:
-    """The detector or embedder, by the outputs of `predict`.
+def of_predictor(predict: Any) -> FaceDetector | FaceEmbedder | FaceLandmarker:
+    """The detector, embedder or landmarker, by the outputs of `predict`.
 
     Raises:
-        WeightsError: the model outputs neither boxes nor embeddings.
+        WeightsError: the model outputs neither boxes nor embeddings nor landmarks.
     """
     outputs = predict.outputs()
     if "boxes" in outputs:
         return FaceDetector(predict)
     if "embedding" in outputs:
         return FaceEmbedder(predict)
-    raise WeightsError(f"expected a model with the output 'boxes' or 'embedding', received one with {', '.join(outputs)}")
+    if "landmarks" in outputs:
+        return FaceLandmarker(predict)
+    raise WeightsError(f"expected a model with the output 'boxes', 'embedding' or 'landmarks', received one with {', '.join(outputs)}")
 
 
 def load_predictor(

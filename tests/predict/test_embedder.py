@@ -80,7 +80,7 @@ def test_the_outputs_determine_what_a_model_is_for():
     assert isinstance(predict.of_predictor(Answers("embedding", "norm")), FaceEmbedder)
     with pytest.raises(WeightsError) as error:
         predict.of_predictor(Answers("logits", "pose"))
-    assert str(error.value) == "expected a model with the output 'boxes' or 'embedding', received one with logits, pose"
+    assert str(error.value) == "expected a model with the output 'boxes', 'embedding' or 'landmarks', received one with logits, pose"
 
 
 def test_similarity_is_the_cosine(rng):

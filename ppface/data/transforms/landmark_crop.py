@@ -6,6 +6,7 @@ import numpy as np
 
 from ppface.core.registry import register
 from ppface.data.transforms import geometry
+from ppface.ops.face_crop import MARGIN, square
 
 
 @register("transform")
@@ -34,7 +35,7 @@ class LandmarkCrop:
     def __init__(
         self,
         size: tuple[int, int] = (112, 112),
-        margin: float = 1.2,
+        margin: float = MARGIN,
         rotate: float = 0.0,
         shift: float = 0.0,
         scale: tuple[float, float] = (1.0, 1.0),
@@ -72,7 +73,5 @@ class LandmarkCrop:
         turn[:2, 2] = middle - turn[:2, :2] @ middle
         turned = geometry.points(turn, points)
         low, high = turned.min(axis=0), turned.max(axis=0)
-        longest = max(1.0, *(high - low))
-        half = self.margin * scale * longest / 2
-        centre = (low + high) / 2 + shift * longest
-        return geometry.view([*(centre - half), *(centre + half)], self.size) @ turn
+        moved = np.tile(shift * max(1.0, *(high - low)), 2)
+        return geometry.view(square([*low, *high], self.margin * scale) + moved, self.size) @ turn

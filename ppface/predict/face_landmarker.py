@@ -1,0 +1,101 @@
+"""Finds the landmarks of faces with a live or an exported model: on a crop of one face, or on a photograph whose faces a detector found."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ppface.core.errors import DataError, WeightsError
+from ppface.data.pictures.picture import Picture
+from ppface.data.pictures.render import render
+from ppface.data.transforms import geometry
+from ppface.ops.face_crop import MARGIN, square
+from ppface.predict.face import Face
+
+
+class FaceLandmarker:
+    """Finds the landmarks of faces in pictures.
+
+    Args:
+        predict: {"image": (N, 3, H, W) uint8} -> {"landmarks": (N, K, 2) in pixels of `image`}, with a `test_size` of mode "stretch".
+        margin: side of the square that is cropped, relative to the longer side of a box, > 0.
+
+    Attributes:
+        crops: True: a picture without boxes is a crop of one face.
+        seconds: latency of the last picture by stage: "pre" (cropping), "run" (the model) and "post"; without decoding the file.
+
+    Raises:
+        WeightsError: a model of another test mode.
+    """
+
+    crops = True
+
+    def __init__(self, predict: Any, margin: float = MARGIN):
+        if predict.test_size.mode != "stretch":
+            raise WeightsError(f"expected a landmark model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
+        self.predict, self.margin = predict, margin
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, image: np.ndarray | str | os.PathLike, boxes: np.ndarray | None = None) -> list[Face]:
+        """The faces of one picture, in the order of `boxes`, with landmarks in pixels of the picture and score 1.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of a picture.
+            boxes: (G, 4) x1, y1, x2, y2 of its faces; each is cropped as the evaluator `Landmarks` crops. None: the picture is a crop of
+                one face, which is stretched to the model's size.
+
+        Raises:
+            DataError: not such an array, a picture that cannot be read, or boxes of another shape or that are not finite.
+        """
+        picture = Picture.of(image) if isinstance(image, np.ndarray) else Picture.open(image)
+        picture = Picture.of(picture.decode(), picture.name)
+        start = time.perf_counter()
+        height, width = picture.size
+        whole = np.array([[0, 0, width, height]], np.float64)
+        given = whole if boxes is None else _checked(boxes)
+        size = self.predict.test_size.size
+        areas = given if boxes is None else [square(box, self.margin) for box in given]
+        views = [render(picture, geometry.view(area, size), size) for area in areas]
+        prepared = time.perf_counter()
+        found = self.predict({"image": np.stack([pixels for pixels, _ in views])})["landmarks"] if views else []
+        ran = time.perf_counter()
+        faces = []
+        for box, points, (_, matrix) in zip(given, found, views, strict=True):
+            faces.append(Face(tuple(box.tolist()), 1.0, geometry.points(np.linalg.inv(matrix), points)))
+        self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
+        return faces
+
+
+class LandmarkedDetector:
+    """A detector, and a landmark model on each face that it found: its landmarks replace the detector's.
+
+    Args:
+        find: a picture's pixels -> faces, such as `FaceDetector`.
+        landmarks: of the landmark model.
+
+    Attributes:
+        seconds: latency of the last picture by stage, of both models together.
+    """
+
+    def __init__(self, find: Callable[[np.ndarray], list[Face]], landmarks: FaceLandmarker):
+        self.find, self.landmarks = find, landmarks
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
+        """The faces of one picture, best first; arguments and errors as `FaceDetector`."""
+        pixels = image if isinstance(image, np.ndarray) else Picture.open(image).decode()
+        faces = self.find(pixels)
+        marked = self.landmarks(pixels, np.array([face.box for face in faces]).reshape(-1, 4))
+        self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
+        return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]
+
+
+def _checked(boxes: np.ndarray) -> np.ndarray:
+    given = np.asarray(boxes, np.float64)
+    if given.ndim != 2 or given.shape[1] != 4 or not np.isfinite(given).all():
+        wrong = f"shape {given.shape}" if given.ndim != 2 or given.shape[1] != 4 else "numbers that are not finite"
+        raise DataError(f"boxes: expected (G, 4) x1, y1, x2, y2 in pixels of the picture, received {wrong}")
+    return given

@@ -2,12 +2,11 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
-from detector import DESCRIPTION, ExportedModel, Face, ModelError, check_pixels
+from detector import DESCRIPTION, ExportedModel, Face, FaceDetector, ModelError, check_pixels
 
 MARGIN = 1.2  # side of the square around a face, relative to the longer side of its box, as in training
 FILL = (124, 116, 104)  # RGB outside the picture, as in training
@@ -61,7 +60,7 @@ class LandmarkedDetector:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: Callable[[np.ndarray], list[Face]], landmarks: FaceLandmarker):
+    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker):
         self.find, self.landmarks = find, landmarks
         self.seconds: dict[str, float] = {}
 

@@ -120,7 +120,7 @@ def with_landmarks(find: Any, landmarks: Any, options: argparse.Namespace, chain
         MediaError: a detector or a landmark model that is of another kind, or a margin that is not positive.
     """
     if embeds(find) or crops(find):
-        raise MediaError(f"--landmarks: expected a model that finds faces before it, this one takes crops of faces")
+        raise MediaError("--landmarks: expected a model that finds faces before it, this one takes crops of faces")
     if not crops(landmarks):
         raise MediaError(f"--landmarks {options.landmarks}: expected a model of landmarks alone, this one has other outputs")
     if options.margin is not None:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from ppface.data.pictures.render import render
 from ppface.data.transforms import geometry
 from ppface.ops.face_crop import MARGIN, square
 from ppface.predict.face import Face
+from ppface.predict.face_detector import FaceDetector
 
 
 class FaceLandmarker:
@@ -73,14 +73,14 @@ class LandmarkedDetector:
     """A detector, and a landmark model on each face that it found: its landmarks replace the detector's.
 
     Args:
-        find: a picture's pixels -> faces, such as `FaceDetector`.
+        find: the detector.
         landmarks: of the landmark model.
 
     Attributes:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: Callable[[np.ndarray], list[Face]], landmarks: FaceLandmarker):
+    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker):
         self.find, self.landmarks = find, landmarks
         self.seconds: dict[str, float] = {}
 

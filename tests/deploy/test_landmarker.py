@@ -97,7 +97,7 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
         with pytest.raises(MediaError) as error:
             with_landmarks(find, landmarks, options(**given))
         assert str(error.value) == message
-    with pytest.raises(MediaError, match="^--margin: it is of the crops for a landmark model: give one by --landmarks$"):
+    with pytest.raises(MediaError, match=r"^--margin: it is of the crops for a landmark model: give one by --landmarks$"):
         process(detector, options(margin=1.5, landmarks=None))
     about = yaml.safe_load((toy_landmarks_export / "inference.yml").read_text())
     about["input"]["test"] = {"mode": "native", "size": None, "max_side": 0}
@@ -111,5 +111,5 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
 
 
 def options(**given) -> argparse.Namespace:
-    default = {name: None for name in ("input", "output", "json", "threshold", "margin", "frames", "compare", "threads")}
+    default = dict.fromkeys(("input", "output", "json", "threshold", "margin", "frames", "compare", "threads"))
     return argparse.Namespace(**(default | {"landmarks": "pfld", "repeat": 1, "flip": False, "resize": False} | given))

@@ -11,7 +11,7 @@ FEW = 6  # landmarks that are drawn large, with an edge; more would hide the fac
 
 
 def draw(image: np.ndarray, faces: list, boxes: bool = True) -> np.ndarray:
-    """(H, W, 3) uint8 RGB and its faces -> a copy with landmarks, boxes and scores, or landmarks alone; the best face is drawn last, on top."""
+    """(H, W, 3) uint8 RGB and its faces -> a copy with landmarks, boxes and scores, or landmarks alone; the best face on top."""
     canvas = np.ascontiguousarray(image).copy()
     thickness = max(1, round(min(image.shape[:2]) / 320))
     for face in reversed(faces):

@@ -19,6 +19,7 @@ from ppface.ops.face_crop import MARGIN
 EYES = {5: ([0], [1]), 68: ([36], [45]), 98: ([60], [72])}  # number of landmarks -> those at the outer corners of the eyes
 PUPILS = {5: ([0], [1]), 68: ([36, 37, 38, 39, 40, 41], [42, 43, 44, 45, 46, 47]), 98: ([96], [97])}
 WORST, COLUMNS = 16, 4  # pictures of `worst.png`, and in a row of it
+VALUES = ("nme", "failures", "auc")
 
 
 @register("evaluator")
@@ -32,13 +33,14 @@ class Landmarks:
             root of width * height of the landmarks' box.
         threshold: error above which a face has failed; 0.1 for WFLW, 0.08 for 300-W.
         margin: side of the crop relative to the longer side of the landmarks' box.
-        save_dir: folder for `landmarks.json` (the error of every face), `cumulative.png` and `worst.png`; none writes nothing.
+        save_dir: folder for `landmarks.json` (the error of every face), `cumulative.png` and `worst.png`
+            (labelled landmarks red, predicted ones green); none writes nothing.
         batch_size: pictures per call of `predict`, > 0.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"landmarks": (N, K, 2)}, with a `test_size` of mode "stretch";
         the evaluator yields ("nme", mean error), ("failures", share of faces above `threshold`), ("auc", area under the cumulative curve
-        up to `threshold`, 0..1), and ("nme_NAME", mean error of the faces with it) for each of the data set's `attribute_names`
+        up to `threshold`, 0..1), and the same three as "nme_NAME", ... of the faces with each of the data set's `attribute_names`
 
     Raises:
         DataError: no picture, a broken one, one with several faces or without landmarks, another number of landmarks than the model's, one
@@ -65,7 +67,8 @@ class Landmarks:
 
     def values(self) -> list[str]:
         """The names of the values that it yields; that of an attribute only if a face has it."""
-        return ["nme", "failures", "auc", *(f"nme_{name}" for name in getattr(self.dataset, "attribute_names", ()))]
+        attributes = getattr(self.dataset, "attribute_names", ())
+        return [*VALUES, *(f"{value}_{name}" for name in attributes for value in VALUES)]
 
     def check(self, predict: Any) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
@@ -101,22 +104,22 @@ class Landmarks:
             samples = [crop(self.dataset[i], rng) for i in indices]
             found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
             for i, sample, points in zip(indices, samples, found, strict=True):
-                errors.append(self._error(points, one_face(sample, self.dataset.name(i)), self.dataset.name(i)))
+                truth = one_face(sample, self.dataset.name(i))
+                errors.append(self._error(points, truth, self.dataset.name(i)))
                 attributes.append(sample.get("attributes", np.zeros(0, bool)))
                 if folder:
-                    worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points))], key=lambda one: -one[0])[:WORST]
+                    worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points, truth))], key=lambda one: -one[0])[:WORST]
         values = np.array(errors)
+        names = getattr(self.dataset, "attribute_names", ())
+        subsets = {name: values[has] for name, has in zip(names, np.array(attributes).T, strict=False) if has.any()}
         if folder:
             rows = {self.dataset.name(i): round(float(value), 6) for i, value in enumerate(values)}
             (folder / "landmarks.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "cumulative.png")
+            draw_cumulative({type(self.dataset).__name__: values, **subsets}, self.threshold, folder / "cumulative.png")
             cv2.imwrite(str(folder / "worst.png"), _tiled([image for _, image in worst])[:, :, ::-1])
-        yield "nme", float(values.mean())
-        yield "failures", float((values > self.threshold).mean())
-        yield "auc", area_under(values, self.threshold)
-        for name, has in zip(getattr(self.dataset, "attribute_names", ()), np.array(attributes).T, strict=False):
-            if has.any():
-                yield f"nme_{name}", float(values[has].mean())
+        yield from summary(values, self.threshold).items()
+        for name, chosen in subsets.items():
+            yield from ((f"{key}_{name}", value) for key, value in summary(chosen, self.threshold).items())
 
     def _error(self, points: np.ndarray, truth: np.ndarray, name: str) -> float:
         if points.shape != truth.shape:
@@ -137,6 +140,36 @@ def one_face(sample: dict, name: str) -> np.ndarray:
     if (faces, labelled) != (1, 1):
         raise DataError(f"{name}: expected one face with landmarks, received {faces} faces, {labelled} of them with landmarks")
     return sample["gt_landmarks"][0]
+
+
+def evaluate(
+    points: np.ndarray,
+    truth: np.ndarray,
+    normalise: Literal["inter_ocular", "inter_pupil", "box"] = "inter_ocular",
+    threshold: float = 0.1,
+) -> dict[str, float]:
+    """The values of `Landmarks` from arrays.
+
+    Args:
+        points: predicted, of N faces.
+        truth: labelled.
+        normalise: see `Landmarks`.
+        threshold: see `Landmarks`.
+
+    Shape:
+        (N, K, 2), (N, K, 2) in the same pixels -> {"nme", "failures", "auc"}
+
+    Raises:
+        DataError: arrays of other shapes, no face, or as `unit`.
+    """
+    if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2 or not len(points):
+        raise DataError(f"evaluate: expected two arrays (N, K, 2) of one shape with N >= 1, received {points.shape} and {truth.shape}")
+    return summary(np.array([nme(*pair, normalise) for pair in zip(points, truth, strict=True)]), threshold)
+
+
+def summary(errors: np.ndarray, threshold: float) -> dict[str, float]:
+    """(N,) errors of faces -> their mean, the share above `threshold`, and the area under their cumulative curve."""
+    return dict(zip(VALUES, (float(errors.mean()), float((errors > threshold).mean()), area_under(errors, threshold)), strict=True))
 
 
 def nme(points: np.ndarray, truth: np.ndarray, normalise: str = "inter_ocular") -> float:
@@ -180,11 +213,17 @@ def area_under(errors: np.ndarray, threshold: float) -> float:
     return float(np.maximum(0, 1 - errors / threshold).mean())
 
 
-def _drawn(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(3, H, W) -> (H, W, 3) with the landmarks."""
+def _check_mode(predict: Any) -> None:
+    if predict.test_size.mode != "stretch":
+        raise DataError(f"Landmarks: expected a model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
+
+
+def _drawn(image: np.ndarray, points: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(3, H, W) -> (H, W, 3) with the labelled landmarks in red and the predicted ones in green."""
     canvas = np.ascontiguousarray(image.transpose(1, 2, 0))
-    for x, y in np.nan_to_num(points).clip(-1e4, 1e4):
-        cv2.circle(canvas, (round(float(x)), round(float(y))), 1, (0, 255, 0), -1)
+    for landmarks, color in ((truth, (255, 0, 0)), (points, (0, 255, 0))):
+        for x, y in np.nan_to_num(landmarks).clip(-1e4, 1e4):
+            cv2.circle(canvas, (round(float(x)), round(float(y))), 1, color, -1)
     return canvas
 
 

@@ -9,7 +9,7 @@ import pytest
 from ppface.core.errors import DataError
 from ppface.data import LandmarkList, Subset
 from ppface.evaluators import Landmarks
-from ppface.evaluators.landmarks import area_under, nme, unit
+from ppface.evaluators.landmarks import area_under, evaluate, nme, unit
 from ppface.ops.resize import TestSize
 
 
@@ -70,7 +70,33 @@ def test_each_attribute_of_the_data_has_its_mean_error(data):
     values = dict(Landmarks(marked)(Off(data, [0, 1, 2, 5, 20.0])))
     assert set(values) < set(Landmarks(marked).values())
     assert values["nme_pose"] == pytest.approx(0.5 / 50, abs=1e-3) and values["nme_blur"] == pytest.approx(20 / 50, abs=1e-3)
-    assert "nme_make_up" not in values
+    assert (values["failures_pose"], values["failures_blur"]) == (0, 1) and values["auc_blur"] == 0
+    assert values["auc_pose"] == pytest.approx(np.mean([1, 1 - 0.02 / 0.1]), abs=1e-2)
+    assert not [name for name in values if name.endswith("make_up")]
+
+
+def test_arrays_give_the_values_of_loops(rng):
+    truth = rng.uniform(0, 100, (40, 68, 2))
+    points = truth + rng.normal(0, 2, truth.shape) * rng.uniform(0, 4, (40, 1, 1))
+    errors = []
+    for face, true in zip(points, truth, strict=True):
+        distance = sum(((x - a) ** 2 + (y - b) ** 2) ** 0.5 for (x, y), (a, b) in zip(face, true, strict=True)) / 68
+        errors.append(distance / ((true[36][0] - true[45][0]) ** 2 + (true[36][1] - true[45][1]) ** 2) ** 0.5)
+    values = evaluate(points, truth, threshold=0.08)
+    assert values["nme"] == pytest.approx(sum(errors) / 40)
+    assert values["failures"] == sum(error > 0.08 for error in errors) / 40 and 0 < values["failures"] < 1
+    assert values["auc"] == pytest.approx(sum(max(0, 0.08 - error) / 0.08 for error in errors) / 40)
+
+
+def test_the_worst_faces_come_first_with_both_landmarks(data, tmp_path):
+    list(Landmarks(data, save_dir=str(tmp_path))(Off(data, [0, 4, 20.0, 8, 1])))
+    worst = cv2.imread(str(tmp_path / "worst.png"))[:, :, ::-1]
+    truth = (np.array([(30, 40), (80, 40), (55, 60), (35, 90), (75, 90)]) - [55, 65] + 30).astype(int)  # in a crop of 60 pixels
+    for tile, move in enumerate([20, 8, 4, 1]):  # four in a row
+        x, y = truth[0]
+        assert tuple(worst[y, 60 * tile + x + move]) == (0, 255, 0)
+        if move > 2:
+            assert tuple(worst[y, 60 * tile + x]) == (255, 0, 0)
 
 
 def test_distances_that_errors_are_divided_by():
@@ -108,6 +134,9 @@ def test_what_does_not_fit_is_named(data):
         DataError, match=r"^a.png: expected a box of landmarks with an area for normalise: box, received a distance of 0 pixels$"
     ):
         unit(np.full((7, 2), 3.0), "box", "a.png")
+    with pytest.raises(DataError) as error:
+        evaluate(np.zeros((2, 68, 2)), np.zeros((2, 5, 2)))
+    assert str(error.value) == "evaluate: expected two arrays (N, K, 2) of one shape with N >= 1, received (2, 68, 2) and (2, 5, 2)"
     with pytest.raises(ValueError, match=r"expected batch_size of at least 1, threshold and margin above 0, received 0, 0.1 and 1.2"):
         Landmarks(data, batch_size=0)
 

@@ -16,6 +16,7 @@ from ppface.data.recognition.identity_subset import IdentitySubset
 from ppface.data.recognition.record_identities import RecordIdentities
 from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
+from ppface.data.synthetic.synthetic_landmarks import SyntheticLandmarks
 
 __all__ = [
     "WFLW",
@@ -33,6 +34,7 @@ __all__ = [
     "Subset",
     "SyntheticFaces",
     "SyntheticIdentities",
+    "SyntheticLandmarks",
     "VocFaces",
     "WiderFace",
 ]

@@ -19,15 +19,16 @@ class PFLDLoss(nn.Layer):
         L = 1/N sum_n (sum_c w_c) * (sum over pitch, yaw, roll of 1 - cos(predicted - true)) * sum_k ||d_k||^2
 
     d in units of the picture's side; w_c is the inverse of the share of faces in the batch with attribute c. A face without any attribute
-    counts once (in published code it does not count). The true pose is that of the labelled landmarks (ops/head_pose.py).
+    counts once (in published code it does not count). The true pose is the batch's `pose` if it has one, such as that of drawn faces, else
+    that of the labelled landmarks (ops/head_pose.py).
 
     Args:
-        pose: weigh by the error of the pose; needs a head with `pose`, and 68 or 98 points.
+        pose: weigh by the error of the pose; needs a head with `pose`, and 68 or 98 points unless the batch has `pose`.
         attributes: weigh by attributes where the batch has them.
 
     Shape:
         outputs: landmarks (N, K, 2) pixels, pose (N, 3) radians; batch: image (N, 3, H, W), gt_landmarks (N, 1, K, 2) pixels,
-        attributes (N, A) bool if known -> {"landmarks": scalar}
+        attributes (N, A) bool and pose (N, 3) degrees if known -> {"landmarks": scalar}
 
     Raises:
         DataError: a batch without landmarks or with another number of them, or one for which no pose is known.
@@ -43,10 +44,8 @@ class PFLDLoss(nn.Layer):
         side = paddle.to_tensor([width, height], "float32")
         loss = (((outputs["landmarks"].astype("float32") - points) / side) ** 2).sum(axis=[1, 2])
         if self.pose and self.training:
-            if points.shape[1] not in POINTS or "pose" not in outputs:
-                raise DataError("PFLDLoss: expected a head with pose: true and 68 or 98 landmarks, else set pose: false")
-            true = np.stack([head_pose(face, (height, width)) for face in points.numpy()]).astype("float32")
-            loss = loss * (1 - paddle.cos(outputs["pose"].astype("float32") - paddle.to_tensor(true))).sum(axis=1)
+            true = _pose(outputs, batch, points, (height, width))
+            loss = loss * (1 - paddle.cos(outputs["pose"].astype("float32") - true)).sum(axis=1)
         if self.attributes and "attributes" in batch:
             has = batch["attributes"].astype("float32")
             rare = (has / has.mean(axis=0).clip(min=1e-6)).sum(axis=1)
@@ -82,6 +81,16 @@ class WingLoss(nn.Layer):
         near = self.w * paddle.log1p(distance / self.epsilon)
         constant = self.w - self.w * math.log1p(self.w / self.epsilon)
         return {"landmarks": self.weight * paddle.where(distance < self.w, near, distance - constant).mean()}
+
+
+def _pose(outputs: dict, batch: dict, points: paddle.Tensor, size: tuple[int, int]) -> paddle.Tensor:
+    """(N, 3) pitch, yaw, roll in radians, signs as of `head_pose`, whose yaw is positive to the left of the picture."""
+    if "pose" not in outputs or ("pose" not in batch and points.shape[1] not in POINTS):
+        raise DataError("PFLDLoss: expected a head with pose: true and 68 or 98 landmarks, else set pose: false")
+    if "pose" in batch:
+        yaw, pitch, roll = paddle.unbind(paddle.deg2rad(batch["pose"].astype("float32")), axis=1)
+        return paddle.stack([pitch, -yaw, roll], axis=1)
+    return paddle.to_tensor(np.stack([head_pose(face, size) for face in points.numpy()]).astype("float32"))
 
 
 def _labelled(owner: str, outputs: dict, batch: dict) -> paddle.Tensor:

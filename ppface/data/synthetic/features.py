@@ -10,11 +10,10 @@ from ppface.data.synthetic.variation import Expression
 SIDES = (1, -1)  # right and left in the picture
 LASH = (24, 16, 14)
 T = np.linspace(-1, 1, 9)  # from corner to corner of an eye or the mouth
-ARC = 1 - T**2
-DOME, LIP, ROUND, BOW = ARC**0.8, ARC**0.75, ARC**0.7, 1 - 0.22 * np.exp(-((T / 0.2) ** 2))
+CLOSED = 0.85  # blink from which an eye is drawn closed
 RINGS = np.concatenate([oval((0, 0), (radius, radius), count=12) for radius in (0.066, 0.056, 0.028)])  # rim, iris, pupil
 ALONG = np.linspace(0, 1, 7)  # along a brow, from its inner end
-BEND, TAPER = np.sin(np.pi * 0.85 * ALONG), 1 - 0.75 * ALONG**2
+TAPER = 1 - 0.75 * ALONG**2
 
 
 def draw(sketch: Sketch, identity: Identity, expression: Expression) -> None:
@@ -46,6 +45,41 @@ def mouth_corners(identity: Identity, expression: Expression) -> np.ndarray:
     return np.array([(-x, y), (x, y)])
 
 
+def lids(identity: Identity, expression: Expression, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Upper and lower lid, (n, 2) each, of the eye at the right in the picture, at t in -1 (inner corner) .. 1 (outer corner)."""
+    x, y = eye_center(identity, 1.0)
+    high, arc = identity.eye_opening * (1 - expression.blink) * (1 + 0.3 * expression.surprise), 1 - t**2
+    across, level = x + identity.eye_width * t, y - identity.eye_slant * t
+    return curve(across, level - high * 1.1 * arc**0.8), curve(across, level + (identity.eye_opening - 0.15 * high) * 0.75 * arc)
+
+
+def brow(identity: Identity, expression: Expression, along: np.ndarray) -> np.ndarray:
+    """(n, 2): the middle of the brow at the right in the picture, at 0 (inner end) .. 1."""
+    inner = identity.eye_height - identity.brow_height - 0.07 * expression.surprise
+    bend = np.sin(np.pi * 0.85 * along)
+    return curve(0.11 + (identity.eye_spacing + 0.07) * along, inner - identity.brow_arch * bend - identity.brow_slant * along)
+
+
+def lips(identity: Identity, expression: Expression, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Upper edge of the upper lip, its lower edge, and both edges of the lower lip, (n, 2) each, at t in -1 (left corner) .. 1 (right)."""
+    _, (right, y) = mouth_corners(identity, expression)
+    bend, gap, arc = 0.05 * expression.smile, 0.20 * expression.opening, 1 - t**2
+    middle = y + bend * arc - 0.05 * expression.opening * arc
+    lip, below = arc**0.75, middle + gap * arc**0.7
+    top = middle - identity.upper_lip * lip * (1 - 0.22 * np.exp(-((t / 0.2) ** 2)))
+    edges = (top, middle, below, below + identity.lower_lip * lip)
+    first, second, third, fourth = (curve(right * t, edge) for edge in edges)
+    return first, second, third, fourth
+
+
+def ridge(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
+    """The middle line of the nose from its root to its base: (5, 2), and its height over the skin, (5,)."""
+    base, deep = identity.nose_length, identity.nose_depth
+    tip = base - 0.05
+    line = np.array([(0, -0.06), (0, tip * 0.5), (0, tip - 0.05), (0, tip), (0, base + 0.02)])
+    return line, np.array([0.0, deep * 0.5, deep * 0.93, deep, deep * 0.35])
+
+
 def _moles(sketch: Sketch, identity: Identity) -> None:
     for x, y, radius in identity.moles:
         if radius > sketch.finest:
@@ -54,13 +88,10 @@ def _moles(sketch: Sketch, identity: Identity) -> None:
 
 def _eyes(sketch: Sketch, identity: Identity, expression: Expression) -> None:
     x, y = eye_center(identity, 1.0)
-    half, high = identity.eye_width, identity.eye_opening * (1 - expression.blink) * (1 + 0.3 * expression.surprise)
-    across, level = x + half * T, y - identity.eye_slant * T
-    upper = curve(across, level - high * 1.1 * DOME)
-    lower = curve(across, level + (identity.eye_opening - 0.15 * high) * 0.75 * ARC)
+    upper, lower = lids(identity, expression, T)
     rim = np.concatenate([upper, lower[::-1]])
-    sketch.shadow(oval((x, y - 0.05), (half * 1.5, 0.14), count=12), -0.10, sides=BOTH)
-    if expression.blink > 0.85:
+    sketch.shadow(oval((x, y - 0.05), (identity.eye_width * 1.5, 0.14), count=12), -0.10, sides=BOTH)
+    if expression.blink > CLOSED:
         sketch.fill(rim, shade(identity.skin, 0.93), sides=BOTH)
         sketch.line(lower, LASH, 0.022, sides=BOTH)
         return
@@ -86,9 +117,7 @@ def _iris(sketch: Sketch, identity: Identity, expression: Expression, upper: np.
 
 
 def _brows(sketch: Sketch, identity: Identity, expression: Expression) -> None:
-    x = 0.11 + (identity.eye_spacing + 0.07) * ALONG
-    inner = identity.eye_height - identity.brow_height - 0.07 * expression.surprise
-    y = inner - identity.brow_arch * BEND - identity.brow_slant * ALONG
+    x, y = brow(identity, expression, ALONG).T
     thick = identity.brow_thickness * TAPER
     outline = np.concatenate([curve(x, y - thick), curve(x, y + thick)[::-1]])
     gray = min(identity.hair) > 130
@@ -97,20 +126,17 @@ def _brows(sketch: Sketch, identity: Identity, expression: Expression) -> None:
 
 def _mouth(sketch: Sketch, identity: Identity, expression: Expression) -> None:
     _, (right, y) = mouth_corners(identity, expression)
-    bend, gap = 0.05 * expression.smile, 0.20 * expression.opening
-    x, middle = right * T, y + bend * ARC - 0.05 * expression.opening * ARC
-    top = middle - identity.upper_lip * LIP * BOW
-    bottom = middle + gap * ROUND + identity.lower_lip * LIP
+    top, line, below, bottom = lips(identity, expression, T)
+    gap = 0.20 * expression.opening
     rose = mix(identity.skin, (176, 62, 66), identity.lips * 0.7)
     upper_lip, lower_lip = shade(rose, 0.86), shade(rose, 0.97)
-    line = curve(x, middle)
-    sketch.shadow(oval((0, float(bottom[4]) + 0.06), (right * 0.6, 0.045), count=12), -0.13)
-    sketch.fill(np.concatenate([line, curve(x, bottom)[::-1]]), lower_lip, 0.03)
-    sketch.fill(np.concatenate([curve(x, top), line[::-1]]), upper_lip, 0.03)
+    sketch.shadow(oval((0, float(bottom[4, 1]) + 0.06), (right * 0.6, 0.045), count=12), -0.13)
+    sketch.fill(np.concatenate([line, bottom[::-1]]), lower_lip, 0.03)
+    sketch.fill(np.concatenate([top, line[::-1]]), upper_lip, 0.03)
     if gap > 0.02:
-        inner = curve(x, middle + gap * ROUND)[::-1] * (0.97, 1)
+        inner = below[::-1] * (0.97, 1)
         sketch.fill(np.concatenate([line * (0.97, 1), inner]), (70, 22, 26), 0.02)
-        teeth = curve(x, middle + np.minimum(gap * ROUND, 0.065))[::-1] * (0.85, 1)
+        teeth = curve(line[:, 0], np.minimum(below[:, 1], line[:, 1] + 0.065))[::-1] * (0.85, 1)
         sketch.fill(np.concatenate([line * (0.85, 1), teeth]), (236, 230, 220), 0.02)
     else:
         sketch.line(line, shade(upper_lip, 0.5), 0.016, 0.03)
@@ -120,12 +146,11 @@ def _mouth(sketch: Sketch, identity: Identity, expression: Expression) -> None:
 def _nose(sketch: Sketch, identity: Identity) -> None:
     base, wide, deep = identity.nose_length, identity.nose_width, identity.nose_depth
     tip, skin = base - 0.05, identity.skin
-    ridge = np.array([(0, -0.06), (0, tip * 0.5), (0, tip - 0.05), (0, tip), (0, base + 0.02)])
+    middle, high = ridge(identity)
     sides = np.array([(0.05, -0.04), (0.055, tip * 0.5), (wide, tip), (wide * 0.9, base)])
-    high = np.array([0.0, deep * 0.5, deep * 0.93, deep, deep * 0.35])
     low = np.array([0.0, deep * 0.28, 0.02, 0.02])
-    sketch.hull(np.concatenate([ridge, sides, sides * (-1, 1)]), shade(skin, 1.02), np.concatenate([high, low, low]))
-    flank = np.concatenate([sides[:3], ridge[2::-1]])
+    sketch.hull(np.concatenate([middle, sides, sides * (-1, 1)]), shade(skin, 1.02), np.concatenate([high, low, low]))
+    flank = np.concatenate([sides[:3], middle[2::-1]])
     wing = np.array([(wide * 0.82, tip - 0.06), (wide, tip - 0.01), (wide * 0.96, base - 0.01), (wide * 0.72, base + 0.005)])
     nostril = oval((wide * 0.45, base - 0.005), (wide * 0.24, 0.018), -0.25, 10)
     heights = np.concatenate([low[:3], high[2::-1]])

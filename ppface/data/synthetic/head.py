@@ -9,6 +9,7 @@ import numpy as np
 from ppface.data.synthetic import brush, features, hair
 from ppface.data.synthetic.identity import Identity
 from ppface.data.synthetic.occluder import Occluder
+from ppface.data.synthetic.points68 import points68
 from ppface.data.synthetic.sketch import SOFT, Sketch, View
 from ppface.data.synthetic.surface import Surface
 from ppface.data.synthetic.variation import Expression, Light, Pose
@@ -31,6 +32,7 @@ class Head:
         box: (4,) x1, y1, x2, y2 from forehead to chin, from cheek to cheek.
         landmarks: (5, 2) left eye, right eye, nose tip, left and right corner of the mouth, left as seen in the picture.
         points: (6, 2) BlazeFace's: right eye, left eye, nose tip, mouth, right and left ear; the person's right, left in the picture.
+        points68: (68, 2) those of `points68.py`.
     """
 
     image: np.ndarray
@@ -40,6 +42,7 @@ class Head:
     box: np.ndarray
     landmarks: np.ndarray
     points: np.ndarray
+    points68: np.ndarray
 
 
 def draw_head(
@@ -83,7 +86,9 @@ def draw_head(
     if fine > 1:
         drawn = (image, cover, face, occlusion)
         image, cover, face, occlusion = (cv2.resize(layer, (side, side), interpolation=cv2.INTER_AREA) for layer in drawn)
-    return Head(image, cover, face, occlusion, *annotations(identity, expression, surface, View(turn, scale, side / 2)))
+    final = View(turn, scale, side / 2)
+    dense = final(points68(identity, expression, surface)).astype(np.float32)
+    return Head(image, cover, face, occlusion, *annotations(identity, expression, surface, final), dense)
 
 
 def annotations(identity: Identity, expression: Expression, surface: Surface, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ class Portrait:
         box: (4,) float32 x1, y1, x2, y2.
         landmarks: (5, 2) float32, as `Head.landmarks`.
         points: (6, 2) float32, as `Head.points`.
+        points68: (68, 2) float32, as `Head.points68`.
         occlusion: (size, size) bool, True where an occluder covers the picture.
     """
 
@@ -30,6 +31,7 @@ class Portrait:
     box: np.ndarray
     landmarks: np.ndarray
     points: np.ndarray
+    points68: np.ndarray
     occlusion: np.ndarray
 
 
@@ -62,4 +64,4 @@ def draw_portrait(
     occlusion = np.zeros((size, size), bool)
     here, there = person.shared(image.shape)
     occlusion[here] = head.occlusion[there] > 0
-    return Portrait(image, person.box, person.move(head.landmarks), person.move(head.points), occlusion)
+    return Portrait(image, person.box, person.move(head.landmarks), person.move(head.points), person.move(head.points68), occlusion)

@@ -26,7 +26,7 @@ class LandmarkCrop:
         trials: random crops that are drawn; then the plain one is used, >= 1.
 
     Shape:
-        sample with gt_landmarks (1, K, 2) -> sample of `size`
+        sample with gt_landmarks (1, K, 2) -> sample of `size`; the roll of its `pose`, if it has one, follows the angle
 
     Raises:
         ValueError: an argument outside its range.
@@ -61,6 +61,8 @@ class LandmarkCrop:
                 moved = geometry.points(matrix, points)
                 if (moved >= 0).all() and (moved <= self.size[::-1]).all():
                     geometry.move(sample, matrix, self.size)
+                    if "pose" in sample:
+                        sample["pose"] = np.asarray(sample["pose"]) + np.array([0, 0, math.degrees(angle)], np.float32)
                     return sample
         geometry.move(sample, self._matrix(points, 0.0, np.zeros(2), 1.0), self.size)
         return sample

@@ -29,9 +29,7 @@ KEYS = {
     "gt_count": Key("int64", (), "how many rows along G are not padding; set by `collate`"),
     "label": Key("int64", (), "identity, 0..class_num-1"),
     "attributes": Key("bool", ("A",), "what makes a face hard, such as pose, expression, illumination, make-up, occlusion, blur"),
-    "pose": Key(
-        "float32", (3,), "of the head: yaw > 0 to the right of the picture, pitch > 0 down, roll > 0 clockwise as seen, in degrees"
-    ),
+    "pose": Key("float32", (3,), "yaw, pitch, roll of the head in degrees, > 0: to the right of the picture, down, clockwise as seen"),
 }
 
 

@@ -1,5 +1,6 @@
 """Losses: outputs and batch to named scalars."""
 
+from ppface.losses.angular_distillation import AngularDistillation
 from ppface.losses.aofd_loss import AOFDLoss
 from ppface.losses.ce_loss import CELoss
 from ppface.losses.center_loss import CenterLoss
@@ -8,9 +9,11 @@ from ppface.losses.landmark_loss import PFLDLoss, WingLoss
 from ppface.losses.magnitude_loss import MagnitudeLoss
 from ppface.losses.mesh_loss import MeshLoss
 from ppface.losses.ssd_loss import SSDLoss
+from ppface.losses.triplet_loss import TripletLoss
 
 __all__ = [
     "AOFDLoss",
+    "AngularDistillation",
     "CELoss",
     "CenterLoss",
     "CircleLoss",
@@ -18,5 +21,6 @@ __all__ = [
     "MeshLoss",
     "PFLDLoss",
     "SSDLoss",
+    "TripletLoss",
     "WingLoss",
 ]

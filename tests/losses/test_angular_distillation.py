@@ -1,0 +1,59 @@
+"""Angular distillation by hand, its gradient, and teachers that do not fit."""
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppface.core.errors import UserError
+from ppface.losses import AngularDistillation
+from tests.nets.heads.test_margins import differences
+
+
+class Teacher(nn.Layer):
+    def __init__(self, embedding, name="embedding"):
+        super().__init__()
+        self.given = {name: paddle.to_tensor(np.array(embedding, "float32"))}
+
+    def forward(self, image):
+        return self.given
+
+
+def test_value_and_gradient_follow_the_equation(rng):
+    student, teacher = rng.normal(size=(5, 4)), rng.normal(size=(5, 4)) * 30
+
+    def reference(x):
+        return 7 * np.mean([np.sum((t / np.linalg.norm(t) - s / np.linalg.norm(s)) ** 2) for t, s in zip(teacher, x, strict=True)])
+
+    x = paddle.to_tensor(student.astype("float32"), stop_gradient=False)
+    loss = AngularDistillation(Teacher(teacher))({"embedding": x}, {"image": None})["distillation"]
+    assert float(loss) == pytest.approx(reference(student), rel=1e-5)
+    loss.backward()
+    np.testing.assert_allclose(x.grad.numpy(), differences(reference, student), atol=1e-4)
+
+
+def test_a_student_that_agrees_has_no_loss(rng):
+    teacher = rng.normal(size=(3, 4)).astype("float32")
+    loss = AngularDistillation(Teacher(teacher))({"embedding": paddle.to_tensor(5 * teacher)}, {"image": None})["distillation"]
+    assert float(loss) == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (
+            Teacher(np.ones((2, 6))),
+            "AngularDistillation: expected embeddings of one size, received 6 of the teacher and 4 of the student: set embedding_size",
+        ),
+        (Teacher(np.ones((2, 6)), "boxes"), "AngularDistillation: expected a teacher with embeddings, received one with boxes"),
+    ],
+)
+def test_teachers_that_do_not_fit_are_named(teacher, message):
+    with pytest.raises(UserError) as error:
+        AngularDistillation(teacher)({"embedding": paddle.ones([2, 4])}, {"image": None})
+    assert str(error.value) == message
+
+
+def test_a_negative_weight_is_named():
+    with pytest.raises(ValueError, match="AngularDistillation: expected weight >= 0, received weight=-1"):
+        AngularDistillation(Teacher(np.ones((1, 2))), weight=-1)

@@ -1,0 +1,89 @@
+"""Triplet loss by hand in loops, for every mining and distance, with gradients; batches without triplets."""
+
+from itertools import product
+
+import numpy as np
+import paddle
+import pytest
+
+from ppface.losses import TripletLoss
+from tests.nets.heads.test_margins import differences
+
+MININGS, DISTANCES = ["batch_all", "batch_hard", "semi_hard"], ["squared", "euclidean"]
+
+
+def reference(x, y, margin, mining, distance):
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    count = len(x)
+    d = [[float(np.sum((unit[i] - unit[j]) ** 2)) ** (1 if distance == "squared" else 0.5) for j in range(count)] for i in range(count)]
+    losses = []
+    for a in range(count):
+        positives = [p for p in range(count) if p != a and y[p] == y[a]]
+        negatives = [n for n in range(count) if y[n] != y[a]]
+        if mining == "batch_hard" and positives and negatives:
+            losses.append(max(0.0, max(d[a][p] for p in positives) - min(d[a][n] for n in negatives) + margin))
+        if mining != "batch_hard":
+            for p, n in product(positives, negatives):
+                if mining == "batch_all" and d[a][p] - d[a][n] + margin > 1e-16:
+                    losses.append(d[a][p] - d[a][n] + margin)
+                if mining == "semi_hard" and d[a][p] < d[a][n] < d[a][p] + margin:
+                    losses.append(d[a][p] - d[a][n] + margin)
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+@pytest.mark.parametrize(("mining", "distance"), list(product(MININGS, DISTANCES)))
+def test_values_and_gradients_are_those_of_loops(mining, distance, rng):
+    x, y = rng.normal(size=(9, 4)), np.array([0, 0, 0, 1, 1, 2, 2, 3, 1])  # person 3 has no positive
+    embedding = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+    loss = TripletLoss(0.4, mining, distance, weight=2)({"embedding": embedding}, {"label": paddle.to_tensor(y)})["triplet"]
+    want = reference(x, y, 0.4, mining, distance)
+    assert float(loss) == pytest.approx(2 * want, rel=1e-5) and want > 0
+    loss.backward()
+    by_x = differences(lambda moved: 2 * reference(moved, y, 0.4, mining, distance), x, 1e-6)
+    np.testing.assert_allclose(embedding.grad.numpy(), by_x, atol=1e-4)
+
+
+@pytest.mark.parametrize(("mining", "distance"), list(product(MININGS, DISTANCES)))
+def test_equal_and_zero_embeddings_give_finite_gradients(mining, distance):
+    x = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0]], "float32")
+    embedding = paddle.to_tensor(x, stop_gradient=False)
+    loss = TripletLoss(0.2, mining, distance)({"embedding": embedding}, {"label": paddle.to_tensor([0, 0, 1, 2, 2])})["triplet"]
+    loss.backward()
+    assert np.isfinite(float(loss)) and np.isfinite(embedding.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("mining", MININGS)
+def test_easy_triplets_have_no_loss(mining, caplog):
+    x = paddle.to_tensor([[1.0, 0], [1, 0], [-1, 0], [-1, 0]], stop_gradient=False)
+    loss = TripletLoss(0.2, mining)({"embedding": x}, {"label": paddle.to_tensor([0, 0, 1, 1])})["triplet"]
+    loss.backward()
+    assert float(loss) == 0 and not x.grad.numpy().any() and not caplog.records
+
+
+@pytest.mark.parametrize("mining", MININGS)
+@pytest.mark.parametrize("labels", [[0, 1, 2], [4, 4, 4], [7]])
+def test_a_batch_without_triplets_has_no_loss_and_is_reported_once(mining, labels, rng, caplog):
+    x = paddle.to_tensor(rng.normal(size=(len(labels), 3)).astype("float32"), stop_gradient=False)
+    loss = TripletLoss(mining=mining)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            value = loss({"embedding": x}, {"label": paddle.to_tensor(labels)})["triplet"]
+    value.backward()
+    assert float(value) == 0 and not x.grad.numpy().any()
+    message = "TripletLoss: a batch without two pictures of one person and one of another: its loss is 0; use IdentityBatches"
+    assert [record.getMessage() for record in caplog.records] == [message]
+
+
+@pytest.mark.filterwarnings("ignore:amp_guard can only be enabled on:UserWarning")  # on CPUs
+def test_distances_are_in_float32_under_autocast(rng):
+    x, label = paddle.to_tensor(rng.normal(size=(6, 8)).astype("float32")), paddle.to_tensor([0, 0, 0, 1, 1, 1])
+    plain = TripletLoss()({"embedding": x}, {"label": label})["triplet"]
+    with paddle.amp.auto_cast(dtype="bfloat16"):
+        cast = TripletLoss()({"embedding": x}, {"label": label})["triplet"]
+    assert cast.dtype == paddle.float32 and float(cast) == float(plain)
+
+
+def test_arguments_that_do_not_fit_are_named():
+    with pytest.raises(ValueError) as error:
+        TripletLoss(margin=0)
+    assert str(error.value) == "TripletLoss: expected margin > 0 and weight >= 0, received margin=0, weight=1.0"

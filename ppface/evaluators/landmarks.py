@@ -9,6 +9,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
+from ppface.data.landmarks.landmark_face import one_face
 from ppface.data.loading.label_files import read_all
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.synthetic import is_synthetic
@@ -129,19 +130,6 @@ class Landmarks:
         return nme(points, truth, self.normalise)
 
 
-def one_face(sample: dict, name: str) -> np.ndarray:
-    """(K, 2) landmarks of the one face of a sample.
-
-    Raises:
-        DataError: a sample without landmarks, or with another number of faces.
-    """
-    faces = len(sample["gt_landmarks"]) if "gt_landmarks" in sample else 0
-    labelled = int(np.sum(sample.get("gt_has_landmarks", np.ones(faces, bool))))
-    if (faces, labelled) != (1, 1):
-        raise DataError(f"{name}: expected one face with landmarks, received {faces} faces, {labelled} of them with landmarks")
-    return sample["gt_landmarks"][0]
-
-
 def evaluate(
     points: np.ndarray,
     truth: np.ndarray,
@@ -211,11 +199,6 @@ def unit(truth: np.ndarray, normalise: str = "inter_ocular", name: str = "Landma
 def area_under(errors: np.ndarray, threshold: float) -> float:
     """Area under the share of faces with an error of at most e, for e from 0 to `threshold`, divided by `threshold`; exact."""
     return float(np.maximum(0, 1 - errors / threshold).mean())
-
-
-def _check_mode(predict: Any) -> None:
-    if predict.test_size.mode != "stretch":
-        raise DataError(f"Landmarks: expected a model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
 
 
 def _drawn(image: np.ndarray, points: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ class PFLDLoss(nn.Layer):
         attributes (N, A) bool and pose (N, 3) degrees if known -> {"landmarks": scalar}
 
     Raises:
-        DataError: a batch without landmarks or with another number of them, or one for which no pose is known.
+        DataError: a batch without landmarks or with another number of them, pictures without a face, or landmarks of which no pose is
+            known.
     """
 
     def __init__(self, pose: bool = True, attributes: bool = True):
@@ -67,7 +68,7 @@ class WingLoss(nn.Layer):
 
     Raises:
         ValueError: an argument out of its range.
-        DataError: a batch without landmarks, or with another number of them.
+        DataError: a batch without landmarks or with another number of them, or pictures without a face.
     """
 
     def __init__(self, w: float = 10.0, epsilon: float = 2.0, weight: float = 1.0):
@@ -100,5 +101,10 @@ def _labelled(owner: str, outputs: dict, batch: dict) -> paddle.Tensor:
     if received == "none" or received[1:] != [1, count, 2]:
         raise DataError(
             f"{owner}: expected gt_landmarks of one face with {count} points a picture, as the head predicts, received {received}"
+        )
+    if "gt_count" in batch and (missing := int((batch["gt_count"] != 1).sum())):
+        raise DataError(
+            f"{owner}: expected one face in every picture, received {missing} of {received[0]} pictures without: "
+            "a transform dropped it; crop with LandmarkCrop"
         )
     return batch["gt_landmarks"][:, 0]

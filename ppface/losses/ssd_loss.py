@@ -40,7 +40,8 @@ class SSDLoss(nn.Layer):
 
     Shape:
         outputs: boxes (N, A, 4), logits (N, A, 2) face and background, anchors (A, 4), size (2,), landmarks (N, A, K, 2) if learned;
-        batch: gt_boxes (N, G, 4) pixels, gt_count (N,), and with landmarks gt_landmarks (N, G, K, 2), gt_has_landmarks (N, G)
+        batch: gt_boxes (N, G, 4) pixels, gt_count (N,), and with landmarks gt_landmarks (N, G, K, 2), gt_has_landmarks (N, G), else all
+        faces have them
         -> {"loc": scalar, "conf": scalar, "landmarks": scalar if learned}
 
     Raises:
@@ -137,7 +138,8 @@ class SSDLoss(nn.Layer):
         if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
             received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
             raise DataError(f"SSDLoss: expected {count} landmarks in gt_landmarks, as many as the head predicts, received {received}")
-        return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
+        points = batch["gt_landmarks"].numpy()
+        return points, batch["gt_has_landmarks"].numpy() if "gt_has_landmarks" in batch else np.ones(points.shape[:2], bool)
 
 
 def cross_entropy(logits: paddle.Tensor, positive: np.ndarray) -> paddle.Tensor:

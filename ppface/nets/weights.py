@@ -17,6 +17,7 @@ from ppface.core.files.shards import own_columns
 from ppface.core.files.weight_names import Names, read_names
 from ppface.core.run.log import log
 from ppface.nets import torch_layout
+from ppface.nets.layers import ACTIVATIONS, ConvBN
 
 SHOWN, LISTED = 3, 20  # maximum number of names in an error, and in the report of what was not loaded
 ADVICE = (
@@ -100,6 +101,8 @@ def load_weights(
         state[name].set_value(_as_type(found[name], _numpy_type(state[name])))
     if name_rules and name_rules.order:
         _check_order(name_rules.order, getattr(model, "input", None), path)
+    for layer, channels, act in name_rules.activations if name_rules else ():
+        _check_activation(model, layer, channels, act, path)
     if least > 0:
         _log_partial(path, report, [name for name in state if name not in optional], others)
     elif unneeded := [name for name in mismatched if name not in needed]:
@@ -208,6 +211,17 @@ def _check_order(order: str, model_input: nn.Layer | None, path: str | Path) -> 
     """Warns of a model that feeds its channels in another order than the network of the weights expects."""
     if (received := getattr(model_input, "order", order)) != order:
         log.warning(f"{path}: this network expects {order}, the model has input.order: {received}: set model.input.order={order}")
+
+
+def _check_activation(model: nn.Layer, name: str, channels: int, act: str, path: str | Path) -> None:
+    """Warns of a layer with so many output channels whose activation is another than the network of the weights has there."""
+    layer = dict(model.named_sublayers()).get(name)
+    if not isinstance(layer, ConvBN) or layer.conv.weight.shape[0] != channels:
+        return
+    received = next((key for key, function in ACTIVATIONS.items() if function is layer.act), "another")
+    if received != act:
+        part = name.partition(".")[0]
+        log.warning(f"{path}: this network expects the activation {act} in {name}, the model has {received}: set model.{part}.act={act}")
 
 
 def _log_partial(path: str | Path, report: Report, names: list[str], other_classes: list[str]) -> None:

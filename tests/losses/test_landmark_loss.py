@@ -86,3 +86,17 @@ def test_arguments_out_of_range_are_named():
         ValueError, match=r"WingLoss: expected w and epsilon above 0 and weight >= 0, received w=0, epsilon=2.0, weight=1.0"
     ):
         WingLoss(0)
+
+
+@pytest.mark.parametrize("loss", [WingLoss(), PFLDLoss(pose=False)])
+def test_pictures_whose_face_a_transform_dropped_are_named(rng, loss):
+    """In the batch their landmarks are zero, which would be learned."""
+    outputs, batch = setting(rng)
+    whole = float(loss(tensors(outputs), tensors({**batch, "gt_count": np.array([1, 1, 1, 1])}))["landmarks"])
+    assert whole == float(loss(tensors(outputs), tensors(batch))["landmarks"])
+    with pytest.raises(DataError) as error:
+        loss(tensors(outputs), tensors({**batch, "gt_count": np.array([1, 0, 1, 0])}))
+    assert str(error.value) == (
+        f"{type(loss).__name__}: expected one face in every picture, received 2 of 4 pictures without: "
+        "a transform dropped it; crop with LandmarkCrop"
+    )

@@ -225,3 +225,11 @@ def test_landmarks_that_the_data_does_not_have_are_named(rng):
     del batch["gt_landmarks"]
     with pytest.raises(DataError, match=r"received none$"):
         SSDLoss()(six, tensors(batch))
+
+
+def test_landmarks_without_flags_are_all_labelled(rng):
+    outputs, batch = setting(rng, [3, 1], 5)
+    flagged = SSDLoss()(tensors(outputs), tensors({**batch, "gt_has_landmarks": np.ones((2, 3), bool)}))
+    del batch["gt_has_landmarks"]
+    plain = SSDLoss()(tensors(outputs), tensors(batch))
+    assert float(plain["landmarks"]) == float(flagged["landmarks"]) > 0

@@ -1,5 +1,7 @@
 """RetinaFace under the names of Pytorch_Retinaface: the same tensors give the same outputs as a plain forward written from those names."""
 
+import math
+import re
 from functools import partial
 from pathlib import Path
 
@@ -128,6 +130,29 @@ def test_published_tensors_give_the_published_outputs(rng, tmp_path, make, body,
 
 
 @pytest.mark.parametrize(
+    ("body", "neck", "told"),
+    [
+        ("leaky_0.1", "leaky_0.1", []),
+        ("leaky_0.1", "relu", [("leaky_0.1", "neck.lateral.0", "relu")]),
+        ("relu", "leaky", [("leaky_0.1", "backbone.stage1.0", "relu"), ("leaky_0.1", "neck.lateral.0", "leaky")]),
+    ],
+)
+def test_another_activation_than_that_of_the_published_network_is_reported(tmp_path, caplog, body, neck, told):
+    """Weight files do not hold it: the network would run, and find less."""
+    model = build(MobileNetV1(0.25, body), act=neck)
+    back = [(r"^backbone\.", "body.")]
+    arrays = {re.sub(*back[0], name): value for name, value in model.state_dict().items()}
+    paddle.save(arrays, str(tmp_path / "w.pdparams"))
+    caplog.clear()
+    load_weights(model, tmp_path / "w.pdparams", names=NAMES)
+    assert [message for message in caplog.messages if "activation" in message] == [
+        f"{tmp_path / 'w.pdparams'}: this network expects the activation {expected} in {layer}, the model has {received}: "
+        f"set model.{layer.partition('.')[0]}.act={expected}"
+        for expected, layer, received in told
+    ]
+
+
+@pytest.mark.parametrize(
     ("make", "tensors", "floats"),
     [
         (mobile, 253, 426_608),
@@ -190,6 +215,14 @@ def test_an_untrained_deformable_convolution_is_an_ordinary_one_and_learns_its_o
         ),
         (lambda: ResNet(50, [3, 2]), "ResNet: expected levels as an ascending list of stages 1 to 4, received [3, 2]"),
         (lambda: FPN([8, 16], channels=6), "FPN: expected channels to be a multiple of 4, received 6"),
+        (
+            lambda: FaceHead([], [], []),
+            "FaceHead: expected min_sizes and steps for each of 0 feature maps, received 0 min_sizes and 0 steps",
+        ),
+        (
+            lambda: FaceHead([8], [[math.nan]], [8]),
+            "FaceHead: expected min_sizes to hold different numbers above 0 for every level, received [[nan]]",
+        ),
         (lambda: FPN([], 64), "FPN: expected feature maps and extra_levels >= 0, received in_channels=[], extra_levels=0"),
         (
             lambda: FaceHead([8, 16], [[16], [32]], [8, 16], shared=True),

@@ -231,7 +231,9 @@ def test_a_rule_that_does_nothing_is_told(tmp_path, model, arrays, caplog):
     [
         ("- [a, b]", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
         ("layout: torch", ": expected a mapping with `names:`, a list of [pattern, replacement]"),
-        ("names: [[a, b]]\nrules: []", ":2: expected layout, part, order, names, received 'rules'"),
+        ("names: [[a, b]]\nrules: []", ":2: expected layout, part, order, activations, names, received 'rules'"),
+        ("names: [[a, b]]\nactivations:\n  - [a, 8]", ":3: activations: expected [layer, output channels, act], received ['a', 8]"),
+        ("names: [[a, b]]\nactivations: relu", ":2: activations: expected [layer, output channels, act], received 'relu'"),
         ("names: [[a, b]]\nlayout: tf", ":2: layout: expected paddle or torch, received 'tf'"),
         ("names: [[a, b]]\norder: GBR", ":2: order: expected RGB or BGR, received 'GBR'"),
         ("names: [[a, b]]\npart: [a]", ":2: part: expected a string, received ['a']"),

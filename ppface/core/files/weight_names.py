@@ -3,6 +3,8 @@
 layout: torch                    # only for .safetensors exported from PyTorch, which do not record their layout
 part: model                      # only where the file holds several networks
 order: BGR                       # of the channels that the network expects, to warn of a model with another input.order
+activations:                     # that the network expects: layer of the model, its output channels, `act`, to warn of a model with another
+  - [backbone.stage1.0, 8, leaky_0.1]
 names:                           # applied in order to every name, as by re.sub
   - ['^arcface\\.', 'backbone.']
   - ['\\.bn\\.', '.norm.']
@@ -17,7 +19,7 @@ from ppface.core.config import yaml_tree
 from ppface.core.errors import ConfigError, WeightsError
 from ppface.core.run.log import log
 
-KEYS = ("layout", "part", "order", "names")
+KEYS = ("layout", "part", "order", "activations", "names")
 LAYOUTS, ORDERS = ("paddle", "torch"), ("RGB", "BGR")
 
 
@@ -49,6 +51,7 @@ class Names:
         layout: axis order of the weight file's arrays, one of LAYOUTS; None: that of its file format.
         part: key path of the network in a checkpoint with several; None: there is only one.
         order: of the channels that the network expects, one of ORDERS; None: not stated.
+        activations: layer of the model, its output channels, and the name of the activation that the network expects there.
     """
 
     path: Path
@@ -56,6 +59,7 @@ class Names:
     layout: str | None
     part: str | None
     order: str | None
+    activations: tuple[tuple[str, int, str], ...] = ()
 
     def translate(self, weights: str | Path, names: list[str]) -> dict[str, str]:
         """Each of the weight file's names -> ours; warns of rules that match no name.
@@ -105,7 +109,17 @@ def read_names(path: str | Path) -> Names:
             raise WeightsError(f"{tree.value[key].origin}: {key}: expected {' or '.join(choices)}, received {value!r}")
     if part is not None and not isinstance(part, str):
         raise WeightsError(f"{tree.value['part'].origin}: part: expected a string, received {tree.value['part'].plain()!r}")
-    return Names(path, _rules(tree.value["names"]), layout, part, order)
+    activations = _activations(tree.value["activations"]) if "activations" in tree.value else ()
+    return Names(path, _rules(tree.value["names"]), layout, part, order, activations)
+
+
+def _activations(node: yaml_tree.Node) -> tuple[tuple[str, int, str], ...]:
+    rows = node.value if isinstance(node.value, list) else [node]
+    for row in rows:
+        plain: Any = row.plain()
+        if not isinstance(plain, list) or [type(part) for part in plain] != [str, int, str]:
+            raise WeightsError(f"{row.origin}: activations: expected [layer, output channels, act], received {plain!r}")
+    return tuple(tuple(row.plain()) for row in rows)
 
 
 def _rules(node: yaml_tree.Node) -> tuple[Rule, ...]:

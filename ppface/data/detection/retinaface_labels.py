@@ -7,6 +7,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.data.detection.face_table import FaceTable, table
+from ppface.data.landmarks.landmark_face import check_inside
 from ppface.data.loading import label_files
 from ppface.data.pictures.picture import Picture
 
@@ -57,6 +58,8 @@ class RetinaFaceLabels:
         points = rows[:, 4:COLUMNS].reshape(len(rows), 5, 3)
         labelled = (points[:, :, 2] != -1).all(axis=1)
         landmarks = np.where(labelled[:, None, None], points[:, :, :2], 0).astype(np.float32)
+        for face in np.flatnonzero(labelled):
+            check_inside(landmarks[face], picture, self.faces.where(int(self.faces.first[index] + face)))
         return {"picture": picture, "gt_boxes": boxes, "gt_landmarks": landmarks, "gt_has_landmarks": labelled}
 
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
+from ppface.core.run.log import log
 from ppface.data.landmarks import landmark_face
 from ppface.data.loading import label_files
 
 POINTS, NUMBERS = 98, 2 * 98 + 4 + 6
+BOX = slice(2 * POINTS, 2 * POINTS + 4)
 ADVICE = (
     "unpack WFLW_images.tar.gz and WFLW_annotations.tar.gz of https://wywu.github.io/projects/LAB/WFLW.html into root, "
     "and give a list such as list_98pt_rect_attr_train.txt as `labels`, under root"
@@ -21,7 +23,8 @@ class WFLW:
     """98 landmarks, a box and six attributes a face, Wu et al. 2018, https://arxiv.org/abs/1805.10483.
 
     A line has 196 coordinates, the box x1 y1 x2 y2, six attributes (0 or 1) and the picture's path: 207 columns. A picture with several
-    faces has several lines, each of which is a sample of its own.
+    faces has several lines, each of which is a sample of its own. A face whose box has no area gets the box of its landmarks; one log line
+    counts them.
 
     Args:
         root: folder that contains pictures and list.
@@ -59,6 +62,11 @@ class WFLW:
         if len(wrong):
             received = self.rows[wrong[0], -6:].tolist()
             raise DataError(f"{path}: {self.names[wrong[0]]}: expected attributes of 0 or 1, received {received}")
+        boxes = self.rows[:, BOX]
+        self.boxless: np.ndarray = np.any(boxes[:, 2:] <= boxes[:, :2], axis=1)
+        if count := int(self.boxless.sum()):
+            example = self.names[int(np.argmax(self.boxless))]
+            log.warning("%s: %d of %d faces have no box, the first in %s: they get their landmarks' box", path, count, len(boxes), example)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,5 +76,6 @@ class WFLW:
 
     def __getitem__(self, index: int) -> dict:
         row = self.rows[index]
-        made = landmark_face.sample(self.name(index), row[: 2 * POINTS].reshape(POINTS, 2), row[2 * POINTS : 2 * POINTS + 4])
+        box = None if self.boxless[index] else row[BOX]
+        made = landmark_face.sample(self.name(index), row[: 2 * POINTS].reshape(POINTS, 2), box)
         return {**made, "attributes": row[-6:].astype(bool)}

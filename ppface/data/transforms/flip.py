@@ -73,8 +73,12 @@ class Flip:
     def __init__(self, p: float = 0.5, sides: list[int] | None = None):
         if not 0 <= p <= 1:
             raise ValueError(f"Flip: expected p in 0..1, received {p}")
-        if sides is not None and any(not 0 <= one < len(sides) or sides[one] != at for at, one in enumerate(sides)):
-            raise ValueError(f"Flip: expected sides that pair the landmarks 0..{len(sides) - 1}, received {sides}")
+        for at, one in enumerate(sides or []):
+            back = sides[one] if sides and 0 <= one < len(sides) else None
+            if back != at:
+                other = "" if back is None else f", whose own is {back}"
+                expected = f"expected sides that pair the landmarks 0..{len(sides or []) - 1}"
+                raise ValueError(f"Flip: {expected}, received {one} as the mirror landmark of {at}{other}")
         self.p, self.sides = p, sides
 
     def __call__(self, sample: dict, rng: np.random.Generator) -> dict:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ppface.core.registry import register
+from ppface.data.landmarks.landmark_face import one_face
 from ppface.data.transforms import geometry
 from ppface.ops.face_crop import MARGIN, square
 
@@ -30,6 +31,7 @@ class LandmarkCrop:
 
     Raises:
         ValueError: an argument outside its range.
+        DataError: a sample without landmarks, or of another number of faces than one.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class LandmarkCrop:
         self.size, self.margin, self.rotate, self.shift, self.scale, self.trials = (size[0], size[1]), margin, rotate, shift, scale, trials
 
     def __call__(self, sample: dict, rng: np.random.Generator) -> dict:
-        points = sample["gt_landmarks"][0].astype(np.float64)
+        points = one_face(sample, sample["picture"].name).astype(np.float64)
         if self.rotate or self.shift or self.scale != (1.0, 1.0):
             for _ in range(self.trials):
                 angle = math.radians(rng.uniform(-self.rotate, self.rotate))

@@ -1,5 +1,6 @@
 """FaceHead: one convolution a level for boxes, scores and landmarks of every anchor."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -60,12 +61,12 @@ class FaceHead(nn.Layer):
         dense: Annotated[Callable[..., nn.Layer], Kind("branch", "DenseRegression")] | None = None,
     ):
         super().__init__()
-        if not len(min_sizes) == len(steps) == len(in_channels):
+        if not 0 < len(min_sizes) == len(steps) == len(in_channels):
             raise ValueError(
                 f"FaceHead: expected min_sizes and steps for each of {len(in_channels)} feature maps, "
                 f"received {len(min_sizes)} min_sizes and {len(steps)} steps"
             )
-        if any(not sizes or min(sizes) <= 0 or len(set(sizes)) != len(sizes) for sizes in min_sizes):
+        if any(not sizes or not all(0 < size < math.inf for size in sizes) or len(set(sizes)) != len(sizes) for sizes in min_sizes):
             raise ValueError(f"FaceHead: expected min_sizes to hold different numbers above 0 for every level, received {min_sizes}")
         if min(steps) < 1 or landmarks < 0:
             raise ValueError(f"FaceHead: expected steps >= 1 and landmarks >= 0, received steps={steps}, landmarks={landmarks}")

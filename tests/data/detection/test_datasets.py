@@ -167,6 +167,15 @@ def retina(root, text):
     return RetinaFaceLabels(str(root), images="WIDER_train/images")
 
 
+def test_landmarks_far_outside_their_picture_are_named_with_their_line(root):
+    data = retina(root, RETINA.replace("15 30", "15 -3000", 1))
+    with pytest.raises(DataError) as error:
+        data[0]
+    assert str(error.value) == (
+        f"{root}/label.txt:2: expected landmarks inside the picture of 100x80 pixels, received x from 15 to 30, y from -3000 to 51"
+    )
+
+
 def test_landmarks_of_retinaface_labels(root):
     data = retina(root, RETINA)
     assert len(data) == 3

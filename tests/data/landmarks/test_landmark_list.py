@@ -8,6 +8,7 @@ from ppface.core.errors import DataError
 from ppface.data import WFLW, LandmarkList, PtsLandmarks
 from ppface.data.batch import collate
 from ppface.data.loading.pipeline import Pipeline
+from ppface.data.pictures.picture import Picture
 from ppface.data.transforms import Flip, LandmarkCrop, geometry
 
 
@@ -95,8 +96,6 @@ def test_mirrored_landmarks_of_a_symmetric_face_are_the_same_face(count, rng):
     points[sides == np.arange(count), 0] = 50
     later = np.arange(count) > sides
     points[later] = points[sides[later]] * [-1, 1] + [100, 0]
-    from ppface.data.pictures.picture import Picture
-
     sample = {"picture": Picture("none", (100, 100)), "gt_landmarks": points[None].astype("float32")}
     mirrored = Flip(p=1.0)(sample, rng)["gt_landmarks"][0]
     np.testing.assert_allclose(mirrored, points, atol=1e-4)
@@ -154,6 +153,57 @@ def test_wflw_lines_that_are_wrong_are_named(root, line, message):
     with pytest.raises(DataError) as error:
         WFLW(str(root), "wflw.txt", images="images")
     assert message in str(error.value)
+
+
+def test_wflw_faces_without_a_box_get_that_of_their_landmarks(root, rng, caplog):
+    points = rng.uniform(10, 50, (3, 98, 2)).round(2)
+    lines = [wflw_line("b c.png", one) for one in points]
+    lines[1:] = [line.replace("3 4 50 60", box) for line, box in zip(lines[1:], ("0 0 0 0", "50 60 3 4"), strict=True)]
+    (root / "wflw.txt").write_text("\n".join(lines))
+    data = WFLW(str(root), "wflw.txt", images="images")
+    assert caplog.messages == [f"{root / 'wflw.txt'}: 2 of 3 faces have no box, the first in b c.png: they get their landmarks' box"]
+    np.testing.assert_array_equal(data[0]["gt_boxes"], [[3, 4, 50, 60]])
+    for i in (1, 2):
+        np.testing.assert_allclose(data[i]["gt_boxes"][0], [*points[i].min(axis=0), *points[i].max(axis=0)], rtol=1e-6)
+        assert Pipeline([LandmarkCrop((32, 32))])(data[i], rng)["gt_landmarks"].shape == (1, 98, 2)
+
+
+def test_wflw_landmarks_outside_their_box_are_named(root):
+    points = np.linspace([20, 30], [40, 50], 98)
+    (root / "wflw.txt").write_text(wflw_line("b c.png", points).replace("3 4 50 60", "60 4 70 20"))
+    with pytest.raises(DataError) as error:
+        WFLW(str(root), "wflw.txt", images="images")[0]
+    assert str(error.value) == (
+        f"{root / 'images' / 'b c.png'}: expected the landmarks in their box, received the box 60 4 70 20, "
+        "landmarks with x from 20 to 40, y from 30 to 50"
+    )
+
+
+@pytest.mark.parametrize("line", ["a.png 10 20", "a.png 10 20 30 20", "a.png 10 20 10 40", "a.png 0 0 0 0", "a.png 79.9 59.9 79.9 59.9"])
+def test_landmarks_in_a_point_or_a_line_are_kept(root, line):
+    """A box without an area is dropped by transforms, and its landmarks would be zero in the batch."""
+    data = listed(root, line)
+    for seed in range(5):
+        made = Pipeline([LandmarkCrop((32, 32), rotate=30, shift=0.1), Flip(sides=list(range(len(data.points[0]))))])(
+            data[0], np.random.default_rng(seed)
+        )
+        assert made["gt_landmarks"].shape == (1, *data.points[0].shape)
+
+
+@pytest.mark.parametrize(
+    ("sample", "received"),
+    [
+        ({}, "0 faces, 0 of them with landmarks"),
+        ({"gt_landmarks": np.zeros((0, 5, 2))}, "0 faces, 0 of them with landmarks"),
+        ({"gt_landmarks": np.zeros((2, 5, 2))}, "2 faces, 2 of them with landmarks"),
+        ({"gt_landmarks": np.zeros((1, 5, 2)), "gt_has_landmarks": np.array([False])}, "1 faces, 0 of them with landmarks"),
+    ],
+)
+def test_a_crop_by_landmarks_needs_one_face_with_landmarks(rng, sample, received):
+    picture = Picture("a.png", (100, 100))
+    with pytest.raises(DataError) as error:
+        LandmarkCrop()({"picture": picture} | sample, rng)
+    assert str(error.value) == f"a.png: expected one face with landmarks, received {received}"
 
 
 def pts(path, points, count=None):

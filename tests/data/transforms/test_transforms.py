@@ -281,7 +281,15 @@ REFUSED = [
     (lambda: Resize((0, 5)), r"Resize: expected a size of at least [1, 1], received [0, 5]"),
     (lambda: Resize((5, 5), -1), r"Resize: expected min_side >= 0, received -1"),
     (lambda: Flip(1.5), r"Flip: expected p in 0..1, received 1.5"),
-    (lambda: Flip(sides=[1, 2, 0]), r"Flip: expected sides that pair the landmarks 0..2, received [1, 2, 0]"),
+    (
+        lambda: Flip(sides=[1, 2, 0]),
+        r"Flip: expected sides that pair the landmarks 0..2, received 1 as the mirror landmark of 0, whose own is 2",
+    ),
+    (
+        lambda: Flip(sides=[0, 2, 3]),
+        r"Flip: expected sides that pair the landmarks 0..2, received 2 as the mirror landmark of 1, whose own is 3",
+    ),
+    (lambda: Flip(sides=[0, 1, 3]), r"Flip: expected sides that pair the landmarks 0..2, received 3 as the mirror landmark of 2"),
     (lambda: Expand(0.5), r"Expand: expected max_ratio >= 1, received 0.5"),
     (lambda: Expand(p=-1), r"Expand: expected p in 0..1, received -1"),
     (lambda: Expand(fill=(0, 0, 300)), r"Expand: expected a fill of 0..255 each, received [0, 0, 300]"),

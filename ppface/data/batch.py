@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppface.core.errors import DataError
+
 
 @dataclass(frozen=True)
 class Key:
@@ -33,10 +35,21 @@ KEYS = {
 }
 
 
+ADVICE = {"image": "end train.transforms with one that gives all pictures one size, such as Resize"}  # where shapes differ
+
+
 def ragged(key: str) -> bool:
     """Whether the first axis of this key varies from sample to sample: one row per face of a picture."""
     shape = KEYS[key].shape
     return bool(shape) and shape[0] == "G"
+
+
+def _check_shapes(key: str, arrays: list[np.ndarray]) -> None:
+    shapes = [array.shape[1:] if ragged(key) else array.shape for array in arrays]
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is not None:
+        expected = f"expected {key} of one shape in all samples of a batch, received {list(shapes[0])} and {list(other)}"
+        raise DataError(f"{expected}: {ADVICE.get(key, 'choose data sets that agree')}")
 
 
 def collate(samples: list[dict]) -> dict[str, np.ndarray]:
@@ -44,10 +57,14 @@ def collate(samples: list[dict]) -> dict[str, np.ndarray]:
 
     Shape:
         [{"image": (3, H, W), "gt_boxes": (G_i, 4), ...}] * N -> {"image": (N, 3, H, W), "gt_boxes": (N, max G_i, 4), "gt_count": (N,), ...}
+
+    Raises:
+        DataError: pictures of different sizes, or faces of different numbers of landmarks.
     """
     batch: dict[str, np.ndarray] = {}
     for key in samples[0]:
         arrays = [np.asarray(sample[key], dtype=KEYS[key].dtype) for sample in samples]
+        _check_shapes(key, arrays)
         if ragged(key):
             counts = np.array([len(array) for array in arrays], dtype="int64")
             padded = np.zeros((len(arrays), max(1, counts.max()), *arrays[0].shape[1:]), dtype=KEYS[key].dtype)

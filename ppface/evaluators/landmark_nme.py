@@ -12,7 +12,7 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, first_of_each, match
 from ppface.evaluators.detect import Predict, detect
-from ppface.evaluators.landmarks import area_under, unit
+from ppface.evaluators.landmarks import area_under, check_counts, model_landmarks, unit
 from ppface.evaluators.plots import draw_cumulative, make_folder
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
@@ -75,11 +75,10 @@ class LandmarkNME:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""
         size = (self.size or getattr(predict, "test_size", None) or TestSize()).of(64, 64)
-        outputs = predict({"image": np.zeros((1, 3, *size), np.uint8)})
-        if "landmarks" not in outputs:
-            raise DataError(f"expected a model with the output 'landmarks', received one with {', '.join(sorted(outputs))}")
+        points = model_landmarks(predict, size)
         count = 1 if is_synthetic(self.dataset) else len(self.dataset)
-        self._labels(count, outputs["landmarks"].shape[1], count < len(self.dataset))
+        labels = self._labels(count, any_face=count < len(self.dataset))
+        check_counts([truth.shape[1] if np.isfinite(units).any() else points for _, truth, units in labels], points, self.dataset.name)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
@@ -115,14 +114,13 @@ class LandmarkNME:
             raise DataError(f"{name}: expected landmarks of finite numbers from the model, received {found[~np.isfinite(found)][0]}")
         return np.linalg.norm(found - truth, axis=2).mean(axis=1) / units[face[best]] if len(found) else np.zeros(0)
 
-    def _labels(self, count: int, points: int | None = None, any_face: bool = False) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _labels(self, count: int, any_face: bool = False) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Boxes, landmarks and units of the first `count` pictures, see `_errors`; a face that does not count has the unit NaN.
 
         Args:
-            points: landmarks that the faces must have; None: any.
             any_face: whether none of them need count.
         """
-        labels = read_all(lambda i: self._picture(self.dataset[i], self.dataset.name(i), points), count)
+        labels = read_all(lambda i: self._picture(self.dataset[i], self.dataset.name(i)), count)
         faces = sum(len(units) for _, _, units in labels)
         if not any_face and not any(np.isfinite(units).any() for _, _, units in labels):
             raise DataError(
@@ -131,12 +129,10 @@ class LandmarkNME:
             )
         return labels
 
-    def _picture(self, sample: dict, name: str, points: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _picture(self, sample: dict, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         boxes = to_xywh(sample["gt_boxes"].astype("float64"))
-        truth = sample.get("gt_landmarks", np.zeros((len(boxes), points or 0, 2))).astype("float64")
+        truth = sample.get("gt_landmarks", np.zeros((len(boxes), 0, 2))).astype("float64")
         known = sample.get("gt_has_landmarks", np.full(len(boxes), "gt_landmarks" in sample)) & (boxes[:, 3] >= self.min_size)
-        if points is not None and known.any() and truth.shape[1] != points:
-            raise DataError(f"{name}: expected {points} landmarks, as the model has, received {truth.shape[1]}")
         units = np.full(len(boxes), np.nan)
         for i in np.flatnonzero(known):
             units[i] = np.sqrt(boxes[i, 2] * boxes[i, 3]) if self.normalise == "box" else unit(truth[i], self.normalise, name)

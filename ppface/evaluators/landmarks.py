@@ -1,7 +1,7 @@
 """Errors of a landmark network on any data set of faces with landmarks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import cv2
@@ -75,15 +75,14 @@ class Landmarks:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""
         size = self._size(predict)
-        count = predict({"image": np.zeros((1, 3, *size), np.uint8)})["landmarks"].shape[1]
+        count = model_landmarks(predict, size)
 
-        def look(index: int) -> None:
+        def look(index: int) -> int:
             truth = one_face(self.dataset[index], self.dataset.name(index))
-            if len(truth) != count:
-                raise DataError(f"{self.dataset.name(index)}: expected {count} landmarks, as the model has, received {len(truth)}")
             unit(truth, self.normalise, self.dataset.name(index))
+            return len(truth)
 
-        read_all(look, 1 if is_synthetic(self.dataset) else len(self.dataset))
+        check_counts(read_all(look, 1 if is_synthetic(self.dataset) else len(self.dataset)), count, self.dataset.name)
 
     def _size(self, predict: Any) -> tuple[int, int]:
         """(height, width) of the crops."""
@@ -158,6 +157,22 @@ def evaluate(
 def summary(errors: np.ndarray, threshold: float) -> dict[str, float]:
     """(N,) errors of faces -> their mean, the share above `threshold`, and the area under their cumulative curve."""
     return dict(zip(VALUES, (float(errors.mean()), float((errors > threshold).mean()), area_under(errors, threshold)), strict=True))
+
+
+def model_landmarks(predict: Any, size: tuple[int, int]) -> int:
+    """How many landmarks a model has, found by asking for an empty picture; raises DataError for a model without."""
+    outputs = predict({"image": np.zeros((1, 3, *size), np.uint8)})
+    if "landmarks" not in outputs:
+        raise DataError(f"expected a model with the output 'landmarks', received one with {', '.join(sorted(outputs))}")
+    return outputs["landmarks"].shape[1]
+
+
+def check_counts(counts: list[int], expected: int, name: Callable[[int], str]) -> None:
+    """Raises one DataError for all pictures whose faces have another number of landmarks than the model."""
+    wrong = [i for i, count in enumerate(counts) if count != expected]
+    if wrong:
+        more = f"; so have {len(wrong) - 1} more pictures" if len(wrong) > 1 else ""
+        raise DataError(f"{name(wrong[0])}: expected {expected} landmarks, as the model has, received {counts[wrong[0]]}{more}")
 
 
 def nme(points: np.ndarray, truth: np.ndarray, normalise: str = "inter_ocular") -> float:

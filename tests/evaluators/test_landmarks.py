@@ -153,6 +153,13 @@ class Fixed:
 
 def test_all_faces_are_looked_at_before_training(data, tmp_path):
     Landmarks(data).check(Fixed())
+    with pytest.raises(DataError) as error:
+        Landmarks(data).check(Fixed(count=68))
+    assert str(error.value) == f"{data.name(0)}: expected 68 landmarks, as the model has, received 5; so have 4 more pictures"
+    boxes = lambda batch: {"boxes": np.zeros((0, 4)), "scores": np.zeros(0)}  # noqa: E731
+    boxes.test_size = TestSize("stretch", (60, 60))
+    with pytest.raises(DataError, match=r"^expected a model with the output 'landmarks', received one with boxes, scores$"):
+        Landmarks(data).check(boxes)
     (tmp_path / "images" / "3.png").unlink()
     data.points[1, 1] = data.points[1, 0]  # both eyes at one place
     with pytest.raises(DataError) as error:
@@ -161,9 +168,6 @@ def test_all_faces_are_looked_at_before_training(data, tmp_path):
         f"{data.name(1)}: expected eyes at two places for normalise: inter_ocular, received a distance of 0 pixels",
         f"{data.name(3)}: no such picture file",
     ]
-    with pytest.raises(DataError) as error:
-        Landmarks(data).check(Fixed(count=68))
-    assert str(error.value).splitlines()[0] == f"{data.name(0)}: expected 68 landmarks, as the model has, received 5"
     with pytest.raises(DataError, match=r"^Landmarks: expected a model with input.test: {mode: stretch}, received mode 'native'$"):
         Landmarks(data).check(Fixed(mode="native"))
 

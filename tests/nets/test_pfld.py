@@ -91,6 +91,15 @@ def test_the_pose_is_predicted_in_training_alone(width, points):
     assert list(build(points, pose=False, width=width)({"image": image})) == ["landmarks"]
 
 
+def test_batch_norm_of_the_last_convolution_keeps_its_outputs_alive():
+    for norm in (False, True):
+        paddle.seed(0)
+        backbone = PFLD(0.25, input_size=(32, 32), coarse_norm=norm)
+        backbone.coarse.bias.set_value(backbone.coarse.bias - 100.0)  # what large steps do
+        alive = backbone(paddle.randn([8, 3, 32, 32]))[-1] > 0
+        assert 0.2 < float(alive.astype("float32").mean()) < 0.8 if norm else not alive.any()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

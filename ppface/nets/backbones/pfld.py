@@ -24,6 +24,8 @@ class PFLD(nn.Layer):
         width: factor on the channels of all bottlenecks, > 0.
         depthwise_stem: whether the second 3x3 convolution is depthwise, as in the paper.
         input_size: (height, width) in pixels, multiples of 16.
+        coarse_norm: whether the last convolution has batch norm, which the published code defines but does not call. Without it, base
+            learning rates from 0.001 set all of its outputs to 0 for good within 330 steps, and the mean face alone is learned.
 
     Shape:
         (N, 3, H, W) -> [(N, 64 * width, H / 4, W / 4) for the pose, (N, 16 * width, H / 8, W / 8), (N, 32, H / 16, W / 16), (N, 128, 1, 1)]
@@ -63,7 +65,13 @@ class PFLD(nn.Layer):
         (r"^backbone\.fc\.", "head.linear."),
     )
 
-    def __init__(self, width: float = 1.0, depthwise_stem: bool = True, input_size: tuple[int, int] = (112, 112)):
+    def __init__(
+        self,
+        width: float = 1.0,
+        depthwise_stem: bool = True,
+        input_size: tuple[int, int] = (112, 112),
+        coarse_norm: bool = False,
+    ):
         super().__init__()
         if min(input_size) < 16 or any(side % 16 for side in input_size):
             raise ValueError(f"PFLD: expected an input_size of multiples of 16, received {list(input_size)}")
@@ -82,6 +90,7 @@ class PFLD(nn.Layer):
         self.middle = ConvBN(channels, 32, 3, 2)
         last = [side // 16 for side in input_size]
         self.coarse = nn.Conv2D(32, 128, last, weight_attr=kaiming())
+        self.coarse_norm = nn.BatchNorm2D(128) if coarse_norm else nn.Identity()
         self.out_channels = [round(64 * width), channels, 32, 128]
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
@@ -89,7 +98,7 @@ class PFLD(nn.Layer):
         pose = self.rows[0](self.stem(x))
         fine = self.rows[3](self.rows[2](self.rows[1](pose)))
         middle = self.middle(fine)
-        return [pose, fine, middle, F.relu(self.coarse(middle))]
+        return [pose, fine, middle, F.relu(self.coarse_norm(self.coarse(middle)))]
 
 
 class Bottleneck(nn.Layer):

@@ -35,8 +35,10 @@ class LandmarkHead(nn.Layer):
         if points < 1 or len(in_channels) < 2:
             raise ValueError(f"LandmarkHead: expected points >= 1 and two or more feature maps, received {points=}, {in_channels=}")
         self.points = points
-        centre = nn.initializer.Constant(0.5)
-        self.linear = nn.Linear(sum(in_channels[1:]), 2 * points, bias_attr=paddle.ParamAttr(initializer=centre))
+        # all points start in the middle: usual weights would spread them beyond the picture, which takes hundreds of steps to unlearn
+        small = paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.001))
+        centre = paddle.ParamAttr(initializer=nn.initializer.Constant(0.5))
+        self.linear = nn.Linear(sum(in_channels[1:]), 2 * points, weight_attr=small, bias_attr=centre)
         self.pose = PoseNet(in_channels[0]) if pose else None
         self.out_channels = list(in_channels)
 

@@ -8,6 +8,7 @@ from paddle import nn
 
 from ppface.core.registry import register
 from ppface.core.run.log import log
+from ppface.ops import process_group
 
 LOG_ZERO = -1e30  # exp of it is 0, and differences of two are still finite
 
@@ -21,7 +22,7 @@ class CircleLoss(nn.Layer):
     The factors in brackets have no gradient. Form "batch" takes every pair of the batch once, as https://github.com/TinyZeaMays/CircleLoss;
     "anchor" takes the pairs of each embedding with all others and the mean over the embeddings with a loss above 0, as
     https://github.com/KevinMusgrave/pytorch-metric-learning. The two give different values. Without a positive or a negative pair the loss
-    is 0; a warning is logged once. Pairs are those of one process. In float32, also under autocast.
+    is 0; a warning is logged once. With several processes pairs are formed across them. In float32, also under autocast.
 
     Args:
         m: relaxation, 0..1.
@@ -44,13 +45,15 @@ class CircleLoss(nn.Layer):
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
         with paddle.amp.auto_cast(enable=False):
-            unit = F.normalize(outputs["embedding"].astype("float32"), axis=1, epsilon=1e-12)
-            label = batch["label"].flatten()
+            embedding, label = outputs["embedding"].astype("float32"), batch["label"].flatten()
+            if process_group.size() > 1:
+                embedding, label = process_group.paired_rows(embedding), process_group.gathered(label)
+            unit = F.normalize(embedding, axis=1, epsilon=1e-12)
             similarity = paddle.matmul(unit, unit, transpose_y=True)
             same = label.unsqueeze(0) == label.unsqueeze(1)
             pairs = paddle.ones_like(similarity).triu(1) if self.form == "batch" else 1 - paddle.eye(label.shape[0])
             loss, counts = self._losses(similarity, same & (pairs > 0), ~same & (pairs > 0))
-            if not (self._warned or bool(counts.any())):
+            if not (self._warned or counts.any().item()):
                 self._warned = True
                 log.warning("CircleLoss: a batch without a positive or without a negative pair: its loss is 0; IdentityBatches gives both")
             counted = (loss.detach() > 0).astype("float32").sum().clip(min=1)

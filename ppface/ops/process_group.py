@@ -59,6 +59,26 @@ def gather_rows(x: paddle.Tensor) -> paddle.Tensor:
     return _GatherRows.apply(x)
 
 
+class _PairedRows(PyLayer):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.rows = x.shape[0]
+        return gathered(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad[rank() * ctx.rows : (rank() + 1) * ctx.rows] * size()
+
+
+def paired_rows(x: paddle.Tensor) -> paddle.Tensor:
+    """The rows of all processes, in their order, with gradient, for a loss over pairs that every process computes over all rows.
+
+    Shape:
+        (N, ...) per process -> (N * size, ...)
+    """
+    return _PairedRows.apply(x) if size() > 1 else x
+
+
 class _Replicated(PyLayer):
     @staticmethod
     def forward(ctx, x):

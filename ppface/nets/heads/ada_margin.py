@@ -72,6 +72,6 @@ class AdaMargin(CosineHead):
             self.batch_std.set_value(std * self.t_alpha + (1 - self.t_alpha) * self.batch_std)
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:
-        scaler = ((norm.clip(EPS, 100.0) - self.batch_mean) / (self.batch_std + EPS) * self.h).clip(-1.0, 1.0)
+        scaler = ((norm.detach().clip(EPS, 100.0) - self.batch_mean) / (self.batch_std + EPS) * self.h).clip(-1.0, 1.0)
         theta = (paddle.acos(cosine) - self.m * scaler).clip(EPS, math.pi - EPS)
         return paddle.cos(theta) - (self.m + self.m * scaler)

@@ -40,8 +40,6 @@ class MagMargin(CosineHead):
         DataError: a label outside 0..class_num-1, labels that are not integers, or a number of labels other than N.
     """
 
-    learns_norm = True
-
     def __init__(
         self,
         embedding_size: int,

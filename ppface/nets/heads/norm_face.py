@@ -41,7 +41,7 @@ class NormFace(CosineHead):
         super().__init__(embedding_size, class_num, s, 1.0, sample_ratio, class_parallel, in_channels)
         self.factor = self.create_parameter([1], default_initializer=nn.initializer.Constant(s)) if learn_s else None
 
-    def scale(self, norm: paddle.Tensor, centres: paddle.Tensor) -> float | paddle.Tensor:
+    def scale(self) -> float | paddle.Tensor:
         if self.factor is None:
             return self.s
         return process_group.replicated(self.factor) if self.split else self.factor

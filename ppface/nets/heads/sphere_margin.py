@@ -3,7 +3,7 @@
 import paddle
 
 from ppface.core.registry import register
-from ppface.nets.layers.margin import ClassNum, InChannels
+from ppface.nets.layers.margin import ClassNum, InChannels, projections
 from ppface.nets.layers.multiple_angle import MultipleAngleHead
 
 
@@ -52,5 +52,5 @@ class SphereMargin(MultipleAngleHead):
     ):
         super().__init__(embedding_size, class_num, (base, gamma, power, lambda_min), m, sample_ratio, class_parallel, in_channels)
 
-    def scale(self, norm: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
-        return norm.unsqueeze(1)
+    def similarity(self, rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
+        return projections(rows, centres)

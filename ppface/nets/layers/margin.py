@@ -21,6 +21,8 @@ TINY = 1e-24  # a squared norm up to this counts as zero
 class CosineHead(nn.Layer):
     """logits = s * cos(embedding, centre), with the target's cosine changed by `margin`; in float32, also under autocast.
 
+    Heads override `margin`, and, where more than the target's cosine differs, `similarity`, `others`, `length` or `scale`.
+
     `sample_ratio` is Partial FC, An et al. 2022, https://arxiv.org/abs/2203.15565, section 3.2: a step uses all classes of its batch plus
     others drawn uniformly, up to the ratio. With an optimizer of ppface.optim only those columns get a gradient, momentum and weight
     decay, and the time of a step is proportional to their number. Other optimizers get a gradient of the whole kernel, zero elsewhere:
@@ -48,7 +50,6 @@ class CosineHead(nn.Layer):
     """
 
     takes = ("label",)
-    learns_norm = False  # whether `scale` and `margin` get norms with gradient
     training_only = True  # not needed for embeddings: weight files may lack the centres
     published_names = ((r"^head\.weight$", "head.kernel"),)
 
@@ -115,29 +116,29 @@ class CosineHead(nn.Layer):
         local = self._local_columns(labels_of(self.class_name, label, rows.shape[0], self.class_num))
         columns, local = self._sampled(local)
         centres = self._centres(columns)
-        cosine = _cosines(rows, centres).clip(-self.limit, self.limit)
-        norm = paddle.sqrt(((rows if self.learns_norm else rows.detach()) ** 2).sum(axis=1).clip(min=TINY))
-        if self.training:
-            self.observe(norm)
-        scale = self.scale(norm, centres)
-        mine = np.flatnonzero(local >= 0)
-        where = paddle.to_tensor(mine), paddle.to_tensor(local[mine])
-        target = paddle.gather_nd(cosine, paddle.stack(where, axis=1)) if len(mine) else None
-        logits = self.others(cosine, target, where[0]) * scale
-        if target is not None:
-            if isinstance(scale, paddle.Tensor) and scale.ndim == 2:
-                scale = paddle.gather_nd(scale.expand(cosine.shape), paddle.stack(where, axis=1))
-            logits = paddle.index_put(logits, where, self.margin(target, norm[where[0]]) * scale)
-        outputs: dict = {"logits": logits}
+        outputs: dict = {"logits": self._logits(rows, centres, local)}
         if self.split or self.sample_ratio < 1:
             outputs["label"] = paddle.to_tensor(local)
         if self.split:
-            outputs["columns"] = int(process_group.gathered(paddle.to_tensor([logits.shape[1]])).sum())
+            outputs["columns"] = int(process_group.gathered(paddle.to_tensor([centres.shape[1]])).sum())
         return outputs
 
-    def scale(self, norm: paddle.Tensor, centres: paddle.Tensor) -> float | paddle.Tensor:
-        """The scale s: a number, or a tensor (1,), (N, 1) or (N, n) from the norms (N,) of embeddings and the centres (D, n)."""
-        return self.s
+    def _logits(self, rows: paddle.Tensor, centres: paddle.Tensor, local: np.ndarray) -> paddle.Tensor:
+        similarity, norm, scale = self.similarity(rows, centres), norms(rows), self.scale()
+        if self.training:
+            self.observe(norm.detach())
+        mine = np.flatnonzero(local >= 0)
+        where = paddle.to_tensor(mine), paddle.to_tensor(local[mine])
+        target = paddle.gather_nd(similarity, paddle.stack(where, axis=1)) if len(mine) else None
+        logits = self.others(similarity, target, where[0]) * scale
+        if target is None:
+            return logits
+        changed = self.margin(target, self.length(norm[where[0]], centres, where[1]))
+        return paddle.index_put(logits, where, changed * scale)
+
+    def similarity(self, rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
+        """(N, D), (D, n) -> (N, n), the cosines, or what a head has in their place. `others` and `margin` get them."""
+        return _cosines(rows, centres).clip(-self.limit, self.limit)
 
     def others(self, cosine: paddle.Tensor, target: paddle.Tensor | None, rows: paddle.Tensor) -> paddle.Tensor:
         """The cosines (N, n) of the other classes with what the head changes of them; those of the targets are replaced afterwards.
@@ -146,11 +147,19 @@ class CosineHead(nn.Layer):
         """
         return cosine
 
+    def length(self, norm: paddle.Tensor, centres: paddle.Tensor, columns: paddle.Tensor) -> paddle.Tensor:
+        """What `margin` gets as `norm`: here the norms (k,) of the embeddings. `columns` (k,) are those of their targets."""
+        return norm
+
+    def scale(self) -> float | paddle.Tensor:
+        """The scale s."""
+        return self.s
+
     def observe(self, norm: paddle.Tensor) -> None:
         """Called in training with the norms (N,) of the batch's embeddings, before `margin`."""
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:
-        """The target's cosine (k,) with the margin applied; `norm` (k,) is the norm of its embedding, see `learns_norm`."""
+        """The target's cosine (k,) with the margin applied; `norm` (k,) is the norm of its embedding, with gradient."""
         return cosine
 
     def _local_columns(self, classes: np.ndarray) -> np.ndarray:
@@ -193,14 +202,24 @@ def check_sizes(class_name: str, embedding_size: int, class_num: int | None, in_
         raise ValueError(f"{class_name}: expected embedding_size={in_channels[0]}, that of the backbone, received {embedding_size}")
 
 
-def _cosines(rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
-    """(N, D), (D, n) -> (N, n). A zero vector has cosine 0 and no gradient.
+def norms(rows: paddle.Tensor) -> paddle.Tensor:
+    """(N, D) -> (N,). A zero vector has no gradient."""
+    square = (rows * rows).sum(axis=1)
+    return paddle.where(square > TINY, paddle.sqrt(square.clip(min=TINY)), paddle.zeros_like(square))
 
-    The dot products are divided by the norms, instead of normalising the centres first: half as many passes over the wide matrix.
+
+def _cosines(rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
+    """(N, D), (D, n) -> (N, n). A zero vector has cosine 0 and no gradient."""
+    return projections(rows * _inverse_root((rows * rows).sum(axis=1, keepdim=True)), centres)
+
+
+def projections(rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
+    """(N, D), (D, n) -> (N, n), the dot products with the normalised centres.
+
+    They are divided by the norms, instead of normalising the centres first: half as many passes over the wide matrix.
     """
-    unit = rows * _inverse_root((rows * rows).sum(axis=1, keepdim=True))
     squares = paddle.matmul(paddle.ones([1, centres.shape[0]]), centres * centres)
-    return paddle.matmul(unit, centres) * _inverse_root(squares).expand([rows.shape[0], -1])
+    return paddle.matmul(rows, centres) * _inverse_root(squares).expand([rows.shape[0], -1])
 
 
 def _inverse_root(square: paddle.Tensor) -> paddle.Tensor:

@@ -10,7 +10,7 @@ import paddle.distributed as dist
 from ppface.engine import checkpoint
 from ppface.engine.step import Step
 from ppface.engine.world import World
-from ppface.losses import CELoss
+from ppface.losses import CELoss, CircleLoss, MagnitudeLoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CircleMargin, CurricularMargin, LargeMargin, MagMargin, NormFace, SphereMargin
 from ppface.optim import Momentum
 
@@ -27,6 +27,12 @@ HEADS = {
     "sphere": lambda world: SphereMargin(D, C, base=2, lambda_min=0.5, class_parallel=True),
     "norm": lambda world: NormFace(D, C, s=8, learn_s=True, class_parallel=True),
     "arc_sampled": lambda world: ArcMargin(D, C, sample_ratio=0.01),  # the batch's own classes alone: nothing is drawn
+    "circle_sampled": lambda world: CircleMargin(D, C, gamma=16, sample_ratio=0.01),
+}
+LOSSES = {  # beside cross entropy
+    "mag": [MagnitudeLoss()],
+    "circle": [CircleLoss(gamma=16, form="batch", weight=0.1)],
+    "circle_sampled": [CircleLoss(gamma=16, form="anchor", weight=0.1)],
 }
 
 
@@ -57,11 +63,11 @@ def main(folder: Path) -> None:
         found = {}
         for step in range(3):
             x, y = rng.normal(size=(N, D)).astype("float32") * 5, rng.integers(0, C, N)
-            if step == 1 and name != "arc_sampled":  # a process without a class of the batch draws one
+            if step == 1 and not name.endswith("_sampled"):  # a process without a class of the batch draws one
                 y[:] = 1  # all on one process
             batch = {"image": paddle.to_tensor(x[mine]), "label": paddle.to_tensor(y[mine])}
             outputs = network(batch)
-            loss = CELoss(0.1)(outputs, batch)["ce"]
+            loss = sum(value for part in [CELoss(0.1), *LOSSES.get(name, [])] for value in part(outputs, batch).values())
             outputs["embedding"].retain_grads()
             loss.backward()
             parts = [loss.detach().reshape([1]), outputs["embedding"].grad / world.size]

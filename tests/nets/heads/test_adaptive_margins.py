@@ -221,7 +221,8 @@ def test_nothing_is_infinite_at_the_edges(name, autocast, rng):
         finite(head, centres * 30, y)  # cos = 1
         finite(head, -centres, y)  # cos = -1
         finite(head, centres[:1], y[:1])  # one sample
-        assert not finite(head, np.vstack([np.zeros(D), centres[1]]), y[:2])[0].any()  # no direction
+        without_direction = finite(head, np.vstack([np.zeros(D), centres[1]]), y[:2])[0]
+        assert without_direction.any() == (name in ("large", "sphere"))  # whose other logits are linear
         finite(head, np.vstack([np.full(D, 1e-20), np.full(D, 1e15)]), y[:2])
         one = type(head)(D, 1)
         finite(one, rng.normal(size=(3, D)), np.zeros(3, "int64"))
@@ -263,12 +264,17 @@ def test_labels_out_of_range_are_named(name):
     [
         (
             lambda: LargeMargin(4, 2, m=0),
-            "LargeMargin: expected m of at least 1, and base, gamma, power and lambda_min of at least 0, "
+            "LargeMargin: expected a whole m of at least 1, and base, gamma, power and lambda_min of at least 0, "
             "received m=0, base=1000.0, gamma=2.5e-05, power=35.0, lambda_min=0.0",
         ),
         (
+            lambda: LargeMargin(4, 2, m=2.5),
+            "LargeMargin: expected a whole m of at least 1, and base, gamma, power and lambda_min of at least 0, "
+            "received m=2.5, base=1000.0, gamma=2.5e-05, power=35.0, lambda_min=0.0",
+        ),
+        (
             lambda: SphereMargin(4, 2, gamma=-1),
-            "SphereMargin: expected m of at least 1, and base, gamma, power and lambda_min of at least 0, "
+            "SphereMargin: expected a whole m of at least 1, and base, gamma, power and lambda_min of at least 0, "
             "received m=4, base=1000.0, gamma=-1, power=1.0, lambda_min=5.0",
         ),
         (

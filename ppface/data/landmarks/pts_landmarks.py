@@ -28,25 +28,24 @@ class PtsLandmarks:
         sample: picture, gt_boxes (1, 4) around the landmarks, gt_landmarks (1, K, 2), counted from 0
 
     Raises:
-        DataError: a missing folder, none of these files, a malformed file, files of different numbers of points, landmarks far outside
-            their picture.
+        DataError: a missing folder, none of these files, malformed files, files of different numbers of points (both listed together),
+            landmarks far outside their picture.
     """
 
     def __init__(self, root: str, folders: list[str] | None = None):
         base = label_files.folder(Path(root), "PtsLandmarks", ADVICE)
-        self.files: list[Path] = []
-        points = []
-        for folder in folders or ["."]:
-            part = label_files.folder(base / folder, "PtsLandmarks", ADVICE)
-            for file in picture_files.find(part).files:
-                labels = (part / file).with_suffix(".pts")
-                if labels.is_file():
-                    self.files.append(part / file)
-                    points.append(read(labels))
-                    if len(points[-1]) != len(points[0]):
-                        raise DataError(f"{labels}: expected {len(points[0])} points as in the files before, received {len(points[-1])}")
-        if not points:
+        parts = [label_files.folder(base / folder, "PtsLandmarks", ADVICE) for folder in folders or ["."]]
+        found = [part / file for part in parts for file in picture_files.find(part).files]
+        self.files = [file for file in found if file.with_suffix(".pts").is_file()]
+        if not self.files:
             raise DataError(f"PtsLandmarks: no picture with a .pts file in {base}: {ADVICE}")
+        labels = [file.with_suffix(".pts") for file in self.files]
+        points = label_files.read_all(lambda i: read(labels[i]), len(labels))
+        label_files.refuse(
+            f"{file}: expected {len(points[0])} points as in the files before, received {len(one)}"
+            for file, one in zip(labels, points, strict=True)
+            if len(one) != len(points[0])
+        )
         self.points = np.stack(points)
 
     def __len__(self) -> int:

@@ -242,3 +242,14 @@ def test_pts_files_that_are_wrong_are_named(root, write, message):
     pts(root / "images" / "b c.pts", [(1, 1)])
     with pytest.raises(DataError, match=r"b c.pts: expected 2 points as in the files before, received 1"):
         PtsLandmarks(str(root))
+
+
+def test_pts_files_that_are_wrong_are_listed_together(root):
+    pts(root / "images" / "a.pts", [(1, 1), (2, 2)], count=68)
+    (root / "images" / "b c.pts").write_text("version: 1\nn_points: 1\n{\n1 two\n}\n")
+    with pytest.raises(DataError) as error:
+        PtsLandmarks(str(root))
+    assert str(error.value).splitlines() == [
+        f"{root / 'images' / 'a.pts'}: expected 68 points, as n_points says, received 2",
+        f"{root / 'images' / 'b c.pts'}: expected two numbers a point, x and y",
+    ]

@@ -87,7 +87,8 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
     assert (
-        gone == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt, .tar or .ckpt), found none"
+        gone
+        == "error: gone.pdparams: expected a weight file (.safetensors, .pdparams, .pdopt, .bin, .pth, .pt, .tar, .ckpt or .params), found none"
     )
     other = tmp_path / "other.safetensors"
     save_file({"fc.weight": np.zeros((2, 2), "float32")}, other)

@@ -20,7 +20,7 @@ def norm_act(x: paddle.Tensor, norm: nn.BatchNorm2D, act: Callable[[paddle.Tenso
         (N, C, H, W) -> (N, C, H, W)
     """
     slopes = act._weight if slope is None and isinstance(act, PReLU) else None
-    low = slopes if slopes is not None and slopes.size == x.shape[1] else slope
+    low = slope if slopes is None or slopes.shape[0] != x.shape[1] else slopes  # one slope for all channels has no kernel
     weight, bias = norm.weight, norm.bias
     trains = type(norm) is nn.BatchNorm2D and norm.training and eager_on_cpu(x)
     if low is None or weight is None or bias is None or not (trains and supports(x)):

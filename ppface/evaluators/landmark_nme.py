@@ -12,7 +12,7 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, first_of_each, match
 from ppface.evaluators.detect import Predict, detect
-from ppface.evaluators.landmarks import area_under, check_counts, model_landmarks, unit
+from ppface.evaluators.landmarks import VALUES, check_counts, model_landmarks, summary, unit
 from ppface.evaluators.plots import draw_cumulative, make_folder
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
@@ -69,7 +69,7 @@ class LandmarkNME:
 
     def values(self) -> list[str]:
         """The names of the values that it yields."""
-        return ["nme", "failures", "auc", "matched"]
+        return [*VALUES, "matched"]
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
@@ -92,9 +92,7 @@ class LandmarkNME:
             draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "landmark_nme.png")
         matched = len(values) / sum(np.isfinite(units).sum() for _, _, units in labels)
         values = values if len(values) else np.array([np.inf])
-        yield "nme", float(values.mean())
-        yield "failures", float((values > self.threshold).mean())
-        yield "auc", area_under(values, self.threshold)
+        yield from summary(values, self.threshold).items()
         yield "matched", float(matched)
 
     def _errors(self, rows: np.ndarray, boxes: np.ndarray, points: np.ndarray, units: np.ndarray, name: str) -> np.ndarray:

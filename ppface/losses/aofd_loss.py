@@ -171,7 +171,7 @@ class AOFDLoss(nn.Layer):
                 for at in self._places(masks.detach().numpy(), levels, where)]  # fmt: skip
 
     def _places(self, masks: np.ndarray, levels: list, where: tuple) -> Iterator[np.ndarray]:
-        """For each level (N, H, W): the entry of the masks at each cell, or the number of entries where there is none."""
+        """For each level (N, H, W): the entry of the masks at each cell, outside all faces the number of entries."""
         level, image, boxes = where
         for i, x in enumerate(levels):
             size = x.shape[0], x.shape[2], x.shape[3]

@@ -59,12 +59,7 @@ def gather_rows(x: paddle.Tensor) -> paddle.Tensor:
     return _GatherRows.apply(x)
 
 
-class _PairedRows(PyLayer):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.rows = x.shape[0]
-        return gathered(x)
-
+class _PairedRows(_GatherRows):
     @staticmethod
     def backward(ctx, grad):
         return grad[rank() * ctx.rows : (rank() + 1) * ctx.rows] * size()

@@ -73,7 +73,7 @@ def measures(parts: dict[str, np.ndarray], times: np.ndarray) -> np.ndarray:
     return np.array([*at, average_precision(recall[1:], hits / np.maximum(hits + wrong, 1))])
 
 
-def test_sets(masked_faces: str) -> dict[str, tuple]:
+def evaluation_sets(masked_faces: str) -> dict[str, tuple]:
     """Part -> (test set, which faces of each picture count, test size)."""
     from ppface.data import Subset, SyntheticFaces, VocFaces
     from ppface.ops.resize import TestSize
@@ -110,7 +110,7 @@ def main() -> None:
     squares = "{name: SquareCrop, scales: [0.2, 0.3, 0.45, 0.6]}"
     crops = f"train.transforms=[{{name: ColorDistort}}, {{name: Flip}}, {squares}, {{name: Resize, size: [96, 96], min_side: 6}}]"
     arms = {"without": ([PLAIN], [PLAIN]), "with AOFD": ([], ["loss.occlusion_weight=0"])}
-    sets = test_sets(masked_faces)
+    sets = evaluation_sets(masked_faces)
     results: dict[str, list[list]] = {part: [[] for _ in arms] for part in sets}
     seconds = dict.fromkeys(arms, 0.0)
     with tempfile.TemporaryDirectory() as temporary:

@@ -4,13 +4,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.nets.layers import ConvBN
-
-STAGES = (  # Howard et al. 2017, table 1: (channels, stride) of every depthwise separable block
-    ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)),
-    ((512, 2), *[(512, 1)] * 5),
-    ((1024, 2), (1024, 1)),
-)
+from ppface.nets.layers.mobile_stages import PYTORCH_NAMES, mobile_stages
 
 
 @register("backbone")
@@ -29,14 +23,7 @@ class FaceNetMobileNet(nn.Layer):
         ValueError: an embedding_size below 1, or a dropout that is not at least 0 and below 1.
     """
 
-    published_names = (  # bubbliiiing/facenet-pytorch, as in `backbone.stage1.1.0.weight` -> ppface
-        (r"^backbone\.stage1\.0\.0\.", "backbone.stage1.0.conv."),
-        (r"^backbone\.stage1\.0\.1\.", "backbone.stage1.0.norm."),
-        (r"^(backbone\.stage\d\.\d)\.0\.", r"\1.depthwise.conv."),
-        (r"^(backbone\.stage\d\.\d)\.1\.", r"\1.depthwise.norm."),
-        (r"^(backbone\.stage\d\.\d)\.3\.", r"\1.pointwise.conv."),
-        (r"^(backbone\.stage\d\.\d)\.4\.", r"\1.pointwise.norm."),
-    )
+    published_names = PYTORCH_NAMES
 
     def __init__(self, embedding_size: int = 128, dropout: float = 0.5):
         super().__init__()
@@ -44,17 +31,9 @@ class FaceNetMobileNet(nn.Layer):
             raise ValueError(f"FaceNetMobileNet: expected embedding_size of at least 1, received {embedding_size}")
         if not 0 <= dropout < 1:
             raise ValueError(f"FaceNetMobileNet: expected dropout of at least 0 and below 1, received {dropout}")
-        layers: list[nn.Layer] = [ConvBN(3, 32, 3, 2, act="relu6")]
-        channels = 32
-        for stage, blocks in enumerate(STAGES, 1):
-            for out, stride in blocks:
-                depthwise = ConvBN(channels, channels, 3, stride, groups=channels, act="relu6")
-                layers.append(nn.Sequential(("depthwise", depthwise), ("pointwise", ConvBN(channels, out, 1, act="relu6"))))
-                channels = out
-            self.add_sublayer(f"stage{stage}", nn.Sequential(*layers))
-            layers = []
+        (self.stage1, self.stage2, self.stage3), channels = mobile_stages(1.0, "relu6")
         self.dropout = nn.Dropout(dropout)
-        self.last_linear = nn.Linear(channels, embedding_size, bias_attr=False)
+        self.last_linear = nn.Linear(channels[-1], embedding_size, bias_attr=False)
         self.last_bn = nn.BatchNorm1D(embedding_size, epsilon=1e-3)
         self.out_channels = [embedding_size]
 

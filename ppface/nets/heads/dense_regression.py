@@ -160,7 +160,7 @@ class DenseRegression(nn.Layer):
         return Meshes(pixels, distance, shaded, (vertices - self.decoder.mean) / REACH)
 
     def _chosen(self, boxes: np.ndarray, counts: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Picture and row of every face that is drawn, and 1 for each; one row with 0 if there is none, so that gradients always exist."""
+        """Picture and row of every face that is drawn, and 1 for each; without any, one row with 0, so that gradients always exist."""
         large = (boxes[..., 2:] - boxes[..., :2]).min(axis=-1) >= max(self.min_face, 1e-3)
         fit = large & labelled & (np.arange(boxes.shape[1]) < counts[:, None])
         order = np.argsort(np.where(fit, -area(boxes), 1.0), axis=1, kind="stable")[:, : self.faces]

@@ -86,12 +86,12 @@ def load_weights(
     torch = name_rules.layout == "torch" if name_rules and name_rules.layout else content is None and is_torch(path)
     translated = name_rules.translate(path, list(arrays)) if name_rules else {}
     found, unexpected = _assigned(model, state, arrays, translated, torch)
-    training_only, optional = _training_only(model), _optional(model)
-    others = [] if same_classes else [name for name in _arrays(state) if name.startswith(training_only) and name in found]
+    trained_only, optional = training_only(model), _optional(model)
+    others = [] if same_classes else [name for name in _arrays(state) if name.startswith(trained_only) and name in found]
     others = [name for name in others if tuple(state[name].shape) == found[name].shape]  # else the shapes are the reason
     found = {name: array for name, array in found.items() if name not in others}
     missing = tuple(name for name in state if name not in found)
-    needed = [name for name in state if name not in optional and not name.startswith(training_only)]
+    needed = [name for name in state if name not in optional and not name.startswith(trained_only)]
     shapes = {name: (tuple(state[name].shape), tuple(found[name].shape)) for name in state if name in found}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     matched = tuple(name for name in state if name in found and name not in mismatched)
@@ -140,7 +140,7 @@ def _assigned(
     return found, unexpected
 
 
-def _training_only(model: nn.Layer) -> tuple[str, ...]:
+def training_only(model: nn.Layer) -> tuple[str, ...]:
     """The beginnings of the names that only training needs."""
     return tuple(f"{name}." for name, layer in model.named_sublayers() if getattr(layer, "training_only", False))
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ppface.core.config.run_config import CHECKPOINTS, config_file
+from ppface.core.config.run_config import CHECKPOINTS, CONFIG, config_file
 from ppface.core.config.spec import Spec, build_model, load_config
 from ppface.core.errors import WeightsError
 from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.files.released import located
 
 MIN_LOADED_SHARE = 0.5  # share of a model's arrays that weights to start from must have
 
@@ -51,7 +52,7 @@ def open_model(
     if isinstance(source, Spec):
         config, source = load_config(source, list(overrides)), source.origin.source
     else:
-        folder = Path(source) if Path(source).is_dir() else None
+        folder = located(source) if located(source).is_dir() else None
         with config_file(Path(source)) as file:
             config = load_config(file, list(overrides))
     found = weights or folder or config["weights"]
@@ -109,7 +110,7 @@ def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = N
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:
-    """The weight file of a path: a file, a checkpoint or a run (its best checkpoint); preferably the running average (EMA).
+    """The weight file of a path: a file, a released model, a checkpoint or a run (its best one); preferably the running average (EMA).
 
     A file of a checkpoint is compared with its digest, and returned with its bytes. If the best checkpoint of a run is broken, the newest
     intact one is used, with a warning.
@@ -117,12 +118,14 @@ def find_weights(path: str | os.PathLike) -> WeightFile:
     Raises:
         WeightsError: a folder that is neither, or a checkpoint that is broken.
     """
-    given = Path(path)
+    given = located(path)
     if not given.is_dir():
         return checkpoint_files.read_weight_file(given)
     if (given / CHECKPOINTS).is_dir():
         return CheckpointFolder(given / CHECKPOINTS).read_intact("best", checkpoint_files.read_weights)
     if (given / checkpoint_files.STATE).is_file():
         return checkpoint_files.read_weights(given)
+    if (given / CONFIG).is_file() and (given / checkpoint_files.WEIGHTS).is_file():
+        return WeightFile(given / checkpoint_files.WEIGHTS)
     state = checkpoint_files.STATE
     raise WeightsError(f"{given}: expected a weight file, a checkpoint (with its {state}) or a run with a checkpoint")

@@ -10,6 +10,7 @@ import yaml
 from ppface.core.errors import WeightsError
 from ppface.core.files.checkpoint_files import STATE, read_state
 from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.files.released import located
 from ppface.core.run.log import log
 
 CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
@@ -17,11 +18,13 @@ CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
 
 @contextlib.contextmanager
 def config_file(folder: Path) -> Iterator[Path]:
-    """The config file of a run, a checkpoint or an export, valid within the block only. A path that is not a folder is returned as it is.
+    """The config file of a run, a checkpoint, an export or a released model, valid within the block only. A path that is not a folder is
+    returned as it is.
 
     Raises:
         WeightsError: a folder that is none of these, or has no config.
     """
+    folder = located(folder)
     if not folder.is_dir() or (folder / CONFIG).is_file():
         yield folder / CONFIG if folder.is_dir() else folder
         return

@@ -53,9 +53,8 @@ class Input(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         if eager_on_cpu(image) and supports(image):
-            normalised = standardize(image, self.mean, self.std)
-        else:
-            normalised = (image.astype("float32") - self.mean) / self.std
+            return standardize(image, self.mean, self.std, reverse=self.order == "BGR")
+        normalised = (image.astype("float32") - self.mean) / self.std
         return normalised if self.order == "RGB" else paddle.concat([normalised[:, 2:], normalised[:, 1:2], normalised[:, :1]], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""CPU time of forward and backward of a backbone on one core: our kernels against Paddle's operators, and against torch eager.
+"""CPU time of forward and backward of a network on one core: our kernels against Paddle's operators, and against torch eager.
 
     python tests/benchmarks/training_step.py [ROUNDS] [TORCH_PYTHON]
 
@@ -20,6 +20,7 @@ DOUBLE = [[48, 24, 96, 2], [96, 24, 96], [96, 24, 96], [96, 24, 96, 2], [96, 24,
 SHAPES = {
     "BlazeFace 640": (2, 3, 640, 640),
     "BlazeFace 128": (16, 3, 128, 128),
+    "RetinaFace 640": (2, 3, 640, 640),
     "MobileFaceNet": (16, 3, 112, 112),
     "AdaFace_IR_18": (8, 3, 112, 112),
     "AdaFace_IR_50": (8, 3, 112, 112),
@@ -27,25 +28,33 @@ SHAPES = {
 
 
 def ours(name: str, plain: bool) -> Callable[[], None]:
-    """A step of ppface's network."""
+    """A step of ppface's network: the backbone; of RetinaFace all, from pixels to the raw boxes, scores and landmarks."""
     from ppface.core.run.cpu import keep_freed_memory, prefer_fast_mkl
 
     prefer_fast_mkl()
     keep_freed_memory()
     import paddle
 
+    from ppface.core.config.spec import build_model, load_config
     from ppface.nets import backbones
     from ppface.ops.cpu import compiler
 
     if plain:
         compiler.available = lambda: False
-    blaze = name.startswith("Blaze")
-    model = backbones.BlazeNet(SINGLE, DOUBLE, stem_kernel=5 if "128" in name else 3) if blaze else getattr(backbones, name)()
     image = paddle.randn(SHAPES[name])
+    if name.startswith("Blaze"):
+        model = backbones.BlazeNet(SINGLE, DOUBLE, stem_kernel=5 if "128" in name else 3)
+        forward = lambda: model(image)  # noqa: E731
+    elif name.startswith("Retina"):
+        model = build_model(load_config(ROOT / "configs" / "detection" / "retinaface_mobilenet025.yml"))
+        pixels = {"image": paddle.randint(0, 256, SHAPES[name]).astype("uint8")}
+        forward = lambda: [value for key, value in model(pixels).items() if key in ("boxes", "logits", "landmarks")]  # noqa: E731
+    else:
+        model = getattr(backbones, name)()
+        forward = lambda: [model(image)]  # noqa: E731
 
     def step() -> None:
-        outputs = model(image)
-        sum((x * x).mean() for x in (outputs if blaze else [outputs])).backward()
+        sum((x * x).mean() for x in forward()).backward()
         model.clear_gradients()
 
     return step
@@ -125,7 +134,52 @@ def theirs(name: str, channels_last: bool) -> Callable[[], None]:
         last = [nn.BatchNorm2d(i), nn.Dropout(0.4), nn.Flatten(), nn.Linear(i * 49, 512), nn.BatchNorm1d(512, affine=False)]
         return nn.Sequential(*parts, *last)
 
+    def leaky(i: int, o: int, k: int, s: int = 1, groups: int = 1) -> nn.Sequential:
+        return conv_bn(i, o, k, s, groups, nn.LeakyReLU(0.1))
+
+    def separable(i: int, o: int, s: int = 1) -> nn.Sequential:
+        return nn.Sequential(leaky(i, i, 3, s, i), leaky(i, o, 1))
+
+    class Context(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.shared, self.middle = conv_bn(64, 32, 3), leaky(64, 16, 3), conv_bn(16, 16, 3)
+            self.narrow = nn.Sequential(leaky(16, 16, 3), conv_bn(16, 16, 3))
+
+        def forward(self, x):
+            shared = self.shared(x)
+            return F.relu(torch.cat([self.wide(x), self.middle(shared), self.narrow(shared)], 1))
+
+    class RetinaFace(nn.Module):
+        """https://github.com/biubug6/Pytorch_Retinaface"""
+
+        def __init__(self):
+            super().__init__()
+            first = [leaky(3, 8, 3, 2), separable(8, 16), separable(16, 32, 2), separable(32, 32), separable(32, 64, 2), separable(64, 64)]
+            stages = [
+                first,
+                [separable(64, 128, 2), *(separable(128, 128) for _ in range(5))],
+                [separable(128, 256, 2), separable(256, 256)],
+            ]
+            self.stages = nn.ModuleList([nn.Sequential(*stage) for stage in stages])
+            self.lateral = nn.ModuleList([leaky(c, 64, 1) for c in (64, 128, 256)])
+            self.merge = nn.ModuleList([leaky(64, 64, 3) for _ in range(2)])
+            self.context = nn.ModuleList([Context() for _ in range(3)])
+            self.heads = nn.ModuleList([nn.ModuleList([nn.Conv2d(64, o, 1) for _ in range(3)]) for o in (8, 4, 20)])
+
+        def forward(self, x):
+            x, levels = x - 110, []
+            for stage, lateral in zip(self.stages, self.lateral, strict=True):
+                x = stage(x)
+                levels.append(lateral(x))
+            for i in (1, 0):
+                levels[i] = self.merge[i](levels[i] + F.interpolate(levels[i + 1], size=levels[i].shape[2:]))
+            levels = [context(level) for context, level in zip(self.context, levels, strict=True)]
+            rows = [[conv(x).permute(0, 2, 3, 1).flatten(1) for conv, x in zip(head, levels, strict=True)] for head in self.heads]
+            return [torch.cat(row, 1) for row in rows]
+
     make = {
+        "RetinaFace 640": RetinaFace,
         "BlazeFace 640": lambda: BlazeNet(3),
         "BlazeFace 128": lambda: BlazeNet(5),
         "MobileFaceNet": mobile,

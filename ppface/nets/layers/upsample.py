@@ -1,4 +1,4 @@
-"""Upsampling of a pyramid's coarse maps."""
+"""Upsampling that paddle.inference runs on a CPU and on a GPU."""
 
 import paddle
 
@@ -9,6 +9,10 @@ def upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
     Shape:
         (N, C, h, w), like (N, any, H, W) with H <= 2 * h and W <= 2 * w -> (N, C, H, W)
     """
-    x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
+    if paddle.in_dynamic_mode():  # its gradient takes a tenth of the time of that of repeat_interleave
+        x = paddle.stack([x, x], axis=4).flatten(3)
+        x = paddle.stack([x, x], axis=3).flatten(2, 3)
+    else:
+        x = x.repeat_interleave(2, axis=2).repeat_interleave(2, axis=3)
     size = paddle.shape(like)
     return x[:, :, : size[2], : size[3]]

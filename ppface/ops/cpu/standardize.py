@@ -14,8 +14,8 @@ def supports(image: paddle.Tensor) -> bool:
     return image.dtype == paddle.uint8 and image.size > 0 and image.is_contiguous() and compiler.available()
 
 
-def standardize(image: paddle.Tensor, mean: paddle.Tensor, std: paddle.Tensor) -> paddle.Tensor:
-    """(image - mean) / std, without gradient.
+def standardize(image: paddle.Tensor, mean: paddle.Tensor, std: paddle.Tensor, reverse: bool = False) -> paddle.Tensor:
+    """(image - mean) / std, without gradient; with `reverse` the last channel first.
 
     Shape:
         (N, C, H, W) uint8, (1, C, 1, 1), (1, C, 1, 1) -> (N, C, H, W) float32
@@ -23,5 +23,7 @@ def standardize(image: paddle.Tensor, mean: paddle.Tensor, std: paddle.Tensor) -
     out = paddle.empty(image.shape, "float32")
     planes = (*image.shape[:2], -1)
     pixels = np.ctypeslib.as_array((ctypes.c_uint8 * image.size).from_address(image.data_ptr())).reshape(planes)
-    compiler.load("standardize").standardize(pixels, view(mean).reshape(-1), view(std).reshape(-1), view(out).reshape(planes))
+    channels = np.arange(image.shape[1])[:: -1 if reverse else 1].copy()
+    kernel = compiler.load("standardize").standardize
+    kernel(pixels, view(mean).reshape(-1), view(std).reshape(-1), channels, view(out).reshape(planes))
     return out

@@ -21,7 +21,7 @@ before = numba.config.CACHE_DIR
 kernels = compiler.load("standardize")
 assert numba.config.CACHE_DIR == before
 numbers, out = np.ones(1, np.float32), np.empty((1, 1, 4), np.float32)
-kernels.standardize(np.full((1, 1, 4), 3, np.uint8), numbers, numbers, out)
+kernels.standardize(np.full((1, 1, 4), 3, np.uint8), numbers, numbers, np.zeros(1, np.int64), out)
 assert (out == 2).all(), out
 """
 SAYS = "compiling CPU kernels for standardize: takes some seconds, once per machine\n"

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from detector import DESCRIPTION, ExportedModel, Face, FaceDetector, ModelError, check_pixels
 
-MARGIN = 1.2  # side of the square around a face, relative to the longer side of its box, as in training
+MARGIN = 1.2  # side of the square around landmarks, relative to the longer side of their box, as in training
+DETECTED_MARGIN, DETECTED_SHIFT = 1.0, 0.15  # the same square around the box of a detector, which is larger and higher
 FILL = (124, 116, 104)  # RGB outside the picture, as in training
 
 
@@ -16,23 +17,21 @@ class FaceLandmarker(ExportedModel):
     """Finds the landmarks of faces in pictures.
 
     Attributes:
-        margin: side of the square that is cropped, relative to the longer side of a box.
         crops: True: a picture without boxes is a crop of one face.
     """
 
     needs = ("landmarks",)
     crops = True
-    margin = MARGIN
 
     def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
         super().__init__(folder, threads, device)
         if (mode := self.about["input"]["test"]["mode"]) != "stretch":
             raise ModelError(f"{folder}/{DESCRIPTION}: expected a landmark model with input.test.mode 'stretch', received {mode!r}")
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None) -> list[Face]:
+    def __call__(self, image: np.ndarray, boxes: np.ndarray | None = None, margin: float = MARGIN, shift: float = 0.0) -> list[Face]:
         """(H, W, 3) uint8 RGB and (G, 4) boxes x1, y1, x2, y2 -> its faces, with landmarks in pixels of the picture and score 1.
 
-        Without boxes the picture is a crop of one face, which is stretched to the model's size.
+        Without boxes the picture is a crop of one face, which is stretched to the model's size. `margin` and `shift`: see `square`.
 
         Raises:
             ValueError: pixels of another shape or type.
@@ -41,7 +40,7 @@ class FaceLandmarker(ExportedModel):
         start = time.perf_counter()
         height, width = image.shape[:2]
         given = np.array([[0, 0, width, height]] if boxes is None else boxes, np.float64).reshape(-1, 4)
-        areas = given if boxes is None else [square(box, self.margin) for box in given]
+        areas = given if boxes is None else [square(box, margin, shift) for box in given]
         views = [crop(image, area, self.test_size(height, width)) for area in areas]
         prepared = time.perf_counter()
         found = self.run(np.stack([pixels for pixels, _, _ in views]))["landmarks"] if views else []
@@ -60,22 +59,23 @@ class LandmarkedDetector:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker):
-        self.find, self.landmarks = find, landmarks
+    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker, margin: float = DETECTED_MARGIN, shift: float = DETECTED_SHIFT):
+        self.find, self.landmarks, self.margin, self.shift = find, landmarks, margin, shift
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """(H, W, 3) uint8 RGB -> faces, best first."""
         faces = self.find(image)
-        marked = self.landmarks(image, np.array([face.box for face in faces]).reshape(-1, 4))
+        marked = self.landmarks(image, np.array([face.box for face in faces]).reshape(-1, 4), self.margin, self.shift)
         self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
         return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]
 
 
-def square(box: np.ndarray, margin: float = MARGIN) -> np.ndarray:
-    """(4,) x1, y1, x2, y2 -> the square about its middle, `margin` times as large as its longer side."""
+def square(box: np.ndarray, margin: float = MARGIN, shift: float = 0.0) -> np.ndarray:
+    """(4,) x1, y1, x2, y2 -> the square about its middle, `margin` times as large as its longer side, lower by `shift` times it."""
     low, high = box[:2], box[2:]
-    middle, half = (low + high) / 2, margin * max(1.0, *(high - low)) / 2
+    longer = max(1.0, *(high - low))
+    middle, half = (low + high) / 2 + [0, shift * longer], margin * longer / 2
     return np.concatenate([middle - half, middle + half])
 
 

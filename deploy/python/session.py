@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from comparison import compare, embeds
 from drawing import draw
-from landmarker import MARGIN, LandmarkedDetector
+from landmarker import DETECTED_MARGIN, DETECTED_SHIFT, LandmarkedDetector
 from media import Frame, FullDiskError, MediaError, Writer, frames, read_picture
 
 STAGES = ("pre", "run", "post")
@@ -36,7 +36,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--resize", action="store_true", help="stretch pictures of another size to the model's; otherwise they are an error"
     )
     parser.add_argument("--landmarks", metavar="MODEL", help="a landmark model, run on each face that the detector finds")
-    parser.add_argument("--margin", type=number, help=f"side of its crop, relative to the longer side of a face's box (default: {MARGIN})")
+    parser.add_argument("--margin", type=number, help=f"side of its crop, relative to a box's longer side (default: {DETECTED_MARGIN})")
+    parser.add_argument("--shift", type=number, help=f"how far the crop is moved down, relative to it (default: {DETECTED_SHIFT})")
     parser.add_argument("--threads", type=int, help="CPU threads (default: one per core)")
     parser.add_argument("--repeat", type=int, default=1, help="run every frame N times, to measure latency", metavar="N")
     parser.add_argument("--frames", type=int, help="stop after N frames (a camera has no end)", metavar="N")
@@ -123,11 +124,10 @@ def with_landmarks(find: Any, landmarks: Any, options: argparse.Namespace, chain
         raise MediaError("--landmarks: expected a model that finds faces before it, this one takes crops of faces")
     if not crops(landmarks):
         raise MediaError(f"--landmarks {options.landmarks}: expected a model of landmarks alone, this one has other outputs")
-    if options.margin is not None:
-        if options.margin <= 0:
-            raise MediaError(f"--margin: expected a number above 0, received {options.margin:g}")
-        landmarks.margin = options.margin
-    return chain(find, landmarks)
+    if options.margin is not None and options.margin <= 0:
+        raise MediaError(f"--margin: expected a number above 0, received {options.margin:g}")
+    given = {name: getattr(options, name) for name in ("margin", "shift") if getattr(options, name) is not None}
+    return chain(find, landmarks, **given)
 
 
 def crops(find: Any) -> bool:
@@ -136,8 +136,9 @@ def crops(find: Any) -> bool:
 
 
 def _set_up(find: Any, options: argparse.Namespace) -> None:
-    if options.margin is not None and not options.landmarks:
-        raise MediaError("--margin: it is of the crops for a landmark model: give one by --landmarks")
+    for name in ("margin", "shift"):
+        if getattr(options, name) is not None and not options.landmarks:
+            raise MediaError(f"--{name}: it is of the crops for a landmark model: give one by --landmarks")
     for name in ("flip", "resize"):
         if getattr(options, name):
             if not embeds(find):

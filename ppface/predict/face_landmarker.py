@@ -11,7 +11,7 @@ from ppface.core.errors import DataError, WeightsError
 from ppface.data.pictures.picture import Picture
 from ppface.data.pictures.render import render
 from ppface.data.transforms import geometry
-from ppface.ops.face_crop import MARGIN, square
+from ppface.ops.face_crop import DETECTED_MARGIN, DETECTED_SHIFT, MARGIN, square
 from ppface.predict.face import Face
 from ppface.predict.face_detector import FaceDetector
 
@@ -21,7 +21,6 @@ class FaceLandmarker:
 
     Args:
         predict: {"image": (N, 3, H, W) uint8} -> {"landmarks": (N, K, 2) in pixels of `image`}, with a `test_size` of mode "stretch".
-        margin: side of the square that is cropped, relative to the longer side of a box, > 0.
 
     Attributes:
         crops: True: a picture without boxes is a crop of one face.
@@ -33,19 +32,23 @@ class FaceLandmarker:
 
     crops = True
 
-    def __init__(self, predict: Any, margin: float = MARGIN):
+    def __init__(self, predict: Any):
         if predict.test_size.mode != "stretch":
             raise WeightsError(f"expected a landmark model with input.test: {{mode: stretch}}, received mode {predict.test_size.mode!r}")
-        self.predict, self.margin = predict, margin
+        self.predict = predict
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, image: np.ndarray | str | os.PathLike, boxes: np.ndarray | None = None) -> list[Face]:
+    def __call__(
+        self, image: np.ndarray | str | os.PathLike, boxes: np.ndarray | None = None, margin: float = MARGIN, shift: float = 0.0
+    ) -> list[Face]:
         """The faces of one picture, in the order of `boxes`, with landmarks in pixels of the picture and score 1.
 
         Args:
             image: (H, W, 3) uint8 RGB, or the path of a picture.
-            boxes: (G, 4) x1, y1, x2, y2 of its faces; each is cropped as the evaluator `Landmarks` crops. None: the picture is a crop of
-                one face, which is stretched to the model's size.
+            boxes: (G, 4) x1, y1, x2, y2 around the landmarks of its faces; each is cropped as the evaluator `Landmarks` crops. None: the
+                picture is a crop of one face, which is stretched to the model's size.
+            margin: side of the square that is cropped, relative to the longer side of a box, > 0.
+            shift: how far the square is moved down, relative to the longer side of a box.
 
         Raises:
             DataError: not such an array, a picture that cannot be read, or boxes of another shape or that are not finite.
@@ -57,7 +60,7 @@ class FaceLandmarker:
         whole = np.array([[0, 0, width, height]], np.float64)
         given = whole if boxes is None else _checked(boxes)
         size = self.predict.test_size.size
-        areas = given if boxes is None else [square(box, self.margin) for box in given]
+        areas = given if boxes is None else [square(box, margin, shift) for box in given]
         views = [render(picture, geometry.view(area, size), size) for area in areas]
         prepared = time.perf_counter()
         found = self.predict({"image": np.stack([pixels for pixels, _ in views])})["landmarks"] if views else []
@@ -75,20 +78,23 @@ class LandmarkedDetector:
     Args:
         find: the detector.
         landmarks: of the landmark model.
+        margin: side of the square that is cropped, relative to the longer side of a box, > 0.
+        shift: how far it is moved down, relative to the longer side. The defaults are for boxes from forehead to chin, as detectors find
+            them; for boxes around landmarks they are 1.2 and 0.
 
     Attributes:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker):
-        self.find, self.landmarks = find, landmarks
+    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker, margin: float = DETECTED_MARGIN, shift: float = DETECTED_SHIFT):
+        self.find, self.landmarks, self.margin, self.shift = find, landmarks, margin, shift
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
         """The faces of one picture, best first; arguments and errors as `FaceDetector`."""
         pixels = image if isinstance(image, np.ndarray) else Picture.open(image).decode()
         faces = self.find(pixels)
-        marked = self.landmarks(pixels, np.array([face.box for face in faces]).reshape(-1, 4))
+        marked = self.landmarks(pixels, np.array([face.box for face in faces]).reshape(-1, 4), self.margin, self.shift)
         self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
         return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]
 

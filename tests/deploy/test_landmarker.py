@@ -33,9 +33,9 @@ def test_crops_are_those_of_ppface(rng):
     for _ in range(60):
         middle, sides = rng.uniform(-60, 760, 2), np.exp(rng.uniform(0, 7, 2))  # from a pixel to far more than the picture
         box = np.concatenate([middle - sides / 2, middle + sides / 2])
-        margin, size = rng.uniform(0.8, 2), (48, int(rng.integers(30, 60)))
-        np.testing.assert_allclose(square(box, margin), face_crop.square(box, margin))
-        area = square(box, margin)
+        margin, shift, size = rng.uniform(0.8, 2), rng.uniform(-0.2, 0.2), (48, int(rng.integers(30, 60)))
+        np.testing.assert_allclose(square(box, margin, shift), face_crop.square(box, margin, shift))
+        area = square(box, margin, shift)
         want, matrix = render(Picture.of(image), geometry.view(area, size), size)
         pixels, scale, shift = crop(image, area, size)
         np.testing.assert_array_equal(pixels, want)
@@ -52,17 +52,18 @@ def test_points_are_those_of_ppface(toy_landmarks_export, photograph):
             np.testing.assert_allclose(face.landmarks, other.landmarks, atol=1e-4)
 
 
-@pytest.mark.parametrize("tool", [INFER, "tools/infer.py"])
-def test_a_detector_and_a_landmark_model_on_a_photograph(trial, toy_landmarks_export, run_tool, tmp_path, photograph, tool):
+@pytest.mark.parametrize(("tool", "crop_shift"), [(INFER, 0.15), ("tools/infer.py", 0.05)])
+def test_a_detector_and_a_landmark_model_on_a_photograph(trial, toy_landmarks_export, run_tool, tmp_path, photograph, tool, crop_shift):
+    crop_options = ["--margin", 1.4] if crop_shift == face_crop.DETECTED_SHIFT else ["--margin", 1.4, "--shift", crop_shift]
     Image.fromarray(photograph).save(tmp_path / "a.png")
     given = ["-m", trial.export] if tool == INFER else [trial.export]
-    options = ["--landmarks", toy_landmarks_export, "--margin", 1.4, "--input", tmp_path / "a.png", "--threshold", 0.4]
+    options = ["--landmarks", toy_landmarks_export, *crop_options, "--input", tmp_path / "a.png", "--threshold", 0.4]
     done = run_tool(tool, *given, *options, "--output", tmp_path / "out", "--threads", 1)
     assert done.returncode == 0, done.stderr
     (record,) = json.loads((tmp_path / "out" / "faces.json").read_text())
     want = [face for face in predict.load(trial.export, threads=1)(photograph) if face.score >= 0.4]
     assert len(record["faces"]) == len(want) > 0
-    points = predict.FaceLandmarker(predict.load_predictor(toy_landmarks_export, threads=1), 1.4)(photograph, [face.box for face in want])
+    points = predict.load(toy_landmarks_export, threads=1)(photograph, [face.box for face in want], 1.4, crop_shift)
     for face, found, marked in zip(record["faces"], want, points, strict=True):
         np.testing.assert_allclose([*face["box"], face["score"]], [*found.box, found.score], atol=0.02)
         np.testing.assert_allclose(face["landmarks"], marked.landmarks, atol=0.05)
@@ -87,7 +88,8 @@ def test_a_crop_is_drawn_with_points_and_without_a_box(toy_landmarks_export, tmp
 def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path):
     detector, embedder, marker = (open_export(folder, threads=1) for folder in (trial.export, toy_export, toy_landmarks_export))
     assert isinstance(detector, FaceDetector)
-    assert isinstance(with_landmarks(detector, marker, options()), LandmarkedDetector) and marker.margin == 1.2
+    assert isinstance(chain := with_landmarks(detector, marker, options()), LandmarkedDetector)
+    assert (chain.margin, chain.shift) == (face_crop.DETECTED_MARGIN, face_crop.DETECTED_SHIFT)
     for find, landmarks, given, message in [
         (embedder, marker, {}, "--landmarks: expected a model that finds faces before it, this one takes crops of faces"),
         (marker, marker, {}, "--landmarks: expected a model that finds faces before it, this one takes crops of faces"),
@@ -97,8 +99,9 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
         with pytest.raises(MediaError) as error:
             with_landmarks(find, landmarks, options(**given))
         assert str(error.value) == message
-    with pytest.raises(MediaError, match=r"^--margin: it is of the crops for a landmark model: give one by --landmarks$"):
-        process(detector, options(margin=1.5, landmarks=None))
+    for name in ("margin", "shift"):
+        with pytest.raises(MediaError, match=rf"^--{name}: it is of the crops for a landmark model: give one by --landmarks$"):
+            process(detector, options(**{name: 0.5}, landmarks=None))
     about = yaml.safe_load((toy_landmarks_export / "inference.yml").read_text())
     about["input"]["test"] = {"mode": "native", "size": None, "max_side": 0}
     for file in toy_landmarks_export.iterdir():
@@ -111,5 +114,5 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
 
 
 def options(**given) -> argparse.Namespace:
-    default = dict.fromkeys(("input", "output", "json", "threshold", "margin", "frames", "compare", "threads"))
+    default = dict.fromkeys(("input", "output", "json", "threshold", "margin", "shift", "frames", "compare", "threads"))
     return argparse.Namespace(**(default | {"landmarks": "pfld", "repeat": 1, "flip": False, "resize": False} | given))

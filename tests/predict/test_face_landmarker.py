@@ -34,6 +34,7 @@ class Fixed:
 def test_the_square_of_a_box_by_hand():
     assert square([10, 20, 30, 60]).tolist() == [20 - 24, 40 - 24, 20 + 24, 40 + 24]
     assert square([10, 20, 30, 60], 2).tolist() == [-20, 0, 60, 80]
+    assert square([10, 20, 30, 60], 2, 0.25).tolist() == [-20, 10, 60, 90]
     assert square([5, 5, 5, 5], 2).tolist() == [4, 4, 6, 6]  # a box without area counts as one pixel
 
 
@@ -90,14 +91,14 @@ def test_behind_a_detector_the_landmarks_are_those_of_the_model(tmp_path):
             return [Face((10, 10, 42, 42), 0.9, np.zeros((5, 2))), Face((60, 20, 92, 52), 0.6)] if pixels.any() else []
 
     model = Fixed(size=(48, 48))
-    chain = LandmarkedDetector(Detector(), FaceLandmarker(model, margin=1.5))
+    chain = LandmarkedDetector(Detector(), FaceLandmarker(model), margin=1.5, shift=0.125)
     image = np.full((100, 120, 3), 7, np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), image)
     for given in (image, tmp_path / "a.png"):
         faces = chain(given)
         assert [(face.box, face.score) for face in faces] == [((10, 10, 42, 42), 0.9), ((60, 20, 92, 52), 0.6)]
-        np.testing.assert_allclose(faces[0].landmarks, model.points + [2, 2], atol=1e-4)  # 26 - 48 / 2
-        np.testing.assert_allclose(faces[1].landmarks, model.points + [52, 12], atol=1e-4)
+        np.testing.assert_allclose(faces[0].landmarks, model.points + [2, 6], atol=1e-4)  # 26 - 48 / 2, and lower by 4
+        np.testing.assert_allclose(faces[1].landmarks, model.points + [52, 16], atol=1e-4)
         assert all(chain.seconds[stage] > Detector.seconds[stage] for stage in ("pre", "run", "post"))
     runs = len(model.seen)
     assert chain(np.zeros((100, 120, 3), np.uint8)) == [] and len(model.seen) == runs  # no face: the model is not run

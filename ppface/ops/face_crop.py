@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 MARGIN = 1.2  # around landmarks, as in PFLD's published code, https://github.com/polarisZhao/PFLD-pytorch, data/SetPreparation.py
-# Around the box of a detector, which begins at the forehead, not at the brows. Of RetinaFace on 75 photographs, its longer side is 1.25 times
-# that of the landmarks' box (1.12 to 1.40 for nine in ten), and its middle is higher by 0.15 of it: this gives about the same square.
+# Around the box of a detector, which begins at the forehead, not at the brows: of RetinaFace on 75 photographs, its longer side is 1.25
+# times that of the landmarks' box (nine in ten: 1.12 to 1.40), and its middle is higher by 0.15 of it. This gives about the same square.
 DETECTED_MARGIN, DETECTED_SHIFT = 1.0, 0.15
 
 

@@ -17,6 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["ppface", "ppface.*"]),
+    package_data={"ppface": ["weights/*/*"]},
     install_requires=[
         "numpy>=1.26",
         "opencv-python-headless>=4.8",  # opencv-python serves as well, where a window is wanted

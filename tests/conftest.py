@@ -1,5 +1,6 @@
 """What every test may ask for: a seeded generator, and the real material where it is present."""
 
+import json
 import os
 import subprocess
 import sys
@@ -201,12 +202,51 @@ def make_weights():
     return random_weights
 
 
-@pytest.fixture(scope="session")
-def run_tool():
-    """Runs a Python file of the repository as a user does; the environment can be added to."""
+class ToolServer:
+    """Runs Python files in forks of a process that has imported Paddle, see tool_server.py.
 
-    def run(file: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    Args:
+        folder: for what the files print.
+    """
+
+    def __init__(self, folder: Path):
+        self.outputs = {name: folder / name for name in ("stdout", "stderr")}
+        self.environment = self._environment()
+        server = [sys.executable, str(ROOT / "tests" / "tool_server.py")]
+        environment = self.environment | {"PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} | {"OMP_NUM_THREADS": "1"}
+
+    def serves(self, environment: dict[str, str]) -> bool:
+        """Whether a run needs no other environment than that in which the server imported its modules."""
+        return not environment and self._environment() == self.environment
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess:
+        files = {name: str(file) for name, file in self.outputs.items()}
+        request = {"file": command[1], "arguments": command[2:], "folder": str(Path.cwd()), "environment": self.environment, **files}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        code = int(self.process.stdout.readline())
+        return subprocess.CompletedProcess(command, code, *(file.read_text(encoding="utf-8") for file in self.outputs.values()))
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def run_tool(tmp_path_factory):
+    """Runs a Python file of the repository as a user does; the environment can be added to. `fresh`: in a Python of its own."""
+    server = ToolServer(tmp_path_factory.mktemp("tools"))
+
+    def run(file: str, *arguments: object, fresh: bool = False, **environment: str) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / file), *map(str, arguments)]
+        if not fresh and server.serves(environment):
+            return server.run(command)
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
 
-    return run
+    yield run
+    server.close()

@@ -37,7 +37,7 @@ def check_sizes(live, exported) -> None:
 
 
 def test_paddle_adds_no_warnings_of_its_own(trial, run_tool, tmp_path):
-    done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", tmp_path / "export")
+    done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", tmp_path / "export", fresh=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -64,7 +64,7 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
         parser: of a tool.
         use: what the tool does with the weights, for its help.
     """
-    parser.add_argument("-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint or a run, {use}")
+    parser.add_argument("-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint, a run or a released model, {use}")
     parser.add_argument(
         "--names", metavar="FILE", help="YAML rules that translate the weight file's parameter names to the model's, see configs/weights"
     )

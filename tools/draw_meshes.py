@@ -36,13 +36,17 @@ def main() -> int:
     files = picture_files.find(folder, args.out).files if args.input.is_dir() else [args.input.name]
     if not files:
         raise DataError(f"{args.input}: expected pictures, found none")
+    if args.out.resolve() == folder.resolve():
+        raise DataError(f"{args.out}: expected an output folder other than the input's, whose pictures would be overwritten")
     model = predict.load_model(args.model or args.config, args.weights, args.override, args.names)
     find, count = predict.FaceDetector(model.predictor()), 0
     for name in files:
         image = Picture.open(folder / name).decode()
         boxes = np.array([face.box for face in find(image) if face.score >= args.threshold]).reshape(-1, 4)
         drawn = draw_meshes(image, find_meshes(model, image, boxes))
-        file = (args.out / name).with_suffix(".jpg")
+        file = args.out / name
+        if file.suffix.lower() not in (".jpg", ".jpeg"):
+            file = file.with_name(f"{file.name}.jpg")  # a.png beside a.jpg gets a file of its own
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(cv2.imencode(".jpg", drawn[:, :, ::-1])[1].tobytes())
         count += len(boxes)

@@ -244,7 +244,8 @@ def _landmarks(batch: dict) -> tuple[np.ndarray, np.ndarray]:
     count = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
     if count not in face_masks.FEATURES:
         raise DataError(f"AOFDLoss: expected five or six landmarks in gt_landmarks for masks by landmarks, received {count}")
-    return batch["gt_landmarks"].numpy(), batch["gt_has_landmarks"].numpy()
+    points = batch["gt_landmarks"].numpy()
+    return points, batch["gt_has_landmarks"].numpy() if "gt_has_landmarks" in batch else np.ones(points.shape[:2], bool)
 
 
 @contextlib.contextmanager

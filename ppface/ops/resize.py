@@ -46,6 +46,12 @@ class Placement:
         scale = np.array([self.picture[1] / self.inner[1], self.picture[0] / self.inner[0]])
         return (points - np.array(self.corner[::-1])) * scale
 
+    def rows_there(self, rows: np.ndarray) -> np.ndarray:
+        """The inverse of `rows_back`."""
+        scale = np.array([self.inner[1] / self.picture[1], self.inner[0] / self.picture[0]])
+        points = rows.reshape(len(rows), rows.shape[1] // 2, 2) * scale + np.array(self.corner[::-1])
+        return points.reshape(rows.shape)
+
     def rows_back(self, rows: np.ndarray) -> np.ndarray:
         """Rows (N, 2P) of P points each, such as boxes x1, y1, x2, y2, in pixels of the input, in pixels of the picture."""
         return self.back(rows.reshape(len(rows), rows.shape[1] // 2, 2)).reshape(rows.shape)

@@ -9,7 +9,6 @@ import paddle
 
 from ppface.core.errors import WeightsError
 from ppface.nets.heads.dense_regression import crop
-from ppface.ops.resize import resize
 
 LINE = (255, 255, 255)  # RGB
 BITS = 4  # binary places of the coordinates that OpenCV gets
@@ -57,16 +56,15 @@ def find_meshes(model: Any, image: np.ndarray, boxes: np.ndarray) -> list[DrawnM
         raise WeightsError("expected weights of a detector trained with model.head.dense, received some without: its meshes are untrained")
     if not len(boxes):
         return []
-    height, width = model.input.test.of(*image.shape[:2])
-    scale = np.array([width / image.shape[1], height / image.shape[0]])
-    pixels = paddle.to_tensor(resize(image, (height, width)).transpose(2, 0, 1)[None].copy())
-    tested = np.asarray(boxes) * np.tile(scale, 2)
+    place = model.input.test.place(*image.shape[:2])
+    pixels = paddle.to_tensor(place.apply(image).transpose(2, 0, 1)[None].copy())
+    tested = place.rows_there(np.asarray(boxes, np.float64))
     with paddle.no_grad():
         features = model.features({"image": pixels})
         anchors = model.head(features, pixels)["anchors"]
-        found = branch.meshes(features, (height, width), anchors, np.zeros(len(boxes), "int64"), tested)
+        found = branch.meshes(features, place.size, anchors, np.zeros(len(boxes), "int64"), tested)
     corner, side = crop(tested)
-    vertices = (corner[:, None] + found.pixels.numpy() / branch.size * side[:, None]) / scale
+    vertices = place.back(corner[:, None] + found.pixels.numpy() / branch.size * side[:, None])
     distance, colors = found.distance.numpy(), found.colors.numpy().clip(0, 1)
     return [DrawnMesh(vertices[i], distance[i], colors[i], branch.triangles.numpy()) for i in range(len(boxes))]
 

@@ -310,3 +310,12 @@ def test_landmarks_that_the_data_does_not_have_are_named(rng):
     with pytest.raises(DataError) as error:
         AOFDLoss(model, masks=["landmarks"])(model(batch), batch)
     assert str(error.value) == "AOFDLoss: expected five or six landmarks in gt_landmarks for masks by landmarks, received none"
+
+
+def test_without_a_list_of_labelled_faces_all_have_landmarks(rng):
+    batch, model = data(rng), detector()
+    loss, found = AOFDLoss(model, masks=["landmarks"]), []
+    for given in (batch, {key: value for key, value in batch.items() if key != "gt_has_landmarks"}):
+        loss.step.set_value(paddle.zeros([], "int64"))
+        found.append(float(backward(model, loss, given)["masked"]))
+    assert found[0] == found[1] > 0

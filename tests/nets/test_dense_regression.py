@@ -108,6 +108,14 @@ def test_crops_and_targets_are_those_of_the_largest_faces(arrays):
     np.testing.assert_allclose(outputs["mesh_targets"].numpy(), expected, atol=1e-5)
 
 
+def test_faces_of_data_that_do_not_say_which_are_labelled_all_have_landmarks(arrays):
+    labelled = arrays | {"gt_has_landmarks": np.ones_like(arrays["gt_has_landmarks"])}
+    model = build()
+    want, got = model(tensors(labelled)), model(tensors(labelled, "gt_has_landmarks"))
+    assert len(got["mesh_real"]) == 3
+    np.testing.assert_array_equal(got["mesh_targets"].numpy(), want["mesh_targets"].numpy())
+
+
 def test_a_face_is_learned_by_the_anchor_of_the_highest_overlap(rng):
     anchors = np.concatenate([rng.uniform(size=(40, 2)), rng.uniform(0.05, 0.6, (40, 2))], axis=1).astype("float32")
     boxes = np.array([[5, 10, 40, 60], [60, 20, 90, 50]], "float32")
@@ -138,12 +146,16 @@ def test_codes_come_from_the_cell_and_the_place_of_the_anchor(rng, shared):
         np.testing.assert_allclose(got[n], whole[slot * branch.width : (slot + 1) * branch.width], atol=1e-5)
 
 
-def test_without_a_face_to_draw_every_parameter_still_has_a_gradient(arrays):
-    batch = arrays | {"gt_has_landmarks": np.zeros_like(arrays["gt_has_landmarks"])}
+@pytest.mark.parametrize("emptied", [("gt_has_landmarks",), ("gt_boxes", "gt_count", "gt_landmarks", "gt_has_landmarks")])
+def test_without_a_face_to_draw_every_parameter_still_has_a_gradient(arrays, emptied):
+    """Faces without landmarks, and pictures without faces, whose rows are padding without an area."""
+    batch = arrays | {key: np.zeros_like(arrays[key]) for key in emptied}
     model = build()
     outputs = model(tensors(batch))
     assert outputs["mesh_real"].numpy().tolist() == [0]
-    sum(MeshLoss()(outputs, {}).values()).backward()
+    losses = MeshLoss()(outputs, {})
+    assert [float(loss) for loss in losses.values()] == [0, 0, 0]
+    sum(losses.values()).backward()
     assert all(parameter.grad is not None and not parameter.grad.numpy().any() for parameter in model.head.dense.parameters())
 
 

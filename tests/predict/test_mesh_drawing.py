@@ -15,11 +15,11 @@ from ppface.ops.resize import TestSize
 from ppface.predict.mesh_drawing import DrawnMesh, draw_meshes, find_meshes
 
 
-def build(dense=True):
+def build(dense=True, mode="stretch"):
     paddle.seed(0)
     branch = partial(DenseRegression, embedding=4, order=1) if dense else None
     head = partial(FaceHead, min_sizes=[[8], [16], [32]], steps=[8, 16, 32], landmarks=5, dense=branch)
-    size = Input((64, 64), [127.5] * 3, [127.5] * 3, TestSize("stretch", (64, 64)))
+    size = Input((64, 64), [127.5] * 3, [127.5] * 3, TestSize(mode, (64, 64)))
     model = FaceModel(size, MobileNetV1(0.125), head)
     model.eval()
     return model
@@ -42,6 +42,19 @@ def test_a_mesh_whose_last_layer_is_almost_0_is_the_mean_face_in_the_middle_of_i
     assert abs(rows.min() - y.min()) <= 1.5 and abs(rows.max() + 1 - y.max()) <= 1.5
     assert abs(columns.min() - x.min()) <= 1.5 and abs(columns.max() + 1 - x.max()) <= 1.5
     assert changed[60, 40] and find_meshes(model, image, np.zeros((0, 4))) == []
+
+
+def test_of_a_letterbox_the_mesh_is_in_the_pixels_of_the_picture(rng):
+    image = rng.integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    model = build(mode="letterbox")
+    model.head.dense.decoder.last.linear.weight.set_value(paddle.full([16, 6], 1e-9))
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].numpy()))
+    (mesh,) = find_meshes(model, image, np.array([[20, 10, 50, 40]], "float32"))
+    assert (abs(seen[0][0, :, [0, 15, 48, 63]] - 0.5 / 127.5) < 1e-6).all()  # grey above and below the picture of 64x32
+    mean = face_mesh(17)
+    x, y = 35 + 15 * 4.2 / 5 * mean.vertices[:, 0], 25 - 15 * 4.2 / 5 * mean.vertices[:, 1]
+    np.testing.assert_allclose(mesh.vertices, np.stack([x, y], axis=1), atol=1e-3)
 
 
 def test_the_nearer_triangle_covers_the_farther_one_and_backs_are_left_out():

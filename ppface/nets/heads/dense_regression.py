@@ -19,6 +19,7 @@ from ppface.ops.mesh.rasterizer import rasterize
 
 CAMERA, LIGHT = 7, 9
 CAMERA_SCALE = 0.1  # one step of Adam changes all weights of a number together: without it a camera jumps by tenths of a radian
+NO_FACE = np.array([0, 0, 1, 1], "float32")  # where there is no face to draw: of padding, whose box has no area, everything would be NaN
 DISTANCE, FOCAL = 5.0, 4.2  # the mean face then fills .84 of the crop's height
 
 
@@ -63,7 +64,7 @@ class DenseRegression(nn.Layer):
 
     Shape:
         list of (N, C, H, W), image (N, 3, height, width) uint8, anchors (A, 4), and of the batch gt_boxes, gt_count,
-        gt_landmarks (N, G, 5, 2), gt_has_landmarks
+        gt_landmarks (N, G, 5, 2), gt_has_landmarks (None: all faces have them)
         -> {"mesh_drawn": (P, 3, size, size) 0 and more, "mesh_alpha": (P, size, size) 0..1, "mesh_crop": (P, 3, size, size) 0..1,
         "mesh_inside": (P, size, size) share inside the picture, "mesh_points": (P, 5, 2) in units of the crop,
         "mesh_targets": (P, 5, 2), "mesh_shape": (P,) mean squared offset from the mean face, 0..1,
@@ -117,8 +118,9 @@ class DenseRegression(nn.Layer):
                 f"DenseRegression: expected faces with 5 landmarks in gt_landmarks, received {received}: choose a data set that has them, "
                 "or train without model.head.dense"
             )
-        row, face, real = self._chosen(boxes.numpy(), count.numpy(), has_landmarks.numpy())
-        chosen = boxes.numpy()[row, face]
+        known = np.ones(boxes.shape[:2], bool) if has_landmarks is None else has_landmarks.numpy()
+        row, face, real = self._chosen(boxes.numpy(), count.numpy(), known)
+        chosen = np.where(real[:, None] > 0, boxes.numpy()[row, face], NO_FACE)
         with paddle.amp.auto_cast(enable=False):  # edges of triangles need float32
             meshes = self.meshes(features, image.shape[2:], anchors, row, chosen)
             drawn, alpha = rasterize(meshes.pixels, meshes.distance, meshes.colors, self.triangles, self.size)

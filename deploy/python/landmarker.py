@@ -55,17 +55,30 @@ class FaceLandmarker(ExportedModel):
 class LandmarkedDetector:
     """A detector, and a landmark model on each face that it found: its landmarks replace the detector's.
 
+    Args:
+        find: the detector.
+        landmarks: the landmark model.
+        threshold: faces with a lower score are left out; a detector may return hundreds of them, each of which takes a run of the
+            landmark model.
+
     Attributes:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker, margin: float = DETECTED_MARGIN, shift: float = DETECTED_SHIFT):
-        self.find, self.landmarks, self.margin, self.shift = find, landmarks, margin, shift
+    def __init__(
+        self,
+        find: FaceDetector,
+        landmarks: FaceLandmarker,
+        margin: float = DETECTED_MARGIN,
+        shift: float = DETECTED_SHIFT,
+        threshold: float = 0.0,
+    ):
+        self.find, self.landmarks, self.margin, self.shift, self.threshold = find, landmarks, margin, shift, threshold
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """(H, W, 3) uint8 RGB -> faces, best first."""
-        faces = self.find(image)
+        faces = [face for face in self.find(image) if face.score >= self.threshold]
         marked = self.landmarks(image, np.array([face.box for face in faces]).reshape(-1, 4), self.margin, self.shift)
         self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
         return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]

@@ -15,6 +15,7 @@ from drawing import draw
 from landmarker import DETECTED_MARGIN, DETECTED_SHIFT, LandmarkedDetector
 from media import Frame, FullDiskError, MediaError, Writer, frames, read_picture
 
+THRESHOLD = 0.5  # lowest score of faces, unless `--threshold` says another
 STAGES = ("pre", "run", "post")
 WARM_UP_RUNS = 2
 
@@ -29,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         type=number,
-        help="lowest score of faces (default: 0.5); with --compare: similarity above which it is the same person",
+        help=f"lowest score of faces (default: {THRESHOLD}); with --compare: similarity above which it is the same person",
     )
     parser.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
     parser.add_argument(
@@ -80,7 +81,7 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     source = frames(options.input, read, options.output)
     source = itertools.chain([next(source)], source)  # fails for a missing input before anything is written
     write = Writer(options.output, options.input) if options.output else None
-    session = Session(find, 0.5 if options.threshold is None else options.threshold, max(1, options.repeat), write)
+    session = Session(find, lowest_score(options), max(1, options.repeat), write)
     failure = None
     try:
         for frame in itertools.islice(source, options.frames):
@@ -115,7 +116,7 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
 
 
 def with_landmarks(find: Any, landmarks: Any, options: argparse.Namespace, chain: Callable = LandmarkedDetector) -> Any:
-    """The detector `find` with a landmark model on each of its faces.
+    """The detector `find` with a landmark model on each of its faces of at least the lowest score.
 
     Raises:
         MediaError: a detector or a landmark model that is of another kind, or a margin that is not positive.
@@ -127,7 +128,12 @@ def with_landmarks(find: Any, landmarks: Any, options: argparse.Namespace, chain
     if options.margin is not None and options.margin <= 0:
         raise MediaError(f"--margin: expected a number above 0, received {options.margin:g}")
     given = {name: getattr(options, name) for name in ("margin", "shift") if getattr(options, name) is not None}
-    return chain(find, landmarks, **given)
+    return chain(find, landmarks, threshold=lowest_score(options), **given)
+
+
+def lowest_score(options: argparse.Namespace) -> float:
+    """Of the faces that are shown."""
+    return THRESHOLD if options.threshold is None else options.threshold
 
 
 def crops(find: Any) -> bool:

@@ -81,19 +81,28 @@ class LandmarkedDetector:
         margin: side of the square that is cropped, relative to the longer side of a box, > 0.
         shift: how far it is moved down, relative to the longer side. The defaults are for boxes from forehead to chin, as detectors find
             them; for boxes around landmarks they are 1.2 and 0.
+        threshold: faces with a lower score are left out; a detector may return hundreds of them, each of which takes a run of the
+            landmark model.
 
     Attributes:
         seconds: latency of the last picture by stage, of both models together.
     """
 
-    def __init__(self, find: FaceDetector, landmarks: FaceLandmarker, margin: float = DETECTED_MARGIN, shift: float = DETECTED_SHIFT):
-        self.find, self.landmarks, self.margin, self.shift = find, landmarks, margin, shift
+    def __init__(
+        self,
+        find: FaceDetector,
+        landmarks: FaceLandmarker,
+        margin: float = DETECTED_MARGIN,
+        shift: float = DETECTED_SHIFT,
+        threshold: float = 0.0,
+    ):
+        self.find, self.landmarks, self.margin, self.shift, self.threshold = find, landmarks, margin, shift, threshold
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
         """The faces of one picture, best first; arguments and errors as `FaceDetector`."""
         pixels = image if isinstance(image, np.ndarray) else Picture.open(image).decode()
-        faces = self.find(pixels)
+        faces = [face for face in self.find(pixels) if face.score >= self.threshold]
         marked = self.landmarks(pixels, np.array([face.box for face in faces]).reshape(-1, 4), self.margin, self.shift)
         self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
         return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]

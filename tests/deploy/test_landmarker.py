@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from detector import FaceDetector, ModelError
+from detector import Face, FaceDetector, ModelError
 from embedder import open_export
 from landmarker import FaceLandmarker, LandmarkedDetector, crop, square
 from media import MediaError
@@ -90,6 +90,7 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
     assert isinstance(detector, FaceDetector)
     assert isinstance(chain := with_landmarks(detector, marker, options()), LandmarkedDetector)
     assert (chain.margin, chain.shift) == (face_crop.DETECTED_MARGIN, face_crop.DETECTED_SHIFT)
+    assert [with_landmarks(detector, marker, options(threshold=least)).threshold for least in (None, 0.0, 0.7)] == [0.5, 0.0, 0.7]
     for find, landmarks, given, message in [
         (embedder, marker, {}, "--landmarks: expected a model that finds faces before it, this one takes crops of faces"),
         (marker, marker, {}, "--landmarks: expected a model that finds faces before it, this one takes crops of faces"),
@@ -111,6 +112,22 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
         FaceLandmarker(tmp_path)
     told = "expected a landmark model with input.test.mode 'stretch', received 'native'"
     assert str(refused.value) == f"{tmp_path / 'inference.yml'}: {told}"
+
+
+def test_only_faces_of_the_lowest_score_are_cropped():
+    class Find:
+        seconds = {"pre": 0.0, "run": 0.0, "post": 0.0}
+
+        def __call__(self, image):
+            return [Face((0, 0, 8, 8), 0.9), Face((9, 9, 20, 20), 0.4)]
+
+    class Mark(Find):
+        def __call__(self, image, boxes, margin, shift):
+            assert boxes.tolist() == [[0, 0, 8, 8]]
+            return [Face(tuple(boxes[0]), 1.0, np.zeros((2, 2)))]
+
+    (face,) = LandmarkedDetector(Find(), Mark(), 0.5)(np.zeros((30, 30, 3), np.uint8))
+    assert face.score == 0.9 and face.landmarks is not None
 
 
 def options(**given) -> argparse.Namespace:

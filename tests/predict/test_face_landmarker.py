@@ -100,6 +100,8 @@ def test_behind_a_detector_the_landmarks_are_those_of_the_model(tmp_path):
         np.testing.assert_allclose(faces[0].landmarks, model.points + [2, 6], atol=1e-4)  # 26 - 48 / 2, and lower by 4
         np.testing.assert_allclose(faces[1].landmarks, model.points + [52, 16], atol=1e-4)
         assert all(chain.seconds[stage] > Detector.seconds[stage] for stage in ("pre", "run", "post"))
+    (only,) = LandmarkedDetector(Detector(), FaceLandmarker(model), threshold=0.9)(image)  # faces below it cost no run of the model
+    assert only.score == 0.9 and len(model.seen[-1]) == 1
     runs = len(model.seen)
     assert chain(np.zeros((100, 120, 3), np.uint8)) == [] and len(model.seen) == runs  # no face: the model is not run
 

@@ -147,10 +147,17 @@ def evaluate(
         (N, K, 2), (N, K, 2) in the same pixels -> {"nme", "failures", "auc"}
 
     Raises:
-        DataError: arrays of other shapes, no face, or as `unit`.
+        DataError: arrays of other shapes or with numbers that are not finite, no face, or as `unit`.
+        ValueError: a threshold that is not above 0.
     """
+    if threshold <= 0:
+        raise ValueError(f"evaluate: expected a threshold above 0, received {threshold}")
     if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2 or not len(points):
         raise DataError(f"evaluate: expected two arrays (N, K, 2) of one shape with N >= 1, received {points.shape} and {truth.shape}")
+    if wrong := [i for i, pair in enumerate(zip(points, truth, strict=True)) if not np.isfinite(pair).all()]:
+        raise DataError(
+            f"evaluate: expected landmarks of finite numbers, received others in {len(wrong)} faces, the first in row {wrong[0]}"
+        )
     return summary(np.array([nme(*pair, normalise) for pair in zip(points, truth, strict=True)]), threshold)
 
 

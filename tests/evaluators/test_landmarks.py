@@ -88,6 +88,18 @@ def test_arrays_give_the_values_of_loops(rng):
     assert values["auc"] == pytest.approx(sum(max(0, 0.08 - error) / 0.08 for error in errors) / 40)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_arrays_that_are_not_finite_are_refused(rng, which):
+    """NaN is not above any threshold: such a face would count as a good one."""
+    arrays = [rng.uniform(0, 100, (4, 68, 2)) for _ in range(2)]
+    arrays[which][2, 3] = np.nan
+    with pytest.raises(DataError) as error:
+        evaluate(*arrays)
+    assert str(error.value) == "evaluate: expected landmarks of finite numbers, received others in 1 faces, the first in row 2"
+    with pytest.raises(ValueError, match=r"^evaluate: expected a threshold above 0, received 0$"):
+        evaluate(arrays[1 - which], arrays[1 - which], threshold=0)
+
+
 def test_the_worst_faces_come_first_with_both_landmarks(data, tmp_path):
     list(Landmarks(data, save_dir=str(tmp_path))(Off(data, [0, 4, 20.0, 8, 1])))
     worst = cv2.imread(str(tmp_path / "worst.png"))[:, :, ::-1]

@@ -11,7 +11,7 @@ from ppface.data.loading import label_files
 def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) -> tuple[list[str], np.ndarray]:
     """Paths relative to the pictures' folder, and their points.
 
-    A first line without numbers is a header. Empty lines and lines that begin with `#` are ignored.
+    A first line without any number is a header. Empty lines and lines that begin with `#` are ignored.
 
     Args:
         path: the file; may be .gz.
@@ -33,9 +33,9 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
             continue
         name, *words = _columns(line)
         values = label_files.numbers(" ".join(words[skip:]))
-        if values is None and at == 1:
+        if at == 1 and words and all(label_files.numbers(word) is None for word in words):
             continue
-        if values is None or not np.isfinite(values).all() or not _fits(len(values), counts):
+        if not name or values is None or not np.isfinite(values).all() or not _fits(len(values), counts):
             raise DataError(f"{path}:{at}: {advice}; received {line[:60]!r}")
         if numbers and len(values) != numbers:
             raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")

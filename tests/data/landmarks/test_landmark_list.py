@@ -41,6 +41,9 @@ def test_a_list_gives_one_face_a_picture(root):
     [
         ("a.png 1 2 3", "list.txt:1: expected one line per picture: its path, then x y of its points"),
         ("a.png 1 2 nan 4", "list.txt:1: expected one line per picture"),
+        ("a.png 1 2 x 4\na.png 1 2 3 4", "list.txt:1: expected one line per picture"),  # no header: it has numbers
+        ("b c.png 1 2 3 4", "list.txt:1: expected one line per picture"),
+        (",0,1,2,3\na.png,1,2,3,4", "list.txt:1: expected one line per picture"),
         ("a.png 1 2 300 4", "a.png: expected landmarks inside the picture of 80x60 pixels, received x from 1 to 300, y from 2 to 4"),
         ("gone.png 1 2 3 4", "gone.png: no such picture file"),
     ],
@@ -49,6 +52,10 @@ def test_lines_that_are_wrong_are_named(root, line, message):
     with pytest.raises(DataError) as error:
         listed(root, line)[0]
     assert message in str(error.value)
+
+
+def test_a_first_line_without_any_number_is_a_header(root):
+    assert listed(root, "name x1 y1\na.png 10 20").names == ["a.png"]
 
 
 def test_another_number_of_points_is_named(root):

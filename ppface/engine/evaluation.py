@@ -29,6 +29,15 @@ def names(evaluators: list[Any]) -> list[str] | None:
     return list(found)
 
 
+def more_is_better(evaluators: list[Any], metric: str | None) -> bool:
+    """Whether more of a value, None: of the first one, is better: unless its evaluator lists it in `lower_is_better`, as errors are."""
+    better: dict[str, bool] = {}
+    for place, evaluator in enumerate(evaluators):
+        for name in getattr(evaluator, "values", list)():
+            better[_unique(name, place, better)] = name not in getattr(evaluator, "lower_is_better", ())
+    return better.get(metric or next(iter(better), ""), True)
+
+
 def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
     """All values of all evaluators by name; a name that is already used gets the evaluator's position: "ap", then "ap.1"."""
     metrics: dict[str, float] = {}

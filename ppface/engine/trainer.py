@@ -16,7 +16,7 @@ from ppface.engine import checkpoint
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.checkpointer import Checkpointer
 from ppface.engine.ema import EMA
-from ppface.engine.evaluation import measure
+from ppface.engine.evaluation import measure, more_is_better
 from ppface.engine.journal import Journal
 from ppface.engine.nonfinite_guard import Guard, Policy
 from ppface.engine.step import Step
@@ -44,7 +44,7 @@ class Trainer:
         save_steps: also save after every so many steps, whatever the unit of the others; 0: never. A killed run loses at most these.
         log_every: steps between two lines of the log.
         metric: the evaluated value that decides which checkpoint is the best; none: the first one.
-        higher_is_better: whether more of it is better.
+        higher_is_better: whether more of it is better; none: as its evaluator says, less of errors and more of everything else.
         keep: how many of the newest checkpoints stay.
         nonfinite: what to do with a step whose loss or gradients are not finite: "raise" ends the run, "skip" omits its update,
             "rollback" restores the last checkpoint's weights and continues with the data that follow; three in a row always end the run.
@@ -83,7 +83,7 @@ class Trainer:
         save_steps: int = 0,
         log_every: int = 20,
         metric: str | None = None,
-        higher_is_better: bool = True,
+        higher_is_better: bool | None = None,
         keep: int = 2,
         nonfinite: Policy = "raise",
         failed_save: Literal["warn", "stop"] = "warn",
@@ -112,7 +112,8 @@ class Trainer:
         self.save_every = self.steps_per_epoch if save_every is None else save_every * unit
         self.save_steps, self.log_every = save_steps, log_every
         self.checkpoints, self.about = CheckpointFolder(folder / "checkpoints", keep), about or {}
-        self.checkpointer = Checkpointer(self.checkpoints, metric, higher_is_better, failed_save)
+        rises = more_is_better(evaluators, metric) if higher_is_better is None else higher_is_better
+        self.checkpointer = Checkpointer(self.checkpoints, metric, rises, failed_save)
         self.average = EMA(self.model, ema) if ema else None
         self.amp = amp if world.device == "gpu" else "off"
         if amp != "off" and self.amp == "off":

@@ -49,6 +49,8 @@ class LandmarkNME:
         ValueError: an argument out of its range.
     """
 
+    lower_is_better = ("nme", "failures")
+
     def __init__(
         self,
         dataset: Annotated[Any, Kind("dataset")],

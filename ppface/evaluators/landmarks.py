@@ -71,6 +71,11 @@ class Landmarks:
         attributes = getattr(self.dataset, "attribute_names", ())
         return [*VALUES, *(f"{value}_{name}" for name in attributes for value in VALUES)]
 
+    @property
+    def lower_is_better(self) -> list[str]:
+        """Those of `values` that are errors."""
+        return [value for value in self.values() if not value.startswith("auc")]
+
     def check(self, predict: Any) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""

@@ -92,6 +92,27 @@ def test_a_metric_that_is_no_number_never_makes_the_best_checkpoint(tmp_path):
     assert (best["step"], best["best"]) == (4, 0.3)
 
 
+@pytest.mark.parametrize(
+    ("metric", "given", "best"), [(None, None, 6), ("nme", None, 6), ("nme", True, 2), ("auc", None, 4), ("nme.1", None, 4)]
+)
+def test_of_errors_the_best_checkpoint_has_the_least(tmp_path, metric, given, best):
+    class Errors:
+        lower_is_better = ("nme",)
+
+        def __init__(self, nme):
+            self.nme, self.auc = iter(nme), iter([0.2, 0.6, 0.3, 0.1])
+
+        def values(self):
+            return ["nme", "auc"]
+
+        def __call__(self, predict):
+            return [("nme", next(self.nme)), ("auc", next(self.auc))]
+
+    evaluators = [Errors([0.5, 0.3, 0.2, 0.4]), Errors([0.4, 0.1, 0.2, 0.3])]
+    trainer(tmp_path, evaluators=evaluators, eval_every=2, metric=metric, higher_is_better=given).train()
+    assert checkpoint.read(CheckpointFolder(tmp_path / "checkpoints").find("best"))[1]["step"] == best
+
+
 def test_equal_names_of_two_evaluators_are_distinguished():
     assert measure([lambda p: [("ap", 1.0)], lambda p: [("ap", 2.0), ("x", 3.0)]], None) == {"ap": 1.0, "ap.1": 2.0, "x": 3.0}
 

@@ -73,6 +73,8 @@ def test_each_attribute_of_the_data_has_its_mean_error(data):
     assert (values["failures_pose"], values["failures_blur"]) == (0, 1) and values["auc_blur"] == 0
     assert values["auc_pose"] == pytest.approx(np.mean([1, 1 - 0.02 / 0.1]), abs=1e-2)
     assert not [name for name in values if name.endswith("make_up")]
+    rising = set(Landmarks(marked).values()) - set(Landmarks(marked).lower_is_better)
+    assert rising == {"auc", "auc_pose", "auc_blur", "auc_make_up"}
 
 
 def test_arrays_give_the_values_of_loops(rng):

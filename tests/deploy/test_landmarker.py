@@ -126,7 +126,7 @@ def test_only_faces_of_the_lowest_score_are_cropped():
             assert boxes.tolist() == [[0, 0, 8, 8]]
             return [Face(tuple(boxes[0]), 1.0, np.zeros((2, 2)))]
 
-    (face,) = LandmarkedDetector(Find(), Mark(), 0.5)(np.zeros((30, 30, 3), np.uint8))
+    (face,) = LandmarkedDetector(Find(), Mark(), threshold=0.5)(np.zeros((30, 30, 3), np.uint8))
     assert face.score == 0.9 and face.landmarks is not None
 
 

@@ -1,9 +1,8 @@
 """Writes the embeddings of many pictures to one file, in parts, so that an interrupted run can be resumed."""
 
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.files import file_names
+from ppface.core.files.parts import kept, read, write_atomically
 from ppface.core.run.log import log
 from ppface.data.pictures import picture_files
 from ppface.data.pictures.picture import Picture
@@ -108,19 +108,17 @@ def extract(
     parts = {folder / f"{start:09d}.npz": pictures[start : start + step] for start in range(0, len(pictures), step)}
     done = 0
     for part, some in parts.items():
-        if not _is_complete(part, len(some)):
-            embeddings, reasons = _embedded(embedder, some, batch_size)
-            _write_atomically(part, partial(np.savez, embeddings=embeddings, reasons=reasons))
+        kept(part, partial(_embedded, embedder, some, batch_size), partial(_is_complete, count=len(some)))
         done += len(some)
         progress(done, len(pictures))
-    reasons = np.concatenate([_read(part, "reasons") for part in parts])
+    reasons = np.concatenate([read(part, "reasons") for part in parts])
     broken = reasons[reasons != ""].tolist()
     if len(broken) == len(pictures):
         shutil.rmtree(folder)  # the user may have to change an option, with which this folder would be rejected
         raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
     index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
-    _write_atomically(out.with_suffix(INDEX), lambda file: file.write(file_names.to_bytes(index)))
-    _write_atomically(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
+    write_atomically(out.with_suffix(INDEX), lambda file: file.write(file_names.to_bytes(index)))
+    write_atomically(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
     shutil.rmtree(folder)
     return broken
 
@@ -144,8 +142,8 @@ def _open(folder: Path, digest: str) -> None:
         raise DataError(f"{folder}: cannot write there: {error.strerror}") from None
 
 
-def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(embeddings of the readable pictures, for every picture the reason why it is broken or "")."""
+def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> dict[str, np.ndarray]:
+    """"embeddings" of the readable pictures, and for every picture the reason why it is broken or "" as "reasons"."""
     found, reasons = [np.zeros((0, 0), np.float32)], []
     for start in range(0, len(pictures), batch_size):
         images = []
@@ -157,46 +155,21 @@ def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) ->
                 reasons.append(str(error))
         if images:
             found.append(embed(embedder.predict, images, embedder.flip))
-    return np.concatenate(found[1:] or found), np.array(reasons)
+    return {"embeddings": np.concatenate(found[1:] or found), "reasons": np.array(reasons)}
 
 
-def _is_complete(part: Path, count: int) -> bool:
-    """Whether the part with this number of pictures exists and can be read; a damaged one is computed again."""
-    try:
-        reasons = _read(part, "reasons")
-        return reasons.shape == (count,) and len(_read(part, "embeddings")) == np.count_nonzero(reasons == "")
-    except FileNotFoundError:
-        return False
-    except Exception as error:  # a damaged archive can fail in any way
-        log.warning("%s: damaged (%s); computing it again", part, error)
-        return False
-
-
-def _read(part: Path, name: str) -> np.ndarray:
-    with part.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays[name]
+def _is_complete(arrays: Mapping[str, np.ndarray], count: int) -> bool:
+    """Whether a part is that of so many pictures."""
+    return arrays["reasons"].shape == (count,) and len(arrays["embeddings"]) == np.count_nonzero(arrays["reasons"] == "")
 
 
 def _join(file: IO[bytes], parts: Iterable[Path], count: int) -> None:
     """Joins all parts to one .npy file, with one of them in memory at a time."""
     written = False
     for part in parts:
-        rows = _read(part, "embeddings")
+        rows = read(part, "embeddings")
         if len(rows) and not written:
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, rows.shape[1])}
             np.lib.format.write_array_header_1_0(file, header)
             written = True
         file.write(np.ascontiguousarray(rows, "<f4").tobytes())
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file atomically: to a temporary file that is then renamed."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot write it: {error.strerror}") from None

@@ -13,6 +13,7 @@ import pytest
 
 from ppface import predict
 from ppface.core.errors import DataError
+from ppface.core.files import parts
 from ppface.predict import FaceEmbedder
 from ppface.predict import extract as extraction
 from ppface.predict.extract import entries, extract
@@ -253,7 +254,7 @@ def test_a_cut_part_is_never_left_under_its_name(tmp_path):
         raise StopsError
 
     with pytest.raises(StopsError):
-        extraction._write_atomically(tmp_path / "part.npz", cut)
+        parts.write_atomically(tmp_path / "part.npz", cut)
     assert not (tmp_path / "part.npz").exists()
 
 

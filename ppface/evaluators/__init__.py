@@ -4,7 +4,8 @@ from ppface.evaluators.face_ap import FaceAP
 from ppface.evaluators.landmark_nme import LandmarkNME
 from ppface.evaluators.landmarks import Landmarks
 from ppface.evaluators.multi_scale import MultiScale
+from ppface.evaluators.template_verification import TemplateVerification
 from ppface.evaluators.verification import Verification
 from ppface.evaluators.wider_face_ap import WiderFaceAP
 
-__all__ = ["FaceAP", "LandmarkNME", "Landmarks", "MultiScale", "Verification", "WiderFaceAP"]
+__all__ = ["FaceAP", "LandmarkNME", "Landmarks", "MultiScale", "TemplateVerification", "Verification", "WiderFaceAP"]

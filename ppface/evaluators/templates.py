@@ -1,6 +1,6 @@
 """Templates: several images of a person as one vector, verified (1:1) and identified (1:N) by the protocols of IJB-B and IJB-C."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,18 +52,27 @@ def verify(
         DataError: arrays that do not fit together, numbers that are not finite, a pair of an unknown template, or pairs of one kind alone.
     """
     ids, vectors = fuse(embedding, flipped, template, media, detector_score, norm, detector, flip, weights)
+    return {**compare(ids, vectors, pairs, same, {"tpr": rule}, fars), "templates": vectors}
+
+
+def compare(
+    ids: np.ndarray, vectors: np.ndarray, pairs: np.ndarray, same: np.ndarray, rules: Mapping[str, Rule], fars: Sequence[float] = FARS
+) -> dict[str, float]:
+    """The values of `verify` from the templates of `fuse`, by one or more rules: with {"tpr": "nearest"} they are named "tpr@1e-6" ..."""
     pairs, same = np.asarray(pairs), np.asarray(same).astype(bool)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or same.shape != (len(pairs),):
         raise DataError(f"pairs, same: expected (P, 2) template ids and (P,), received {pairs.shape} and {same.shape}")
     if not same.any() or same.all():
         raise DataError(f"same: expected pairs of one person and of two, received {int(same.sum())} and {int((~same).sum())}")
-    rows = np.stack([_rows(ids, pairs[:, 0], "pairs"), _rows(ids, pairs[:, 1], "pairs")], axis=1)
-    fpr, tpr = roc(pair_scores(vectors, rows), same, drop=rule == "nearest")
-    found: dict[str, Any] = {f"tpr@{rate_name(far)}": at_far(fpr, tpr, far, rule) for far in fars}
+    scores = pair_scores(vectors, np.stack([_rows(ids, pairs[:, 0], "pairs"), _rows(ids, pairs[:, 1], "pairs")], axis=1))
+    found: dict[str, float] = {}
+    for name, rule in rules.items():
+        fpr, tpr = roc(scores, same, drop=rule == "nearest")
+        found |= {f"{name}@{rate_name(far)}": at_far(fpr, tpr, far, rule) for far in fars}
     impostors = int((~same).sum())
     if small := [rate_name(far) for far in fars if impostors * far < 1]:
         log.warning("%d pairs of different people cannot show a FAR of %s: read these values with care", impostors, ", ".join(small))
-    return {**found, "auc": auc(fpr, tpr), "templates": vectors}
+    return {**found, "auc": auc(fpr, tpr)}
 
 
 def fuse(
@@ -254,15 +263,21 @@ def _checked(protocol: Protocol, where: str) -> np.ndarray:
     return np.asarray(protocol[1])
 
 
-def _searched(
-    queries: np.ndarray, subjects: np.ndarray, enrolled: np.ndarray, people: np.ndarray, fpirs: Sequence[float], where: str
-) -> dict[str, float]:
+def mated_probes(subjects: np.ndarray, people: np.ndarray, where: str) -> np.ndarray:
+    """Which probes are of people in a gallery (N,); raises DataError if all or none are."""
     mated = np.isin(subjects, people)
     if not mated.any() or mated.all():
         raise DataError(
             f"{where}: expected probes of people in it and of others, received {int(mated.sum())} and {int((~mated).sum())}: "
             "the thresholds come from the others"
         )
+    return mated
+
+
+def _searched(
+    queries: np.ndarray, subjects: np.ndarray, enrolled: np.ndarray, people: np.ndarray, fpirs: Sequence[float], where: str
+) -> dict[str, float]:
+    mated = mated_probes(subjects, people, where)
     own, best, rank = np.empty(len(queries)), np.empty(len(queries)), np.empty(len(queries), int)
     for low in range(0, len(queries), ROWS):
         rows = slice(low, low + ROWS)

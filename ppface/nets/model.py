@@ -1,5 +1,6 @@
 """FaceModel: input, backbone, neck and head, for every task."""
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -207,6 +208,16 @@ class Predictor:
     def outputs(self) -> list[str]:
         """The names of what it answers, found by asking once for an empty picture."""
         return sorted(self({"image": np.zeros([1, 3, *self.model.input.size], np.uint8)}))
+
+    def identity(self) -> str:
+        """A digest of the layers and the values of their arrays, training-only ones left out: equal digests mean equal outputs."""
+        found = hashlib.sha256(f"{self.model} {self.model.input.order} {vars(self.test_size)}".encode())
+        unused = tuple(f"{name}." for name, layer in self.model.named_sublayers() if getattr(layer, "training_only", False))
+        for name, value in [*self.model.named_parameters(), *self.model.named_buffers()]:
+            if not name.startswith(unused):
+                array = value.numpy()
+                found.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+        return found.hexdigest()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """{"image": (N, 3, H, W) uint8} -> arrays by name; in evaluation mode, afterwards as before."""

@@ -1,6 +1,6 @@
 """Embeds aligned faces with a live or an exported model, and compares two embeddings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,16 +21,29 @@ def embed(predict: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], ima
     Raises:
         DataError: a model without the output "embedding".
     """
+    found = outputs(predict, images, ("embedding",), flip)
+    return found["embedding"] + found["flipped"] if flip else found["embedding"]
+
+
+def outputs(predict: Callable, images: list[np.ndarray], names: Sequence[str], flip: bool = False) -> dict[str, np.ndarray]:
+    """Outputs of a model for pictures of one size as float32, and with `flip` the embedding of the mirrored pictures as "flipped".
+
+    Raises:
+        DataError: a model without one of them.
+    """
     pixels = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
-    rows = _run(predict, pixels)
-    return rows + _run(predict, np.ascontiguousarray(pixels[..., ::-1])) if flip else rows
+    found = _run(predict, pixels, names)
+    if flip:
+        found["flipped"] = _run(predict, np.ascontiguousarray(pixels[..., ::-1]), ("embedding",))["embedding"]
+    return found
 
 
-def _run(predict: Callable, pixels: np.ndarray) -> np.ndarray:
-    outputs = predict({"image": pixels})
-    if "embedding" not in outputs:
-        raise DataError(f"expected a model with the output 'embedding', received one with {', '.join(sorted(outputs))}")
-    return np.asarray(outputs["embedding"], np.float32)
+def _run(predict: Callable, pixels: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    answered = predict({"image": pixels})
+    for name in names:
+        if name not in answered:
+            raise DataError(f"expected a model with the output '{name}', received one with {', '.join(sorted(answered))}")
+    return {name: np.asarray(answered[name], np.float32) for name in names}
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -143,7 +143,7 @@ def _open(folder: Path, digest: str) -> None:
 
 
 def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> dict[str, np.ndarray]:
-    """"embeddings" of the readable pictures, and for every picture the reason why it is broken or "" as "reasons"."""
+    """ "embeddings" of the readable pictures, and for every picture the reason why it is broken or "" as "reasons"."""
     found, reasons = [np.zeros((0, 0), np.float32)], []
     for start in range(0, len(pictures), batch_size):
         images = []

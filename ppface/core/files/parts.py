@@ -1,17 +1,16 @@
-"""The arrays of a long computation in files of their own, each written completely or not at all: an interrupted one continues after them."""
+"""The arrays of a long computation in parts, files written completely or not at all, so that an interrupted one continues after them."""
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.run.log import log
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]  # name -> array
 
 
 def kept(part: Path, compute: Callable[[], Arrays], complete: Callable[[Arrays], bool]) -> Arrays:
@@ -28,7 +27,7 @@ def kept(part: Path, compute: Callable[[], Arrays], complete: Callable[[Arrays],
     found = _complete(part, complete)
     if found is None:
         found = compute()
-        write_atomically(part, partial(np.savez, **found))
+        write_atomically(part, lambda file: np.savez(file, **found))
     return found
 
 

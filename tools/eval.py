@@ -3,6 +3,7 @@
 python tools/eval.py output/blazeface/20260101-120000
 python tools/eval.py export/blazeface
 python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
+python tools/eval.py output/adaface/20260101-120000 -c configs/recognition/ijbc.yml
 """
 
 import json
@@ -28,16 +29,18 @@ def main() -> int:
     from ppface import predict
     from ppface.core.config.run_config import EXPORT, config_file
     from ppface.core.config.spec import load_config
-    from ppface.engine.evaluation import measure
+    from ppface.engine.evaluation import measure, no_model
 
     source, file = Path(args.model or args.config), args.config or args.model
+    with config_file(Path(file)) as stored:
+        config = load_config(stored, args.override)
     if (source / EXPORT).is_file():
         model = predict.load_predictor(source)
-        with config_file(Path(file)) as stored:
-            config = load_config(stored, args.override)
+    elif config["model"] or args.model:
+        live = predict.open_model(config if config["model"] else args.model, args.weights or args.model, names=args.names)
+        model = live.model.predictor()
     else:
-        live = predict.open_model(file, args.weights or (args.model if args.config else None), args.override, args.names)
-        model, config = live.model.predictor(), live.config
+        model = no_model
     if not config["evaluators"]:
         raise UserError(f"{file}: expected evaluators in the config, found none")
     metrics = measure([evaluator() for evaluator in config["evaluators"]], model)

@@ -14,6 +14,7 @@ from ppface.data.recognition.identity_folder import IdentityFolder
 from ppface.data.recognition.identity_list import IdentityList
 from ppface.data.recognition.identity_subset import IdentitySubset
 from ppface.data.recognition.record_identities import RecordIdentities
+from ppface.data.recognition.tiny_face import TinyFace
 from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 from ppface.data.synthetic.synthetic_identities import SyntheticIdentities
 from ppface.data.synthetic.synthetic_landmarks import SyntheticLandmarks
@@ -35,6 +36,7 @@ __all__ = [
     "SyntheticFaces",
     "SyntheticIdentities",
     "SyntheticLandmarks",
+    "TinyFace",
     "VocFaces",
     "WiderFace",
 ]

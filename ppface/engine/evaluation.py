@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ppface.core.errors import DataError
+from ppface.core.errors import DataError, UserError
 
 
 def check(evaluators: list[Any], predict: Any) -> None:
@@ -16,6 +16,11 @@ def check(evaluators: list[Any], predict: Any) -> None:
             getattr(evaluator, "check", lambda predict: None)(predict)
         except DataError as error:
             raise DataError(f"evaluators.{place}: {type(evaluator).__name__}: {error}") from None
+
+
+def no_model(batch: dict) -> dict:
+    """In place of a model, where the evaluators may need none, as those of stored embeddings; it raises UserError."""
+    raise UserError("expected a model for these evaluators: give the folder of a run or an export, or a config with a model and weights")
 
 
 def names(evaluators: list[Any]) -> list[str] | None:

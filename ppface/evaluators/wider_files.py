@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.files import mat_file
 from ppface.core.files.file_names import on_disk, to_bytes
 from ppface.evaluators.ap import checked
 
+ORIGIN = "WIDER FACE's evaluation tools"
 SUBSETS = ("easy", "medium", "hard")
 Name = tuple[str, str]  # event and picture, such as ("0--Parade", "0_Parade_Parade_0_102")
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected WIDER FACE's ground_truth folder with wider_face_val.mat and wider_*_val.mat")
     path = folder / "wider_face_val.mat"
-    events, files, boxes = _read_mat(path, "event_list", "file_list", "face_bbx_list")
+    events, files, boxes = mat_file.read(path, "event_list", "file_list", "face_bbx_list", origin=ORIGIN)
     names, faces = [], []
     for event, images, rows in zip(events[:, 0], files[:, 0], boxes[:, 0], strict=True):
         for image, row in zip(images[:, 0], rows[:, 0], strict=True):
@@ -52,7 +54,7 @@ def read_ground_truth(folder: str | Path) -> GroundTruth:
 
 def _read_subset(path: Path, names: list[Name], faces: list[np.ndarray]) -> np.ndarray:
     """Which of all faces count: for each picture the file lists their indices, starting at 1."""
-    indices = [rows for event in _read_mat(path, "gt_list")[0][:, 0] for rows in event[:, 0]]
+    indices = [rows for event in mat_file.read(path, "gt_list", origin=ORIGIN)[0][:, 0] for rows in event[:, 0]]
     if len(indices) != len(faces):
         raise DataError(f"{path}: lists {len(indices)} pictures, expected the {len(faces)} of wider_face_val.mat")
     counted = [np.zeros(len(boxes), dtype=bool) for boxes in faces]
@@ -62,20 +64,6 @@ def _read_subset(path: Path, names: list[Name], faces: list[np.ndarray]) -> np.n
             raise DataError(f"{path}: {'/'.join(name)} has {len(mask)} faces, expected their indices from 1, received {rows.tolist()}")
         mask[rows - 1] = True
     return np.concatenate(counted)
-
-
-def _read_mat(path: Path, *variables: str) -> list[np.ndarray]:
-    from scipy.io import loadmat  # 0.3 s, so only when needed
-
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected it next to the other .mat files of WIDER FACE's evaluation tools")
-    try:
-        content = loadmat(str(path), variable_names=variables)
-        return [content[name] for name in variables]
-    except KeyError as error:
-        raise DataError(f"{path}: expected a variable {error}; take the file from WIDER FACE's evaluation tools") from error
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{path}: not a readable .mat file ({error}); take it from WIDER FACE's evaluation tools again") from error
 
 
 def read_predictions(folder: str | Path) -> dict[Name, np.ndarray]:

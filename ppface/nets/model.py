@@ -211,8 +211,14 @@ class Predictor:
 
     def identity(self) -> str:
         """A digest of the layers and the values of their arrays, training-only ones left out: equal digests mean equal outputs."""
-        found = hashlib.sha256(f"{self.model} {self.model.input.order} {vars(self.test_size)}".encode())
-        unused = tuple(f"{name}." for name, layer in self.model.named_sublayers() if getattr(layer, "training_only", False))
+        layers = dict(self.model.named_sublayers())
+        unused = tuple(f"{name}." for name, layer in layers.items() if getattr(layer, "training_only", False))
+        found = hashlib.sha256(str(vars(self.test_size)).encode())
+        for name, layer in layers.items():
+            if not f"{name}.".startswith(unused):
+                settings = {key: value for key, value in vars(layer).items() if isinstance(value, str | int | float | tuple)}
+                settings = {key: value for key, value in settings.items() if key[0] != "_" and key != "training"}
+                found.update(f"{name} {type(layer).__name__} {layer.extra_repr()} {settings}".encode())
         for name, value in [*self.model.named_parameters(), *self.model.named_buffers()]:
             if not name.startswith(unused):
                 array = value.numpy()

@@ -1,6 +1,7 @@
 """TemplateVerification: its values against loops over the files' content, restarts, stored embeddings, exports, and bad input."""
 
 import csv
+import json
 import re
 import shutil
 from itertools import product
@@ -9,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from ppface.core.config.spec import resolve
+from ppface.core.config.spec import load_config, resolve
 from ppface.core.config.yaml_tree import parse
-from ppface.core.errors import ConfigError, DataError
+from ppface.core.errors import ConfigError, DataError, UserError
 from ppface.core.files import parts
+from ppface.engine.evaluation import no_model
 from ppface.evaluators import TemplateVerification, embedding
 from ppface.ops.align import similarity, template
 from ppface.ops.resize import TestSize
@@ -398,3 +400,52 @@ def test_a_model_without_variance(drawn):
 
     with pytest.raises(DataError, match=r"^expected a model with the output 'variance', received one with embedding$"):
         dict(TemplateVerification(str(drawn.root), ["N0D0F0"], "precision")(Plain()))
+
+
+def test_a_live_model_and_its_export_agree(drawn, toy_embedder, toy_export, tmp_path):
+    from ppface.predict import load_predictor
+
+    evaluator, live = TemplateVerification(str(drawn.root), "all", cache=str(tmp_path)), toy_embedder.predictor()
+    by_live, by_export = dict(evaluator(live)), dict(evaluator(load_predictor(toy_export)))
+    assert by_export == pytest.approx(by_live, abs=2e-3) and len(set(by_live.values())) > 20
+    one, two = (parts.read(file, "embedding") for file in tmp_path.glob("*/embeddings.npz"))  # each model has its own
+    assert one.shape == (60, 6) and 0 < np.abs(one - two).max() < 1e-3
+
+
+def test_the_identity_of_a_live_model_follows_its_arrays(toy_embedder):
+    import paddle
+
+    predict, toy_embedder.head.training_only = toy_embedder.predictor(), True
+    before, kept = predict.identity(), toy_embedder.backbone.linear.bias.numpy()
+    assert before == toy_embedder.predictor().identity()
+    toy_embedder.backbone.linear.bias.set_value(kept + 1e-6)
+    changed = predict.identity()
+    toy_embedder.backbone.linear.bias.set_value(kept)
+    mean = toy_embedder.input.mean.numpy()
+    toy_embedder.input.mean.set_value(mean + 1)
+    other_mean = predict.identity()
+    toy_embedder.input.mean.set_value(mean)
+    toy_embedder.input.order = "BGR"
+    other_order, toy_embedder.input.order = predict.identity(), "RGB"
+    toy_embedder.head.centres = paddle.create_parameter([2], "float32")
+    assert len({before, changed, other_mean, other_order}) == 4 and predict.identity() == before
+    del toy_embedder.head.centres, toy_embedder.head.training_only
+
+
+def test_tools_eval_takes_the_evaluators_of_a_config_without_model(drawn, toy_embedder, toy_export, run_tool, tmp_path):
+    config, table = tmp_path / "ijb.yml", tmp_path / "e.json"
+    config.write_text(f"evaluators:\n- {{name: TemplateVerification, root: {drawn.root}, cache: {tmp_path}/cache}}\n")
+    done = run_tool("tools/eval.py", toy_export, "-c", config, "--json", table)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(table.read_text())["metrics"]
+    evaluator = load_config(config, ["evaluators.0.cache=null"])["evaluators"][0]()
+    assert metrics == pytest.approx(dict(evaluator(toy_embedder.predictor())), abs=2e-3)
+    assert done.stdout.splitlines()[0] == f"ijbc/N1D1F2/tpr@1e-2         {metrics['ijbc/N1D1F2/tpr@1e-2']:.4f}"
+    (stored,) = (tmp_path / "cache").glob("*/embeddings.npz")
+    done = run_tool("tools/eval.py", "-c", config, "--json", table, "-o", f"evaluators.0.embeddings={stored}")
+    assert done.returncode == 0 and json.loads(table.read_text())["metrics"] == metrics, done.stderr
+
+
+def test_evaluators_that_need_a_model_say_so(drawn):
+    with pytest.raises(UserError, match=r"^expected a model for these evaluators: give the folder of a run or an export, or a config with"):
+        dict(TemplateVerification(str(drawn.root))(no_model))

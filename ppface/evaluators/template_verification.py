@@ -40,7 +40,7 @@ class TemplateVerification:
         embeddings: stored ones instead of the model's: `embeddings.npz` of a former cache, with "embedding" and, for F2, "flipped", or a
             .npy (N, D) for modes with F0, of the pictures in the order of NAME_face_tid_mid.txt; no pictures are needed.
         cache: folder in which embeddings are kept, of the mirrored images too: an interrupted evaluation continues there, and a complete
-            one is not embedded again; each model has a subfolder. None keeps nothing.
+            one is not embedded again. Each model has a subfolder, in a training each evaluation. None keeps nothing.
         save_dir: folder for `templates.csv`, a row for each mode; none writes nothing.
         batch_size: pictures per call of `predict`, > 0.
 

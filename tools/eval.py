@@ -3,7 +3,7 @@
 python tools/eval.py output/blazeface/20260101-120000
 python tools/eval.py export/blazeface
 python tools/eval.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
-python tools/eval.py output/adaface/20260101-120000 -c configs/recognition/ijbc.yml
+python tools/eval.py output/adaface/20260101-120000 -c configs/evaluation/ijbc.yml
 """
 
 import json

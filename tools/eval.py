@@ -37,7 +37,8 @@ def main() -> int:
     if (source / EXPORT).is_file():
         model = predict.load_predictor(source)
     elif config["model"] or args.model:
-        live = predict.open_model(config if config["model"] else args.model, args.weights or args.model, names=args.names)
+        weights = args.weights or (args.model if args.config or not source.is_file() else None)
+        live = predict.open_model(config if config["model"] else args.model, weights, names=args.names)
         model = live.model.predictor()
     else:
         model = no_model

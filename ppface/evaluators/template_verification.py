@@ -71,12 +71,12 @@ class TemplateVerification:
         self.flip = any(mode.endswith("F2") for mode in self.modes)
         if fusion == "precision" and self.flip:
             raise ValueError(f"TemplateVerification: fusion: precision: expected modes with F0, received {', '.join(self.modes)}")
-        self.root, self.fusion, self.embeddings, self.cache = root, fusion, embeddings, cache
+        self.root, self.fusion, self.cache = root, fusion, cache
         self.save_dir, self.batch_size = save_dir, batch_size
         self.names = ["embedding", *(["variance"] if fusion == "precision" else [])]
         self.files = template_files.read(root, pictures=embeddings is None)
-        if embeddings is not None:
-            self._stored(embeddings)
+        wanted = [*self.names, *(["flipped"] if self.flip else [])]
+        self.stored = None if embeddings is None else read_embeddings(embeddings, len(self.files.pictures), wanted)
         self.fars = [far for far in FARS if np.count_nonzero(~self.files.same) * far >= 1]
 
     def values(self) -> list[str]:
@@ -90,20 +90,17 @@ class TemplateVerification:
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""
-        if self.embeddings is None:
+        if self.stored is None:
             read_all(lambda i: Picture.open(self.files.pictures[i]), len(self.files.pictures))
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        arrays = self._stored(self.embeddings) if self.embeddings is not None else self._embedded(predict)
+        arrays = self._embedded(predict) if self.stored is None else self.stored
         found = {mode: self._scored(mode, arrays) for mode in self.modes}
         if folder:
             _write(found, folder / VALUES_FILE)
         for mode, values in found.items():
             yield from ((f"{self.files.name}/{mode}/{key}", value) for key, value in values.items())
-
-    def _stored(self, path: str) -> dict[str, np.ndarray]:
-        return read_embeddings(path, len(self.files.pictures), [*self.names, *(["flipped"] if self.flip else [])])
 
     def _embedded(self, predict: Any) -> Any:
         files = self.files

@@ -71,8 +71,7 @@ class TemplateVerification:
         self.flip = any(mode.endswith("F2") for mode in self.modes)
         if fusion == "precision" and self.flip:
             raise ValueError(f"TemplateVerification: fusion: precision: expected modes with F0, received {', '.join(self.modes)}")
-        self.root, self.fusion, self.cache = root, fusion, cache
-        self.save_dir, self.batch_size = save_dir, batch_size
+        self.fusion, self.cache, self.save_dir, self.batch_size = fusion, cache, save_dir, batch_size
         self.names = ["embedding", *(["variance"] if fusion == "precision" else [])]
         self.files = template_files.read(root, pictures=embeddings is None)
         wanted = [*self.names, *(["flipped"] if self.flip else [])]

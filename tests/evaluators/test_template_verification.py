@@ -175,6 +175,14 @@ def test_another_model_or_list_takes_nothing_from_the_cache(drawn, copied, tmp_p
         dict(TemplateVerification(str(drawn.root), cache=cache)(lambda batch: {}))
 
 
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_embedded(drawn, tmp_path):
+    (tmp_path / "file").touch()
+    model = Rows()
+    with pytest.raises(DataError, match=rf"^{tmp_path}/file/[0-9a-f]+: cannot write here \(Not a directory\); choose another cache$"):
+        dict(TemplateVerification(str(drawn.root), cache=f"{tmp_path}/file")(model))
+    assert model.shown == 0
+
+
 def test_stored_embeddings_need_neither_model_nor_pictures(drawn, copied, tmp_path):
     want = dict(TemplateVerification(str(drawn.root), "all", cache=str(tmp_path / "cache"))(Rows()))
     (stored,) = (tmp_path / "cache").glob("*/embeddings.npz")

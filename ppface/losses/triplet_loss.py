@@ -7,8 +7,10 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppface.core.errors import UserError
 from ppface.core.registry import register
 from ppface.core.run.log import log
+from ppface.ops import process_group
 
 
 @register("loss")
@@ -19,9 +21,12 @@ class TripletLoss(nn.Layer):
 
     "batch_all": the mean of all l > 0 of the batch; "batch_hard": for each a the farthest p and the nearest n, the mean over all a that
     have both, zeros included; both of Hermans et al. 2017, https://arxiv.org/abs/1703.07737, section 2. "semi_hard": the mean of l where
-    d(a, p) < d(a, n) < d(a, p) + margin, section 3.2 of FaceNet, over all such triplets. No gradient is infinite where two embeddings are
-    equal. Without a triplet the loss is 0; a batch that can have none is reported once. Triplets are those of one process. In float32, also
-    under autocast.
+    d(a, p) < d(a, n) < d(a, p) + margin, section 3.2 of FaceNet, over all such triplets. With several processes these three form triplets
+    across them. "given": the triplets are chosen already, as by the sampler OfflineTriplets: the first third of the rows are anchors, the
+    second their positives, the last their negatives, and the loss is the mean over all of them, zeros included.
+
+    No gradient is infinite where two embeddings are equal. Without a triplet the loss is 0; a batch that can have none is reported once. In
+    float32, also under autocast.
 
     Args:
         margin: least difference of distances that costs nothing, > 0.
@@ -34,12 +39,13 @@ class TripletLoss(nn.Layer):
 
     Raises:
         ValueError: an argument out of its range.
+        UserError: "given" with a batch that is not anchors, positives and negatives.
     """
 
     def __init__(
         self,
         margin: float = 0.2,
-        mining: Literal["batch_all", "batch_hard", "semi_hard"] = "batch_all",
+        mining: Literal["batch_all", "batch_hard", "semi_hard", "given"] = "batch_all",
         distance: Literal["squared", "euclidean"] = "squared",
         weight: float = 1.0,
     ):
@@ -49,29 +55,48 @@ class TripletLoss(nn.Layer):
         self.margin, self.mining, self.distance, self.weight, self._warned = margin, mining, distance, weight, False
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
-        label = batch["label"].flatten().numpy()
-        same = label[:, None] == label
-        positive = same & ~np.eye(len(label), dtype=bool)
-        usable = positive.any(axis=1) & ~same.all(axis=1)
-        if not usable.any() and not self._warned:
-            self._warned = True
-            log.warning("TripletLoss: a batch without two pictures of one person and one of another: its loss is 0; use IdentityBatches")
         with paddle.amp.auto_cast(enable=False):
-            distances = self._distances(outputs["embedding"].astype("float32"))
+            embedding, label = outputs["embedding"].astype("float32"), batch["label"].flatten()
+            if self.mining == "given":
+                return {"triplet": self.weight * self._given(F.normalize(embedding, axis=1, epsilon=1e-12), label.numpy())}
+            if process_group.size() > 1:
+                embedding, label = process_group.paired_rows(embedding), process_group.gathered(label)
+            unit, label = F.normalize(embedding, axis=1, epsilon=1e-12), label.numpy()
+            distances = self._distances(2 - 2 * paddle.matmul(unit, unit, transpose_y=True))
+            same = label[:, None] == label
+            positive = same & ~np.eye(len(label), dtype=bool)
+            usable = positive.any(axis=1) & ~same.all(axis=1)
             if not usable.any():
+                self._report()
                 return {"triplet": 0 * distances.sum()}
             mined = (
                 self._hardest(distances, positive, same, usable) if self.mining == "batch_hard" else self._all(distances, positive, same)
             )
             return {"triplet": self.weight * mined}
 
-    def _distances(self, embedding: paddle.Tensor) -> paddle.Tensor:
-        """(N, N) distances between the unit embeddings."""
-        unit = F.normalize(embedding, axis=1, epsilon=1e-12)
-        squared = (2 - 2 * paddle.matmul(unit, unit, transpose_y=True)).clip(min=0)
+    def _report(self) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("TripletLoss: a batch without two pictures of one person and one of another: its loss is 0; use IdentityBatches")
+
+    def _distances(self, squared: paddle.Tensor) -> paddle.Tensor:
+        """Distances of unit embeddings, of which these are the squares but for errors of rounding."""
+        squared = squared.clip(min=0)
         if self.distance == "squared":
             return squared
         return paddle.where(squared > 0, paddle.sqrt(squared.clip(min=1e-12)), paddle.zeros_like(squared))
+
+    def _given(self, unit: paddle.Tensor, label: np.ndarray) -> paddle.Tensor:
+        """Mean over the triplets of rows i, i + T and i + 2 T of 3 T."""
+        thirds = label[: len(label) // 3 * 3].reshape(3, -1)
+        if thirds.size < max(3, len(label)) or (thirds[0] != thirds[1]).any() or (thirds[0] == thirds[2]).any():
+            raise UserError(
+                "TripletLoss: expected anchors, as many positives and as many negatives in the batch of each process with mining=given, "
+                "received another order of people: use the sampler OfflineTriplets, with batch_size three times its triplets"
+            )
+        anchor, positive, negative = paddle.split(unit, 3)
+        to_positive, to_negative = (self._distances(((anchor - other) ** 2).sum(axis=1)) for other in (positive, negative))
+        return F.relu(to_positive - to_negative + self.margin).mean()
 
     def _all(self, distances: paddle.Tensor, positive: np.ndarray, same: np.ndarray) -> paddle.Tensor:
         """Mean over the triplets with a loss, or over the semi-hard ones: a row for each pair of one person, a column for each n."""

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppface.core.errors import UserError
 from ppface.losses import TripletLoss
 from tests.nets.heads.test_margins import differences
 
@@ -87,3 +88,37 @@ def test_arguments_that_do_not_fit_are_named():
     with pytest.raises(ValueError) as error:
         TripletLoss(margin=0)
     assert str(error.value) == "TripletLoss: expected margin > 0 and weight >= 0, received margin=0, weight=1.0"
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_given_triplets_alone_count_and_easy_ones_too(distance, rng):
+    x, y = rng.normal(size=(9, 4)), np.array([0, 0, 1, 0, 0, 1, 1, 2, 2])  # anchors, positives, negatives of three triplets
+    embedding = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+
+    def by_hand(x):
+        u = [row / np.linalg.norm(row) for row in x]
+        power = 1 if distance == "squared" else 0.5
+        d = [(np.sum((u[i] - u[i + 3]) ** 2) ** power, np.sum((u[i] - u[i + 6]) ** 2) ** power) for i in range(3)]
+        return 2 * sum(max(0.0, near - far + 0.4) for near, far in d) / 3
+
+    loss = TripletLoss(0.4, "given", distance, weight=2)({"embedding": embedding}, {"label": paddle.to_tensor(y)})["triplet"]
+    assert float(loss) == pytest.approx(by_hand(x), rel=1e-5) and by_hand(x) > 0
+    loss.backward()
+    np.testing.assert_allclose(embedding.grad.numpy(), differences(by_hand, x, 1e-6), atol=1e-4)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_given_triplets_of_equal_embeddings_give_finite_gradients(distance):
+    embedding = paddle.to_tensor(np.array([[1, 0], [1, 0], [1, 0]], "float32"), stop_gradient=False)
+    TripletLoss(0.2, "given", distance)({"embedding": embedding}, {"label": paddle.to_tensor([0, 0, 1])})["triplet"].backward()
+    assert np.isfinite(embedding.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0], [0, 0, 1, 1], [0, 0], [0, 0, 0, 1, 1, 1]])
+def test_batches_that_are_not_given_triplets_are_refused(labels):
+    with pytest.raises(UserError) as error:
+        TripletLoss(mining="given")({"embedding": paddle.ones([len(labels), 3])}, {"label": paddle.to_tensor(labels)})
+    assert str(error.value) == (
+        "TripletLoss: expected anchors, as many positives and as many negatives in the batch of each process with mining=given, "
+        "received another order of people: use the sampler OfflineTriplets, with batch_size three times its triplets"
+    )

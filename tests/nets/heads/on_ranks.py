@@ -10,7 +10,7 @@ import paddle.distributed as dist
 from ppface.engine import checkpoint
 from ppface.engine.step import Step
 from ppface.engine.world import World
-from ppface.losses import CELoss, CircleLoss, MagnitudeLoss
+from ppface.losses import CELoss, CircleLoss, MagnitudeLoss, TripletLoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CircleMargin, CurricularMargin, LargeMargin, MagMargin, NormFace, SphereMargin
 from ppface.optim import Momentum
 
@@ -33,6 +33,9 @@ LOSSES = {  # beside cross entropy
     "mag": [MagnitudeLoss()],
     "circle": [CircleLoss(gamma=16, form="batch", weight=0.1)],
     "circle_sampled": [CircleLoss(gamma=16, form="anchor", weight=0.1)],
+    "arc": [TripletLoss(0.5, "batch_all")],
+    "norm": [TripletLoss(0.5, "batch_hard", "euclidean")],
+    "ada": [TripletLoss(0.5, "semi_hard")],
 }
 
 

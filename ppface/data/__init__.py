@@ -7,9 +7,11 @@ from ppface.data.landmarks.landmark_list import LandmarkList
 from ppface.data.landmarks.pts_landmarks import PtsLandmarks
 from ppface.data.landmarks.wflw import WFLW
 from ppface.data.loading.concat import Concat
+from ppface.data.loading.easy_hard_batches import EasyHardBatches
 from ppface.data.loading.loader import Loader
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
 from ppface.data.loading.subset import Subset
+from ppface.data.recognition.easy_hard import EasyHard
 from ppface.data.recognition.identity_folder import IdentityFolder
 from ppface.data.recognition.identity_list import IdentityList
 from ppface.data.recognition.identity_subset import IdentitySubset
@@ -22,6 +24,8 @@ from ppface.data.synthetic.synthetic_landmarks import SyntheticLandmarks
 __all__ = [
     "WFLW",
     "Concat",
+    "EasyHard",
+    "EasyHardBatches",
     "IdentityBatches",
     "IdentityFolder",
     "IdentityList",

@@ -30,6 +30,7 @@ KEYS = {
     "gt_occlusion": Key("uint8", ("H", "W"), "1 where an object in front of a person covers the pixel, else 0; 255 where unknown"),
     "gt_count": Key("int64", (), "how many rows along G are not padding; set by `collate`"),
     "label": Key("int64", (), "identity, 0..class_num-1"),
+    "hard": Key("bool", (), "whether the sample is hard: from a list of hard pictures, or a degraded copy"),
     "attributes": Key("bool", ("A",), "what makes a face hard, such as pose, expression, illumination, make-up, occlusion, blur"),
     "pose": Key("float32", (3,), "yaw, pitch, roll of the head in degrees, > 0: to the right of the picture, down, clockwise as seen"),
 }

@@ -5,6 +5,7 @@ from ppface.losses.aofd_loss import AOFDLoss
 from ppface.losses.ce_loss import CELoss
 from ppface.losses.center_loss import CenterLoss
 from ppface.losses.circle_loss import CircleLoss
+from ppface.losses.distribution_distillation import DistributionDistillation
 from ppface.losses.landmark_loss import PFLDLoss, WingLoss
 from ppface.losses.magnitude_loss import MagnitudeLoss
 from ppface.losses.mesh_loss import MeshLoss
@@ -17,6 +18,7 @@ __all__ = [
     "CELoss",
     "CenterLoss",
     "CircleLoss",
+    "DistributionDistillation",
     "MagnitudeLoss",
     "MeshLoss",
     "PFLDLoss",

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ppface.core.registry import register
+from ppface.core.run.log import log
 
 
 @register("sampler")
@@ -56,27 +57,53 @@ class IdentityBatches:
 
     def length(self, dataset: Any) -> int:
         """Samples per epoch."""
-        labels = getattr(dataset, "labels", None)
-        if labels is None:
-            raise ValueError(f"IdentityBatches: expected a data set of identities, received {type(dataset).__name__}, which has no labels")
-        people = np.count_nonzero(np.bincount(labels))
-        if people < self.identities:
-            raise ValueError(f"IdentityBatches: expected at least {self.identities} identities in the data set, received {people}")
-        return max(1, len(labels) // self.group) * self.group
+        check_people(getattr(dataset, "labels", None), self.identities, self.images, "IdentityBatches", type(dataset).__name__)
+        return self._batches(dataset) * self.group
 
     def order(self, dataset: Any, seed: int, epoch: int) -> np.ndarray:
         """Indices of the samples of one epoch."""
-        batches = self.length(dataset) // self.group
         rng = np.random.default_rng([seed, epoch])
-        shuffled = rng.permutation(len(dataset.labels))
-        by_person = shuffled[np.argsort(dataset.labels[shuffled], kind="stable")]
-        counts = np.bincount(dataset.labels)
-        counts = counts[counts > 0]
-        first = np.cumsum(counts) - counts
-        a_round = len(counts) // self.identities  # batches
-        rounds = -(-batches // a_round)
-        people = np.concatenate([rng.permutation(len(counts))[: a_round * self.identities] for _ in range(rounds)])
-        people = people[: batches * self.identities].reshape(batches, 1, self.identities)
-        turn = (np.arange(batches) // a_round)[:, None, None]
-        picture = turn * self.images + np.arange(self.images)[:, None]
-        return by_person[first[people] + picture % counts[people]].reshape(-1)
+        return identity_batches(dataset.labels, self.identities, self.images, self._batches(dataset), rng)
+
+    def _batches(self, dataset: Any) -> int:
+        return max(1, len(dataset.labels) // self.group)
+
+
+def check_people(labels: np.ndarray | None, identities: int, images: int, who: str, received: str = "") -> None:
+    """Refuses labels of too few people for batches of so many, and reports people with fewer pictures than a batch needs of them.
+
+    Args:
+        labels: of all samples, or None.
+        identities: of a batch.
+        images: of each.
+        who: the sampler, for messages.
+        received: the type of the data set, for messages.
+    """
+    if labels is None:
+        raise ValueError(f"{who}: expected a data set of identities, received {received}, which has no labels")
+    counts = np.bincount(labels)
+    people = np.count_nonzero(counts)
+    if people < identities:
+        raise ValueError(f"{who}: expected at least {identities} identities in the data set, received {people}")
+    if few := np.count_nonzero((counts > 0) & (counts < images)):
+        log.warning("%s: %d of %d identities have fewer than %d pictures: some occur twice in a batch", who, few, people, images)
+
+
+def identity_batches(labels: np.ndarray, identities: int, images: int, batches: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows of so many batches of IdentityBatches.
+
+    Shape:
+        labels (N,) -> (batches * images * identities,)
+    """
+    shuffled = rng.permutation(len(labels))
+    by_person = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    first = np.cumsum(counts) - counts
+    a_round = len(counts) // identities  # batches
+    rounds = -(-batches // a_round)
+    people = np.concatenate([rng.permutation(len(counts))[: a_round * identities] for _ in range(rounds)])
+    people = people[: batches * identities].reshape(batches, 1, identities)
+    turn = (np.arange(batches) // a_round)[:, None, None]
+    picture = turn * images + np.arange(images)[:, None]
+    return by_person[first[people] + picture % counts[people]].reshape(-1)

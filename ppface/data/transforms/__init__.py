@@ -7,6 +7,7 @@ from ppface.data.transforms.expand import Expand
 from ppface.data.transforms.flip import Flip
 from ppface.data.transforms.landmark_crop import LandmarkCrop
 from ppface.data.transforms.low_resolution import LowResolution
+from ppface.data.transforms.on_hard import OnHard
 from ppface.data.transforms.photometric import Photometric
 from ppface.data.transforms.resize import Resize
 from ppface.data.transforms.square_crop import SquareCrop
@@ -20,6 +21,7 @@ __all__ = [
     "Flip",
     "LandmarkCrop",
     "LowResolution",
+    "OnHard",
     "Photometric",
     "Resize",
     "SquareCrop",

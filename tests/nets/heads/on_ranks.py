@@ -10,11 +10,12 @@ import paddle.distributed as dist
 from ppface.engine import checkpoint
 from ppface.engine.step import Step
 from ppface.engine.world import World
-from ppface.losses import CELoss, CircleLoss, MagnitudeLoss, TripletLoss
+from ppface.losses import CELoss, CircleLoss, DistributionDistillation, MagnitudeLoss, TripletLoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CircleMargin, CurricularMargin, LargeMargin, MagMargin, NormFace, SphereMargin
 from ppface.optim import Momentum
 
 N, D, C = 8, 6, 11
+HARD = np.array([False, False, True, True] * 2)
 HEADS = {
     "ada": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=True),
     "ada_replicated": lambda world: AdaMargin(D, C, h=2.0, t_alpha=0.3, class_parallel=False),
@@ -26,6 +27,7 @@ HEADS = {
     "mag": lambda world: MagMargin(D, C, l_a=1, class_parallel=True),
     "sphere": lambda world: SphereMargin(D, C, base=2, lambda_min=0.5, class_parallel=True),
     "norm": lambda world: NormFace(D, C, s=8, learn_s=True, class_parallel=True),
+    "norm_hard": lambda world: NormFace(D, C, s=8),
     "arc_sampled": lambda world: ArcMargin(D, C, sample_ratio=0.01),  # the batch's own classes alone: nothing is drawn
     "circle_sampled": lambda world: CircleMargin(D, C, gamma=16, sample_ratio=0.01),
 }
@@ -36,6 +38,7 @@ LOSSES = {  # beside cross entropy
     "arc": [TripletLoss(0.5, "batch_all")],
     "norm": [TripletLoss(0.5, "batch_hard", "euclidean")],
     "ada": [TripletLoss(0.5, "semi_hard")],
+    "norm_hard": [DistributionDistillation()],
 }
 
 
@@ -68,7 +71,9 @@ def main(folder: Path) -> None:
             x, y = rng.normal(size=(N, D)).astype("float32") * 5, rng.integers(0, C, N)
             if step == 1 and not name.endswith("_sampled"):  # a process without a class of the batch draws one
                 y[:] = 1  # all on one process
-            batch = {"image": paddle.to_tensor(x[mine]), "label": paddle.to_tensor(y[mine])}
+            if name == "norm_hard":  # every pair of one person is on two processes
+                x[4:], y[:] = x[:4] + 0.3 * x[4:], [1, 2, 1, 2] * 2
+            batch = {"image": paddle.to_tensor(x[mine]), "label": paddle.to_tensor(y[mine]), "hard": paddle.to_tensor(HARD[mine])}
             outputs = network(batch)
             loss = sum(value for part in [CELoss(0.1), *LOSSES.get(name, [])] for value in part(outputs, batch).values())
             outputs["embedding"].retain_grads()

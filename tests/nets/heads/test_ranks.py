@@ -29,7 +29,7 @@ def folders(tmp_path_factory):
 MARGINS = ["ada", "ada_replicated", "arc", "circle", "curricular", "curricular_replicated", "large", "mag", "norm", "sphere"]
 
 
-@pytest.mark.parametrize("name", [*MARGINS, "arc_sampled", "circle_sampled"])
+@pytest.mark.parametrize("name", [*MARGINS, "norm_hard", "arc_sampled", "circle_sampled"])
 def test_two_processes_train_as_one(name, folders):
     one, two = np.load(folders[1] / f"{name}.npz"), np.load(folders[2] / f"{name}.npz")
     assert set(one.files) == set(two.files) and "weights.safetensors:head.kernel" in one.files

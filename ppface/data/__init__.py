@@ -9,6 +9,7 @@ from ppface.data.landmarks.wflw import WFLW
 from ppface.data.loading.concat import Concat
 from ppface.data.loading.easy_hard_batches import EasyHardBatches
 from ppface.data.loading.loader import Loader
+from ppface.data.loading.offline_triplets import OfflineTriplets
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
 from ppface.data.loading.subset import Subset
 from ppface.data.recognition.easy_hard import EasyHard
@@ -32,6 +33,7 @@ __all__ = [
     "IdentitySubset",
     "LandmarkList",
     "Loader",
+    "OfflineTriplets",
     "PtsLandmarks",
     "RecordIdentities",
     "RetinaFaceLabels",

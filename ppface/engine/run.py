@@ -139,6 +139,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
 def _trainer(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
     config.supply(getattr(model, "facts", dict)(), "by the model")
     loader.list_in(folder / BROKEN_FILE)
+    loader.follow(model.predictor(), world.from_first)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
     _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())

@@ -203,6 +203,7 @@ class Trainer:
         """
         state = self._restore(source)
         self.step, self.window = state["step"], state.get("log_window")
+        self.loader.restore(state.get("selected"))
         self.checkpointer.best, self.checkpointer.owes_evaluation = state["best"], state.get("owes_evaluation", False)
         if hasattr(self.optimizer._learning_rate, "step"):
             self.optimizer._learning_rate.step(self.step)
@@ -260,6 +261,7 @@ class Trainer:
             "ema_updates": self.average.updates if self.average else 0,
             "scaler": checkpoint.plain(self.scaler.state_dict()),
             "frozen": self.train_step.frozen_networks(),
+            "selected": self.loader.state(),
             **self.about,
         }
 

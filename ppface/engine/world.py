@@ -143,6 +143,28 @@ class World:
             time.sleep(POLL_INTERVAL_S)
         return said
 
+    def from_first(self, work: Callable[[], str]) -> str:
+        """The text that `work` returns in process 0; the others wait for it. An error of it is raised in all, see `all_or_none`."""
+        done: list[Any] = [""]
+
+        def attempt() -> bool:
+            try:
+                done[0] = work()
+            except Exception as error:
+                done[0] = error
+            return True
+
+        def outcome() -> str:
+            if isinstance(done[0], Exception):
+                raise done[0]
+            return done[0]
+
+        self.first_does(attempt)
+        text = self.all_or_none(outcome)
+        if isinstance(text, Exception):
+            raise text
+        return self.gather_text(text)[0]
+
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean of each value over all processes. All must call it, with the same names."""
         if self.size == 1 or not values:

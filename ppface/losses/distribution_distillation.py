@@ -19,7 +19,8 @@ class DistributionDistillation(nn.Layer):
     """Distribution distillation loss, DDL, Huang et al. 2020, https://arxiv.org/abs/2002.03662, as in the authors' code,
     https://github.com/Tencent/TFace, recognition/torchkit/loss/ddl.py, beside a loss of the classes.
 
-        L = w_positive KL(P+_easy || P+_hard) + w_negative KL(P-_easy || P-_hard) + w_order sum over both halves h, k of (mean s-_h - mean s+_k)
+        L = w_positive KL(P+_easy || P+_hard) + w_negative KL(P-_easy || P-_hard)
+            + w_order sum over h, k in {easy, hard} of (mean s-_h - mean s+_k)
 
     s+ are the cosines > 0 of all pairs of one person in a half of the batch, s- those of each sample with the most similar one of another
     person in its half. P are histograms: bins t = 0, 1 / bins, ..., of sum_i exp(-(s_i - t)^2 / (2 spread^2)), divided by their sum. Both
@@ -72,7 +73,8 @@ class DistributionDistillation(nn.Layer):
                 self._report(missing)
                 return {name: 0 * embedding.sum() for name in self.weights}
             losses = {f"{kind}_kl": self._divergence(pairs["easy", kind], pairs["hard", kind]) for kind in ("positive", "negative")}
-            losses["order"] = sum(pairs[h, "negative"].mean() - pairs[k, "positive"].mean() for h in halves for k in halves)
+            order = [pairs[h, "negative"].mean() - pairs[k, "positive"].mean() for h in halves for k in halves]
+            losses["order"] = paddle.add_n(order)
             return {name: weight * losses[name] for name, weight in self.weights.items()}
 
     def _report(self, missing: str) -> None:

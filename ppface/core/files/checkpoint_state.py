@@ -34,6 +34,11 @@ def _classes(value: Any) -> bool:
     return isinstance(value, dict) and _whole(value.get("count")) and type(value.get("sha256")) is str
 
 
+def _selected(value: Any) -> bool:
+    known = isinstance(value, dict) and value.keys() == {"epoch", "order"} and isinstance(value["order"], list)
+    return value is None or (known and _whole(value["epoch"]) and all(map(_whole, value["order"])))
+
+
 EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the program reads; all others are information for people
     DIGESTS: ("a mapping of file names to texts", lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values())),
     "step": ("a whole number of at least 0", _whole),
@@ -47,6 +52,7 @@ EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {  # the keys that the 
         lambda value: isinstance(value, dict) and all(_number(v) or type(v) is bool for v in value.values()),
     ),
     "frozen": ("a mapping of networks to their source and sha256", _networks),
+    "selected": ("null or a mapping of epoch, a whole number, and order, whole numbers", _selected),
     "classes": ("a mapping of count, a whole number, and sha256, a text", _classes),
     "config": ("a mapping", lambda value: isinstance(value, dict)),
 }

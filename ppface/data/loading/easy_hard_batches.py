@@ -11,7 +11,7 @@ from ppface.data.loading.samplers import check_people, identity_batches
 @register("sampler")
 class EasyHardBatches:
     """Batches with two halves, P identities with K easy pictures each, then P identities with K hard ones, for losses that compare the
-    distributions of both, such as DistributionDistillation: Huang et al. 2020, https://arxiv.org/abs/2002.03662, section 3.1.
+    distributions of both, such as DistributionDistillation: Huang et al. 2020, https://arxiv.org/abs/2002.03662.
 
     Each half is drawn as by IdentityBatches, for itself: the people of the two halves are not the same. An epoch has as many batches as the
     half with more pictures fills; the other half's pictures come again. Processes whose number divides P get whole identities.
@@ -41,7 +41,7 @@ class EasyHardBatches:
         return self._batches(dataset) * self.group
 
     def _batches(self, dataset: Any) -> int:
-        most = max(np.count_nonzero(dataset.hard), np.count_nonzero(~dataset.hard))
+        most = int(max(dataset.hard.sum(), (~dataset.hard).sum()))
         return max(1, 2 * most // self.group)
 
     def order(self, dataset: Any, seed: int, epoch: int) -> np.ndarray:

@@ -1,9 +1,10 @@
 """The training loader: composes and reads batches; what they contain depends on (seed, epoch, index), not on the worker that reads them."""
 
 import contextlib
+import json
 import time
 from collections import deque
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,7 +96,8 @@ class Loader:
         transforms: applied to each sample, in this order.
         batch_size: samples per step, summed over all processes.
         shuffle: a new order each epoch; unused with a sampler.
-        sampler: selects and orders the samples of an epoch; None: each sample once.
+        sampler: selects and orders the samples of an epoch; None: each sample once. One with the attribute `embeds` selects by the model's
+            embeddings at the beginning of the epoch, see `follow`.
         workers: reading processes per training process; 0 reads in the training process itself.
         prefetch: batches read ahead per worker.
         timeout: time limit in seconds for reading one sample while the training waits for it; 0: none.
@@ -149,6 +151,8 @@ class Loader:
         self._list: Path | None = None
         self._order: tuple[int, np.ndarray] | None = None  # (epoch, its order): computed once per epoch
         self.reader = Reader(dataset, Pipeline(transforms), seed, timeout)
+        self._predict: Callable[[dict], dict] | None = None
+        self._from_first: Callable[[Callable[[], str]], str] = lambda work: work()
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -157,6 +161,15 @@ class Loader:
     def digest(self) -> str:
         """The digest of the data set's lists, see ppface/data/loading/digest.py."""
         return digest(self.dataset)
+
+    def follow(self, predict: Callable[[dict], dict], from_first: Callable[[Callable[[], str]], str]) -> None:
+        """Receives the model that is trained, for samplers that select by its embeddings.
+
+        Args:
+            predict: arrays of a batch -> outputs by name, with the weights of the moment.
+            from_first: a function -> the text that it returns in the first process of the run.
+        """
+        self._predict, self._from_first = predict, from_first
 
     def indices(self, number: int) -> tuple[int, list[int]]:
         """(epoch, indices of this process's samples) of the batch with this number, counted from the start of training."""
@@ -169,21 +182,67 @@ class Loader:
 
     def stream(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches number `start` to `stop`-1 of the training, across epochs; earlier batches are not read."""
-        numbers = range(start, stop)
-        batches = self._from_workers(numbers) if self.workers else (self.reader.batch(*self.indices(n)) for n in numbers)
-        for batch in batches:
-            self._count_broken(batch)
-            yield batch
+        workers = Workers(self.reader, min(self.workers, stop - start), self.timeout) if self.workers else None
+        with contextlib.closing(workers) if workers else contextlib.nullcontext():
+            for first, end in self._spans(start, stop):
+                self._select(first // len(self), workers)
+                yield from self._read(map(self.indices, range(first, end)), workers)
 
-    def _from_workers(self, numbers: range) -> Iterator[Batch]:
-        with contextlib.closing(Workers(self.reader, min(self.workers, len(numbers)), self.timeout)) as workers:
-            waiting: deque = deque()
-            for number in numbers:
-                waiting.append(workers.submit(*self.indices(number)))
-                if len(waiting) > self.ahead:
-                    yield workers.result(waiting.popleft())
-            while waiting:
-                yield workers.result(waiting.popleft())
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The ranges of batches whose indices are known once the first of them is needed: all, or those of an epoch."""
+        while start < stop:
+            end = min(stop, (start // len(self) + 1) * len(self)) if self._embeds else stop
+            yield start, end
+            start = end
+
+    def _read(self, parts: Iterable[tuple[int, list[int]]], workers: Workers | None) -> Iterator[Batch]:
+        """The batches of (epoch, indices), read ahead by the workers."""
+        waiting: deque = deque()
+        for part in parts:
+            waiting.append(workers.submit(*part) if workers else part)
+            if len(waiting) > self.ahead:
+                yield self._finished(waiting.popleft(), workers)
+        while waiting:
+            yield self._finished(waiting.popleft(), workers)
+
+    def _finished(self, job: Any, workers: Workers | None) -> Batch:
+        batch = workers.result(job) if workers else self.reader.batch(*job)
+        self._count_broken(batch)
+        return batch
+
+    @property
+    def _embeds(self) -> bool:
+        return getattr(self.sampler, "embeds", False)
+
+    def _select(self, epoch: int, workers: Workers | None) -> None:
+        """Lets a sampler that embeds select the samples of this epoch, in the first process; the others receive its selection."""
+        if not self._embeds or (self._order is not None and self._order[0] == epoch):
+            return
+
+        predict, select = self._predict, getattr(self.sampler, "order", None)
+        assert predict and select, "`follow` gives the model"
+
+        def embed(indices: np.ndarray) -> np.ndarray:
+            size = max(1, self.batch_size // self.world)
+            parts = ((epoch, indices[i : i + size].tolist()) for i in range(0, len(indices), size))
+            return np.concatenate([predict(batch.arrays)["embedding"] for batch in self._read(parts, workers)])
+
+        text = self._from_first(lambda: json.dumps(select(self.dataset, self.seed, epoch, embed).tolist()))
+        self._order = epoch, np.array(json.loads(text))
+
+    def state(self) -> dict[str, Any] | None:
+        """What a checkpoint must hold so that a resumed run reads the same samples: the selection of a sampler that embeds."""
+        return {"epoch": self._order[0], "order": self._order[1].tolist()} if self._embeds and self._order else None
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Continues with the `state` of a checkpoint."""
+        if not (state and self._embeds):
+            return
+        order = np.array(state["order"], np.int64)
+        if len(order) == self._length and order.max() < len(self.dataset):
+            self._order = state["epoch"], order
+        else:
+            log.warning("the checkpoint's selection of samples does not fit the data or the sampler: they are selected anew")
 
     def list_in(self, file: Path) -> None:
         """From now on, appends the reason of each broken sample to this file as it is found, one per line, without repeats."""

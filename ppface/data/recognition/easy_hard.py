@@ -14,8 +14,8 @@ from ppface.data.loading.label_files import lines, refuse
 class EasyHard:
     """A data set of people whose samples state whether they are hard: those of a list, or a second copy of each.
 
-    Without a list every picture occurs twice: as it is, and as a hard sample, which the transform OnHard degrades. Source: the easy and hard
-    domains of DDL, Huang et al. 2020, https://arxiv.org/abs/2002.03662, section 3.1.
+    Without a list every picture occurs twice: as it is, and as a hard sample, which the transform OnHard degrades. Source: the easy and
+    hard domains of DDL, Huang et al. 2020, https://arxiv.org/abs/2002.03662.
 
     Args:
         dataset: of people.

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import paddle
 
+from ppface.core.errors import DataError
 from ppface.core.run import signals
 from ppface.data.loading.loader import Loader
+from ppface.data.loading.offline_triplets import OfflineTriplets
 from ppface.engine.checkpoint import CheckpointFolder
 from ppface.engine.step import Step
 from ppface.engine.trainer import Trainer
-from ppface.engine.world import World
+from ppface.engine.world import PeerError, World
 from ppface.losses import CELoss
 from ppface.nets.heads import AdaMargin
 from ppface.optim import Adam, Cosine
@@ -35,20 +37,30 @@ class Recognizer(paddle.nn.Layer):
         self.drop = paddle.nn.Dropout(0.2 if statistics else 0.0)
         self.head = AdaMargin(6, CLASSES, h=2.0, t_alpha=0.3, s=8.0, **head)
 
+    def embed(self, image):
+        return self.norm(self.linear(self.drop(image.astype("float32").reshape([-1, 12]) / 255)))
+
     def forward(self, batch):
-        x = batch["image"].astype("float32").reshape([-1, 12]) / 255
-        embedding = self.norm(self.linear(self.drop(x)))
+        embedding = self.embed(batch["image"])
         return self.head.outputs(embedding, batch["label"]) | {"embedding": embedding}
 
     def predictor(self):
-        return self
+        def predict(arrays):
+            self.eval()
+            embedding = self.embed(paddle.to_tensor(arrays["image"])).numpy()
+            self.train()
+            return {"embedding": embedding}
+
+        return predict
 
 
 KINDS = {  # name -> (whether batch norm and dropout, the head's options)
     "replicated": (False, {"class_parallel": False}),
     "spread": (False, {"class_parallel": True}),
     "sampled": (True, {"sample_ratio": 0.8}),
+    "selected": (True, {"class_parallel": False}),
 }
+SELECTED = {"batch_size": 6, "sampler": OfflineTriplets(identities=8, images=2, triplets=2, batches=5)}  # by the model itself
 
 
 class StopsAt(paddle.nn.Layer):
@@ -69,7 +81,10 @@ def trainer(folder: Path, kind: str, world: World | None = None, at: int | None 
     world = world or World("cpu")
     paddle.seed(world.rank)
     statistics, head = KINDS[kind]
-    loader = Loader(Faces(), [Shade()], batch_size=4, seed=3, rank=world.rank, world=world.size, workers=workers)
+    batches = SELECTED if kind == "selected" else {"batch_size": 4}
+    loader = Loader(Faces(), [Shade()], seed=3, rank=world.rank, world=world.size, workers=workers, **batches)
+    model = Recognizer(statistics, **head)
+    loader.follow(model.predictor(), world.from_first)
     options = {"iterations": STEPS, "log_every": 5, "eval_every": 0, "save_every": 0, "ema": 0.9} | options
 
     def optimizer(**supplied):
@@ -79,7 +94,7 @@ def trainer(folder: Path, kind: str, world: World | None = None, at: int | None 
         return Adam(learning_rate=rate, **supplied)
 
     folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(Step(Recognizer(statistics, **head), [StopsAt(at, CELoss())]), optimizer, loader, [], world, folder, 5, **options)
+    return Trainer(Step(model, [StopsAt(at, CELoss())]), optimizer, loader, [], world, folder, 5, **options)
 
 
 def train(folder: Path, *arguments, **options) -> None:
@@ -119,10 +134,25 @@ def part_of(run: Path, step: int, to: Path) -> Path:
     return to
 
 
+def _all_fail_with_the_first(world: World, kind: type[Exception]) -> None:
+    def work() -> str:
+        raise kind("torn")
+
+    try:
+        world.from_first(work)
+    except (kind if kind is DataError or world.rank == 0 else PeerError) as error:
+        assert "torn" in str(error) or "process 0 raised KeyError" in str(error)
+    else:
+        raise AssertionError("expected an error in every process")
+
+
 def on_ranks(folder: Path) -> None:
     """In two processes: for each kind a whole run, `two`; one resumed in step 7, `two_two`; and one of one process resumed, `one_two`."""
     world = World("cpu")
     assert world.mean({"a": world.rank + 1.0, "b": 4.0}) == {"a": 1.5, "b": 4.0}
+    assert world.from_first(lambda: f"of {world.rank}") == "of 0"
+    for error in (DataError, KeyError):
+        _all_fail_with_the_first(world, error)
     for kind in KINDS:
         here = folder / kind
         train(here / "two", kind, world, save_steps=1, keep=STEPS)

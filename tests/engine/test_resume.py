@@ -38,7 +38,7 @@ def whole(tmp_path_factory):
     return find
 
 
-@pytest.mark.parametrize(("kind", "accumulate"), [("replicated", 1), ("sampled", 2)])
+@pytest.mark.parametrize(("kind", "accumulate"), [("replicated", 1), ("sampled", 2), ("selected", 1)])
 def test_stopped_at_any_step_it_ends_with_the_same_bytes_and_log(tmp_path, whole, kind, accumulate):
     """Steps 1..11: in the middle of epochs (5 batches), of the warm-up, between two lines of the log (every 5 steps)."""
     expected = outcome(whole(kind, accumulate=accumulate))
@@ -93,10 +93,17 @@ def test_stopped_after_every_step_it_ends_the_same(tmp_path, whole):
     assert outcome(tmp_path / "run") == outcome(whole("sampled"))
 
 
-def test_the_number_of_workers_may_change_at_every_stop(tmp_path, whole):
+@pytest.mark.parametrize("kind", ["sampled", "selected"])
+def test_the_number_of_workers_may_change_at_every_stop(tmp_path, whole, kind):
     for step, workers in ((2, 2), (3, 0), (7, 4), (None, 2)):
-        train(tmp_path / "run", "sampled", at=step, workers=workers)
-    assert outcome(tmp_path / "run") == outcome(whole("sampled"))
+        train(tmp_path / "run", kind, at=step, workers=workers)
+    assert outcome(tmp_path / "run") == outcome(whole(kind))
+
+
+def test_without_its_selection_a_resumed_run_would_differ(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(Loader, "restore", lambda self, state: None)
+    train(part_of(whole("selected"), 7, tmp_path / "run"), "selected")
+    assert outcome(tmp_path / "run")["weights.safetensors"] != outcome(whole("selected"))["weights.safetensors"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

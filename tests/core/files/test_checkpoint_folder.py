@@ -219,6 +219,7 @@ def test_a_state_that_fits_its_digest_but_was_never_saved_is_refused(tmp_path, s
 
 WHOLE, MAPPING = "a whole number of at least 0", "a mapping"
 WINDOW = "null or a mapping of steps, a whole number, and sums, a mapping of names to numbers"
+SELECTED = "null or a mapping of epoch, a whole number, and order, whole numbers"
 
 
 @pytest.mark.parametrize(
@@ -229,6 +230,7 @@ WINDOW = "null or a mapping of steps, a whole number, and sums, a mapping of nam
         ("best", {}, "a number or null"), ("owes_evaluation", 1, "true or false"), ("config", [], MAPPING), ("config", None, MAPPING),
         ("log_window", [], WINDOW), ("log_window", {"steps": 1}, WINDOW), ("log_window", {"steps": 1, "sums": []}, WINDOW),
         ("log_window", {"steps": "1", "sums": {}}, WINDOW), ("log_window", {"steps": 1, "sums": {"a": "1"}}, WINDOW),
+        ("selected", [1], SELECTED), ("selected", {"epoch": 1, "order": [-1]}, SELECTED), ("selected", {"epoch": 1}, SELECTED),
         ("scaler", [1], "a mapping of names to numbers"), ("scaler", {"scale": []}, "a mapping of names to numbers"),
     ],
 )  # fmt: skip

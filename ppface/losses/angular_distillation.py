@@ -20,7 +20,7 @@ class AngularDistillation(nn.Layer):
     and has the same teacher. In float32, also under autocast.
 
     Args:
-        teacher: a run or weights whose embeddings have the student's size, and which takes pictures of the student's size.
+        teacher: a run, an export or weights whose embeddings have the student's size, and which takes pictures of the student's size.
         weight: factor of the returned loss, >= 0.
 
     Shape:

@@ -5,7 +5,9 @@ from pathlib import Path
 import paddle
 from paddle import nn
 
+from ppface.core.config.run_config import EXPORT
 from ppface.core.registry import register
+from ppface.predict.exported import Exported
 from ppface.predict.live_model import open_model
 
 
@@ -17,7 +19,7 @@ class FrozenModel(nn.Layer):
     al. 2015, https://arxiv.org/abs/1503.02531, section 2.
 
     Args:
-        source: the folder of a run or of a checkpoint, or a config file.
+        source: the folder of a run, of a checkpoint or of an export, or a config file.
         weights: a weight file, for a config, or instead of the run's best checkpoint.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
         overrides: changes to the config as `key.key=value`, such as "model.input.order=BGR".
@@ -29,7 +31,7 @@ class FrozenModel(nn.Layer):
         image (N, 3, H, W) RGB 0..255 -> what the model's head returns without labels, such as {"embedding": (N, D), "norm": (N, 1)}
 
     Raises:
-        ValueError: `source` does not exist.
+        ValueError: `source` does not exist, or it is an export, and more than that is given.
         WeightsError: nothing to load there, or weights that do not fit.
     """
 
@@ -37,6 +39,12 @@ class FrozenModel(nn.Layer):
         super().__init__()
         if not Path(source).exists():
             raise ValueError(f"FrozenModel: expected source to be a run, a checkpoint or a config, but {source} does not exist")
+        if (Path(source) / EXPORT).is_file():
+            if weights or names or overrides:
+                raise ValueError(f"FrozenModel: expected no weights, names or overrides for an export, which has its own: {source}")
+            exported = Exported(source, threads=1, gpu=paddle.is_compiled_with_cuda() and "gpu" in paddle.device.get_device())
+            self.loaded_from, self._model = {"source": str(source), "sha256": exported.identity()}, (exported,)
+            return
         opened = open_model(source, weights, overrides or [], names)
         self.loaded_from = {"source": str(weights or source), "sha256": opened.identity()}
         for parameter in opened.model.parameters():
@@ -44,5 +52,8 @@ class FrozenModel(nn.Layer):
         self._model = (opened.model,)  # in a tuple Paddle does not see it: train(), state_dict() and DataParallel leave it alone
 
     def forward(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        model = self._model[0]
+        if isinstance(model, Exported):
+            return {name: paddle.to_tensor(array) for name, array in model({"image": image.numpy()}).items()}
         with paddle.no_grad():
-            return self._model[0]({"image": image})
+            return model({"image": image})

@@ -7,6 +7,7 @@ from paddle import nn
 
 from ppface.core.errors import UserError
 from ppface.losses import AngularDistillation
+from ppface.predict.frozen_model import FrozenModel
 from tests.nets.heads.test_margins import differences
 
 
@@ -57,3 +58,16 @@ def test_teachers_that_do_not_fit_are_named(teacher, message):
 def test_a_negative_weight_is_named():
     with pytest.raises(ValueError, match="AngularDistillation: expected weight >= 0, received weight=-1"):
         AngularDistillation(Teacher(np.ones((1, 2))), weight=-1)
+
+
+def test_the_teacher_may_be_an_export(toy_embedder, toy_export, rng):
+    image = paddle.to_tensor(rng.integers(0, 256, (2, 3, *toy_embedder.input.size), dtype="uint8"))
+    teacher, target = FrozenModel(str(toy_export)), toy_embedder({"image": image})["embedding"]
+    assert teacher.loaded_from["source"] == str(toy_export) and len(teacher.loaded_from["sha256"]) == 64
+    np.testing.assert_allclose(teacher(image)["embedding"].numpy(), target.numpy(), atol=1e-4)
+    student = paddle.to_tensor(rng.normal(size=target.shape).astype("float32"), stop_gradient=False)
+    AngularDistillation(teacher)({"embedding": student}, {"image": image})["distillation"].backward()
+    assert student.grad.numpy().any() and not teacher.state_dict()
+    with pytest.raises(ValueError) as error:
+        FrozenModel(str(toy_export), names="names.yaml")
+    assert str(error.value) == f"FrozenModel: expected no weights, names or overrides for an export, which has its own: {toy_export}"

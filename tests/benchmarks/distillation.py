@@ -46,7 +46,7 @@ from ppface.optim import Cosine, Momentum
 
 SEEDS, SIZE, EMBEDDING, PEOPLE = 3, 48, 64, 160
 STUDENT, TEACHER = [3, 8, 16, 32, 64], [3, 48, 96, 128, 192]  # channels; each convolution has stride 2
-STEPS, TEACHER_STEPS, RATE = 200, 600, 0.1
+STEPS, TEACHER_STEPS, RATE = 200, 400, 0.1
 
 
 class Small(nn.Layer):

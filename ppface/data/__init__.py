@@ -8,6 +8,7 @@ from ppface.data.landmarks.pts_landmarks import PtsLandmarks
 from ppface.data.landmarks.wflw import WFLW
 from ppface.data.loading.concat import Concat
 from ppface.data.loading.easy_hard_batches import EasyHardBatches
+from ppface.data.loading.identity_instance_batches import IdentityInstanceBatches
 from ppface.data.loading.loader import Loader
 from ppface.data.loading.offline_triplets import OfflineTriplets
 from ppface.data.loading.samplers import IdentityBatches, Shuffled
@@ -29,6 +30,7 @@ __all__ = [
     "EasyHardBatches",
     "IdentityBatches",
     "IdentityFolder",
+    "IdentityInstanceBatches",
     "IdentityList",
     "IdentitySubset",
     "LandmarkList",

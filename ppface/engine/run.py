@@ -145,12 +145,16 @@ def _trainer(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     evaluation.check(evaluators, model.predictor())
     if world.rank == 0:
         _warn_of_batch(model, loader.batch_size, world.size)
+    step = build_step(config, model)
+    for part in step.sublayers():
+        if hasattr(part, "check_batch"):  # such as a head with a memory that a batch must fit into
+            part.check_batch(loader.batch_size)
     names = _class_names(loader)
     if names is not None and world.rank == 0:
         with _writing(folder):
             classes.write(folder, names)
     return config["trainer"](
-        step=build_step(config, model),
+        step=step,
         optimizer=config["optimizer"],
         loader=loader,
         evaluators=evaluators,

@@ -5,6 +5,7 @@ from ppface.losses.aofd_loss import AOFDLoss
 from ppface.losses.ce_loss import CELoss
 from ppface.losses.center_loss import CenterLoss
 from ppface.losses.circle_loss import CircleLoss
+from ppface.losses.class_pool_loss import ClassPoolLoss
 from ppface.losses.distribution_distillation import DistributionDistillation
 from ppface.losses.landmark_loss import PFLDLoss, WingLoss
 from ppface.losses.magnitude_loss import MagnitudeLoss
@@ -18,6 +19,7 @@ __all__ = [
     "CELoss",
     "CenterLoss",
     "CircleLoss",
+    "ClassPoolLoss",
     "DistributionDistillation",
     "MagnitudeLoss",
     "MeshLoss",

@@ -3,6 +3,7 @@
 import paddle
 from paddle import nn
 
+from ppface.core.errors import UserError
 from ppface.core.registry import register
 from ppface.ops.cross_entropy import cross_entropy
 
@@ -24,6 +25,7 @@ class CELoss(nn.Layer):
 
     Raises:
         ValueError: label_smoothing outside 0..1.
+        UserError: a head without logits.
     """
 
     def __init__(self, label_smoothing: float = 0.0):
@@ -33,6 +35,8 @@ class CELoss(nn.Layer):
         self.label_smoothing = label_smoothing
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
+        if "logits" not in outputs:
+            raise UserError(f"CELoss: expected a head with logits, received one with {', '.join(outputs)}: choose another loss or head")
         with paddle.amp.auto_cast(enable=False):
             logits = outputs["logits"].astype("float32")
             label = (outputs if "label" in outputs else batch)["label"].flatten().astype("int64")

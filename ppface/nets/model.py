@@ -68,8 +68,8 @@ class FaceModel(nn.Layer):
         input: size and normalisation.
         backbone: (N, 3, H, W) -> features; has `out_channels`, and `any_size = False` and `input_size` where it takes pictures of one
             size alone.
-        head: built with `in_channels`, and with `backbone` if its constructor has it; called with the features and the batch keys
-            listed in its `takes`.
+        head: built with `in_channels`, and with `input` and `backbone` if its constructor has them; called with the features and the
+            batch keys listed in its `takes`.
         neck: built likewise, features -> features; has `out_channels`, and may have `takes` too.
         freeze: dotted names of parts (`backbone`, `backbone.stage1`) that are not trained: no gradient, batch norm statistics fixed,
             dropout off, not in the optimizer.
@@ -97,8 +97,8 @@ class FaceModel(nn.Layer):
         _check_size(input, backbone)
         self.input, self.backbone, self.post = input, backbone, post
         self.keeps_levels = False  # set by a loss that passes changed levels through the rest of the model again
-        self.neck = _part(neck, backbone, backbone.out_channels) if neck else None
-        self.head = _part(head, backbone, (self.neck or backbone).out_channels)
+        self.neck = _part(neck, input, backbone, backbone.out_channels) if neck else None
+        self.head = _part(head, input, backbone, (self.neck or backbone).out_channels)
         self._frozen: list[str] = []
         self._freeze(freeze or [])
 
@@ -170,10 +170,11 @@ class FaceModel(nn.Layer):
         return Predictor(self)
 
 
-def _part(factory: Callable[..., nn.Layer], backbone: nn.Layer, in_channels: list[int]) -> nn.Layer:
-    """A neck or head with what the model supplies; the backbone where its constructor has a parameter of that name."""
+def _part(factory: Callable[..., nn.Layer], input: nn.Layer, backbone: nn.Layer, in_channels: list[int]) -> nn.Layer:
+    """A neck or head with what the model supplies; its input and its backbone where the constructor has parameters of these names."""
     wanted = inspect.signature(getattr(factory, "target", factory)).parameters
-    return factory(in_channels=in_channels, **({"backbone": backbone} if "backbone" in wanted else {}))
+    parts = {"input": input, "backbone": backbone}
+    return factory(in_channels=in_channels, **{name: part for name, part in parts.items() if name in wanted})
 
 
 def _check_size(input: Input, backbone: nn.Layer) -> None:

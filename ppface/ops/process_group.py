@@ -89,3 +89,15 @@ class _Replicated(PyLayer):
 def replicated(x: paddle.Tensor) -> paddle.Tensor:
     """A weight that every process applies to its own columns: its gradient is summed over the processes."""
     return _Replicated.apply(x)
+
+
+def whole_batch(x: paddle.Tensor) -> paddle.Tensor:
+    """The rows of all processes, in the order of the whole batch, of which process r of R has every R-th row; no gradient.
+
+    Shape:
+        (N, ...) per process -> (N * size, ...)
+    """
+    if size() == 1:
+        return x.detach()
+    rows = gathered(x).reshape([size(), *x.shape])
+    return rows.transpose([1, 0, *range(2, rows.ndim)]).flatten(0, 1)

@@ -110,7 +110,8 @@ class Loader:
         broken: name -> reason of every sample that this process could not read.
 
     Raises:
-        ValueError: a batch size that is not a multiple of the processes or of the sampler's group, or is larger than the data set.
+        ValueError: a batch size that is not a multiple of the processes or of the sampler's group, is not the group of a
+            sampler that fills whole batches, or is larger than the data set.
         DataError: too many broken samples, or a worker that died, cannot start or timed out.
     """
 
@@ -141,6 +142,8 @@ class Loader:
             raise ValueError(
                 f"Loader: expected a batch_size that is a multiple of the sampler's {self.sampler.group} samples, received {batch_size}"
             )
+        if self.sampler and getattr(self.sampler, "whole", False) and batch_size != self.sampler.group:
+            raise ValueError(f"Loader: expected a batch_size of {self.sampler.group}, the sampler's samples, received {batch_size}")
         self._length = self.sampler.length(dataset) if self.sampler else len(dataset)
         if batch_size > self._length:
             raise ValueError(f"Loader: expected a batch_size of at most the {self._length} samples of the data set, received {batch_size}")

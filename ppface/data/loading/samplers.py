@@ -63,14 +63,14 @@ class IdentityBatches:
     def order(self, dataset: Any, seed: int, epoch: int) -> np.ndarray:
         """Indices of the samples of one epoch."""
         rng = np.random.default_rng([seed, epoch])
-        return identity_batches(dataset.labels, self.identities, self.images, self._batches(dataset), rng)
+        return identity_batches(dataset.labels, self.identities, self.images, self._batches(dataset), rng).reshape(-1)
 
     def _batches(self, dataset: Any) -> int:
         return max(1, len(dataset.labels) // self.group)
 
 
-def check_people(labels: np.ndarray | None, identities: int, images: int, who: str, received: str = "") -> None:
-    """Refuses labels of too few people for batches of so many, and reports people with fewer pictures than a batch needs of them.
+def check_people(labels: np.ndarray | None, identities: int, images: int, who: str, received: str = "") -> int:
+    """The number of people of a data set; reports those with fewer pictures than a batch needs of them.
 
     Args:
         labels: of all samples, or None.
@@ -78,22 +78,26 @@ def check_people(labels: np.ndarray | None, identities: int, images: int, who: s
         images: of each.
         who: the sampler, for messages.
         received: the type of the data set, for messages.
+
+    Raises:
+        ValueError: no labels, or fewer people than `identities`.
     """
     if labels is None:
         raise ValueError(f"{who}: expected a data set of identities, received {received}, which has no labels")
     counts = np.bincount(labels)
-    people = np.count_nonzero(counts)
+    people = int(np.count_nonzero(counts))
     if people < identities:
         raise ValueError(f"{who}: expected at least {identities} identities in the data set, received {people}")
     if few := np.count_nonzero((counts > 0) & (counts < images)):
         log.warning("%s: %d of %d identities have fewer than %d pictures: some occur twice in a batch", who, few, people, images)
+    return people
 
 
 def identity_batches(labels: np.ndarray, identities: int, images: int, batches: int, rng: np.random.Generator) -> np.ndarray:
     """The rows of so many batches of IdentityBatches.
 
     Shape:
-        labels (N,) -> (batches * images * identities,)
+        labels (N,) -> (batches, images, identities)
     """
     shuffled = rng.permutation(len(labels))
     by_person = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -106,4 +110,4 @@ def identity_batches(labels: np.ndarray, identities: int, images: int, batches: 
     people = people[: batches * identities].reshape(batches, 1, identities)
     turn = (np.arange(batches) // a_round)[:, None, None]
     picture = turn * images + np.arange(images)[:, None]
-    return by_person[first[people] + picture % counts[people]].reshape(-1)
+    return by_person[first[people] + picture % counts[people]]

@@ -7,6 +7,7 @@ from ppface.nets.heads.combined_margin import CombinedMargin
 from ppface.nets.heads.cos_margin import CosMargin
 from ppface.nets.heads.curricular_margin import CurricularMargin
 from ppface.nets.heads.dense_regression import DenseRegression
+from ppface.nets.heads.dynamic_class_pool import DynamicClassPool
 from ppface.nets.heads.face_head import FaceHead
 from ppface.nets.heads.landmark_head import LandmarkHead
 from ppface.nets.heads.large_margin import LargeMargin
@@ -23,6 +24,7 @@ __all__ = [
     "CosMargin",
     "CurricularMargin",
     "DenseRegression",
+    "DynamicClassPool",
     "FaceHead",
     "LandmarkHead",
     "LargeMargin",

@@ -210,7 +210,12 @@ def norms(rows: paddle.Tensor) -> paddle.Tensor:
 
 def _cosines(rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:
     """(N, D), (D, n) -> (N, n). A zero vector has cosine 0 and no gradient."""
-    return projections(rows * _inverse_root((rows * rows).sum(axis=1, keepdim=True)), centres)
+    return projections(unit_rows(rows), centres)
+
+
+def unit_rows(rows: paddle.Tensor) -> paddle.Tensor:
+    """(N, D) -> (N, D), each row divided by its norm. A zero vector stays zero and has no gradient."""
+    return rows * _inverse_root((rows * rows).sum(axis=1, keepdim=True))
 
 
 def projections(rows: paddle.Tensor, centres: paddle.Tensor) -> paddle.Tensor:

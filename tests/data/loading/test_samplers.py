@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from ppface.data import IdentityBatches, Loader, Shuffled
+from ppface.data import IdentityBatches, IdentityInstanceBatches, Loader, Shuffled
 from ppface.data.pictures.picture import Picture
 
 
@@ -124,3 +124,40 @@ def test_workers_read_records_as_the_training_process_does(tmp_path):
     for one, two in zip(here, there, strict=True):
         assert one.names == two.names and one.arrays["label"].tolist() == two.arrays["label"].tolist()
         np.testing.assert_array_equal(one.arrays["image"], two.arrays["image"])
+
+
+@pytest.mark.parametrize(("people", "instances"), [(3, 4), (7, 2), (2, 0)])
+def test_both_halves_hold_the_same_people_and_their_share_of_instances(people, instances):
+    data, sampler = People(COUNTS), IdentityInstanceBatches(people, instances)
+    for epoch in range(3):
+        order = sampler.order(data, 3, epoch)
+        batches = 53 // instances if instances else 7 // people
+        assert len(order) == sampler.length(data) == batches * (2 * people + instances)
+        halves = order.reshape(batches, 2, people + instances // 2)
+        for first, second in halves[:, :, :people]:
+            labels = data.labels[first]
+            assert (labels == data.labels[second]).all() and len(set(labels)) == people
+            assert ((first != second) | (np.array(COUNTS)[labels] == 1)).all()  # a single picture is paired with itself
+        taken = halves[:, :, people:].reshape(-1)
+        assert len(set(taken)) == len(taken) == batches * instances
+    assert sampler.order(data, 3, 2).tolist() == order.tolist() != sampler.order(data, 4, 2).tolist()
+
+
+def test_every_process_gets_its_share_of_each_half():
+    data, sampler = People(COUNTS), IdentityInstanceBatches(4, 4)
+    parts = [Loader(data, [], batch_size=12, seed=1, rank=rank, world=2, sampler=sampler).indices(0)[1] for rank in (0, 1)]
+    for part in parts:
+        assert len(part) == 6 and (data.labels[part[:2]] == data.labels[part[3:5]]).all()
+
+
+def test_mistakes_of_identities_and_instances_are_reported():
+    with pytest.raises(ValueError) as caught:
+        IdentityInstanceBatches(3, 5)
+    expected = "expected identities of at least 1 and an even number of instances of at least 0, received 3 and 5"
+    assert str(caught.value) == f"IdentityInstanceBatches: {expected}"
+    with pytest.raises(ValueError, match=r"^IdentityInstanceBatches: expected at least 8 identities in the data set, received 7$"):
+        IdentityInstanceBatches(8, 2).length(People(COUNTS))
+    with pytest.raises(ValueError, match=r"^IdentityInstanceBatches: expected at least 60 pictures in the data set, received 53$"):
+        IdentityInstanceBatches(2, 60).length(People(COUNTS))
+    with pytest.raises(ValueError, match=r"^Loader: expected a batch_size of 8, the sampler's samples, received 16$"):
+        Loader(People(COUNTS), [], batch_size=16, seed=1, rank=0, world=1, sampler=IdentityInstanceBatches(2, 4))

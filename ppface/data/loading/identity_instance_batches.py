@@ -41,15 +41,20 @@ class IdentityInstanceBatches:
 
     def length(self, dataset: Any) -> int:
         """Samples per epoch."""
-        people = check_people(getattr(dataset, "labels", None), self.identities, 2, "IdentityInstanceBatches", type(dataset).__name__)
+        check_people(getattr(dataset, "labels", None), self.identities, 2, "IdentityInstanceBatches", type(dataset).__name__)
         if len(dataset.labels) < self.instances:
             pictures = f"{self.instances} pictures in the data set, received {len(dataset.labels)}"
             raise ValueError(f"IdentityInstanceBatches: expected at least {pictures}")
-        return self.group * (len(dataset.labels) // self.instances if self.instances else people // self.identities)
+        return self._batches(dataset) * self.group
+
+    def _batches(self, dataset: Any) -> int:
+        if self.instances:
+            return len(dataset.labels) // self.instances
+        return int(np.count_nonzero(np.bincount(dataset.labels))) // self.identities
 
     def order(self, dataset: Any, seed: int, epoch: int) -> np.ndarray:
         """Indices of the samples of one epoch."""
-        batches, rng = self.length(dataset) // self.group, np.random.default_rng([seed, epoch])
+        batches, rng = self._batches(dataset), np.random.default_rng([seed, epoch])
         pairs = identity_batches(dataset.labels, self.identities, 2, batches, rng)
         instances = rng.permutation(len(dataset.labels))[: batches * self.instances].reshape(batches, 2, self.instances // 2)
         return np.concatenate([pairs, instances], axis=2).reshape(-1)

@@ -69,8 +69,8 @@ class IdentityBatches:
         return max(1, len(dataset.labels) // self.group)
 
 
-def check_people(labels: np.ndarray | None, identities: int, images: int, who: str, received: str = "") -> int:
-    """The number of people of a data set; reports those with fewer pictures than a batch needs of them.
+def check_people(labels: np.ndarray | None, identities: int, images: int, who: str, received: str = "") -> None:
+    """Reports people with fewer pictures than a batch needs of them.
 
     Args:
         labels: of all samples, or None.
@@ -85,12 +85,11 @@ def check_people(labels: np.ndarray | None, identities: int, images: int, who: s
     if labels is None:
         raise ValueError(f"{who}: expected a data set of identities, received {received}, which has no labels")
     counts = np.bincount(labels)
-    people = int(np.count_nonzero(counts))
+    people = np.count_nonzero(counts)
     if people < identities:
         raise ValueError(f"{who}: expected at least {identities} identities in the data set, received {people}")
     if few := np.count_nonzero((counts > 0) & (counts < images)):
         log.warning("%s: %d of %d identities have fewer than %d pictures: some occur twice in a batch", who, few, people, images)
-    return people
 
 
 def identity_batches(labels: np.ndarray, identities: int, images: int, batches: int, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ from ppface.losses.distribution_distillation import DistributionDistillation
 from ppface.losses.landmark_loss import PFLDLoss, WingLoss
 from ppface.losses.magnitude_loss import MagnitudeLoss
 from ppface.losses.mesh_loss import MeshLoss
+from ppface.losses.mls_loss import MLSLoss
 from ppface.losses.ssd_loss import SSDLoss
 from ppface.losses.triplet_loss import TripletLoss
 
@@ -21,6 +22,7 @@ __all__ = [
     "CircleLoss",
     "ClassPoolLoss",
     "DistributionDistillation",
+    "MLSLoss",
     "MagnitudeLoss",
     "MeshLoss",
     "PFLDLoss",

@@ -2,8 +2,10 @@
 
 Source: Deng et al. 2019, https://arxiv.org/abs/1801.07698, section 3.1 (the block BN, 3x3, BN, PReLU, 3x3, BN), and Kim et al. 2022,
 https://arxiv.org/abs/2204.00964, section 4, for the depths; squeeze-and-excitation of Hu et al. 2018, https://arxiv.org/abs/1709.01507.
-Shape: (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation.
+Shape: (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation; with `keeps_map` (that, the last map (N, *map_shape)).
 """
+
+import math
 
 import paddle
 import paddle.nn.functional as F
@@ -34,7 +36,7 @@ class AdaFaceIR(nn.Layer):
         DataError: pictures of another size.
     """
 
-    any_size = False
+    any_size = keeps_map = False
     published_names = ((r"^(input_layer|body|output_layer)\.", r"backbone.\1."),)  # PaddleClas -> ppface: files with only the backbone
 
     def __init__(self, units: list[int], depths: tuple[int, ...], squeeze: bool, embedding_size: int, input_size: tuple[int, int]):
@@ -47,19 +49,21 @@ class AdaFaceIR(nn.Layer):
                 body.append(Unit(channels, depth, 2 if i == 0 else 1, depths == BOTTLENECK, squeeze))
                 channels = depth
         self.body = nn.Sequential(*body)
-        pixels = (input_size[0] // STRIDE) * (input_size[1] // STRIDE)
+        self.map_shape = (channels, input_size[0] // STRIDE, input_size[1] // STRIDE)
         self.output_layer = nn.Sequential(
             nn.BatchNorm2D(channels),
             nn.Dropout(0.4),
             nn.Flatten(),
-            nn.Linear(channels * pixels, embedding_size),
+            nn.Linear(math.prod(self.map_shape), embedding_size),
             Whiten(embedding_size),
         )
         self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor]:
         check_picture_size(type(self).__name__, x, self.input_size)
-        return self.output_layer(self.body(self.input_layer(x)))
+        last = self.body(self.input_layer(x))
+        embedding = self.output_layer(last)
+        return (embedding, last) if self.keeps_map else embedding
 
 
 class Unit(nn.Layer):

@@ -29,14 +29,14 @@ class InsightMobileFaceNet(nn.Layer):
         input_size: (height, width) in pixels, multiples of 16.
 
     Shape:
-        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation
+        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation; with `keeps_map` (that, the last map (N, *map_shape))
 
     Raises:
         ValueError: an embedding_size below 1, or an input_size that is not a multiple of 16.
         DataError: pictures of another size.
     """
 
-    any_size = False
+    any_size = keeps_map = False
 
     def __init__(self, variant: Literal["mbf", "mbf_large"] = "mbf", embedding_size: int = 512, input_size: tuple[int, int] = (112, 112)):
         super().__init__()
@@ -56,14 +56,17 @@ class InsightMobileFaceNet(nn.Layer):
             ]
         )
         self.conv_sep = Block(wide, LAST, 1)
-        self.features = Embedding((input_size[0] // STRIDE, input_size[1] // STRIDE), embedding_size)
+        self.map_shape = (LAST, input_size[0] // STRIDE, input_size[1] // STRIDE)
+        self.features = Embedding(self.map_shape[1:], embedding_size)
         self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor]:
         check_picture_size("InsightMobileFaceNet", x, self.input_size)
         for layer in self.layers:
             x = layer(x)
-        return self.features(self.conv_sep(x))
+        last = self.conv_sep(x)
+        embedding = self.features(last)
+        return (embedding, last) if self.keeps_map else embedding
 
 
 class Block(nn.Layer):

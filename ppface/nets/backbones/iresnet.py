@@ -1,5 +1,6 @@
 """IResNet: the residual networks of InsightFace and MagFace, in the layout of most public face recognition checkpoints."""
 
+import math
 from typing import Literal
 
 import paddle
@@ -34,14 +35,14 @@ class IResNet(nn.Layer):
         input_size: (height, width) in pixels, multiples of 16.
 
     Shape:
-        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation
+        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation; with `keeps_map` (that, the last map (N, *map_shape))
 
     Raises:
         ValueError: an embedding_size below 1, a dropout outside 0..1, or an input_size that is not a multiple of 16.
         DataError: pictures of another size.
     """
 
-    any_size = False
+    any_size = keeps_map = False
     published_names = (  # InsightFace's MXNet networks, as in `stage1_unit1_bn1_gamma` -> ppface
         *((rf"^stage(\d)_unit{i + 1}_", rf"backbone.layer\g<1>.{i}.") for i in range(max(map(max, UNITS.values())))),
         (r"^(backbone\.layer\d\.\d+)\.conv1sc_", r"\1.downsample.0_"),
@@ -80,16 +81,18 @@ class IResNet(nn.Layer):
             channels = out
         self.bn2 = nn.BatchNorm2D(channels, *norm)
         self.dropout = nn.Dropout2D(0.4 if dropout is None else dropout) if magface else nn.Dropout(dropout or 0.0)
-        self.fc = nn.Linear(channels * (input_size[0] // STRIDE) * (input_size[1] // STRIDE), embedding_size)
+        self.map_shape = (channels, input_size[0] // STRIDE, input_size[1] // STRIDE)
+        self.fc = nn.Linear(math.prod(self.map_shape), embedding_size)
         self.features = FixedScale(embedding_size, *norm, weight_attr=paddle.ParamAttr(trainable=False))
         self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor]:
         check_picture_size("IResNet", x, self.input_size)
         x = norm_act(self.conv1(x), self.bn1, self.prelu, None)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = norm_act(x, self.bn2, nn.Identity(), 1.0)
-        return self.features(self.fc(self.dropout(x).flatten(1)))
+        last = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = norm_act(last, self.bn2, nn.Identity(), 1.0)
+        embedding = self.features(self.fc(self.dropout(x).flatten(1)))
+        return (embedding, last) if self.keeps_map else embedding
 
 
 class Unit(nn.Layer):

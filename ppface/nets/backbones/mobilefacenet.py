@@ -30,12 +30,14 @@ class MobileFaceNet(nn.Layer):
         input_size: (height, width) in pixels, multiples of 16: determines the size of the last kernel.
 
     Shape:
-        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation
+        (N, 3, *input_size) -> (N, embedding_size), before L2 normalisation; with `keeps_map` (that, the last map (N, *map_shape))
 
     Raises:
         ValueError: an embedding_size below 1, or an input_size that is not a multiple of 16.
         DataError: pictures of another size, unless pooling is "avg", which takes any size.
     """
+
+    keeps_map = False
 
     def __init__(self, embedding_size: int = 128, pooling: Literal["gdc", "avg", "fc"] = "gdc", input_size: tuple[int, int] = (112, 112)):
         super().__init__()
@@ -58,13 +60,14 @@ class MobileFaceNet(nn.Layer):
         self.linear = nn.Conv2D(512, embedding_size, last if pooling == "fc" else 1, weight_attr=kaiming(), bias_attr=False)
         self.norm = nn.BatchNorm2D(embedding_size)
         self.out_channels, self.input_size = [embedding_size], (input_size[0], input_size[1])
-        self.any_size = pooling == "avg"
+        self.any_size, self.map_shape = pooling == "avg", (512, *last)
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor]:
         if not self.any_size:
             check_picture_size("MobileFaceNet", x, self.input_size)
-        x = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
-        return self.norm(self.linear(self.pool(x))).reshape([0, self.out_channels[0]])
+        last = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
+        embedding = self.norm(self.linear(self.pool(last))).reshape([0, self.out_channels[0]])
+        return (embedding, last) if self.keeps_map else embedding
 
 
 class ConvBNPReLU(nn.Layer):

@@ -15,6 +15,7 @@ from ppface.nets.heads.mag_margin import MagMargin
 from ppface.nets.heads.norm_face import NormFace
 from ppface.nets.heads.softmax import Softmax
 from ppface.nets.heads.sphere_margin import SphereMargin
+from ppface.nets.heads.uncertainty_head import UncertaintyHead
 
 __all__ = [
     "AdaMargin",
@@ -32,4 +33,5 @@ __all__ = [
     "NormFace",
     "Softmax",
     "SphereMargin",
+    "UncertaintyHead",
 ]

@@ -33,7 +33,8 @@ class MagMargin(CosineHead):
 
     Shape:
         embedding (N, D), label (N,) int64 -> {"logits": (N, C), "magnitude": a (N,), "magnitude_bound": the least weight of MagnitudeLoss
-        for which a has an optimum, section 3.2}, and "label" of sampled classes, see CosineHead
+        for which a has an optimum, section 3.2}, and "label" of sampled classes, see CosineHead; no label: {"embedding": (N, D), "norm":
+        (N, 1), "quality": (N,) the norm, as in section 4.3}
 
     Raises:
         ValueError: an argument out of its range.
@@ -74,6 +75,8 @@ class MagMargin(CosineHead):
                 square = (outputs["embedding"] ** 2).sum(axis=1)
                 outputs["magnitude"] = paddle.sqrt(square.clip(self.l_a**2, self.u_a**2))
             outputs["magnitude_bound"] = self.bound
+        else:
+            outputs["quality"] = outputs["norm"].squeeze(1)
         return outputs
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:

@@ -70,9 +70,9 @@ class GlobalDepthwiseConv2D(nn.Conv2D):
 
 
 class Whiten(nn.Layer):
-    """Batch norm of an (N, D) embedding whose weight, of ones, and bias, of zeros, are never trained; eps 1e-5, momentum 0.9.
+    """Batch norm of an (N, D) embedding whose weight, of ones, and bias, of zeros, are never trained.
 
-    They are saved and loaded, as Paddle 2 did where `weight_attr=False`; files of Paddle 3 and of PyTorch's `affine=False` lack them.
+    oneDNN crashes on exported batch norms without them. They are saved and loaded, as Paddle 2 did where `weight_attr=False`; files of Paddle 3 and of PyTorch's `affine=False` lack them.
 
     Shape:
         (N, D) -> (N, D)
@@ -80,15 +80,17 @@ class Whiten(nn.Layer):
 
     optional_names = ("weight", "bias")
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, momentum: float = 0.9, epsilon: float = 1e-5):
         super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
         self.register_buffer("_mean", paddle.zeros([size]))
         self.register_buffer("_variance", paddle.ones([size]))
         self.register_buffer("weight", paddle.ones([size]))
         self.register_buffer("bias", paddle.zeros([size]))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, training=self.training, momentum=0.9, epsilon=1e-5)
+        arrays = self._mean, self._variance, self.weight, self.bias
+        return F.batch_norm(x, *arrays, training=self.training, momentum=self.momentum, epsilon=self.epsilon)
 
 
 def max_pool(x: paddle.Tensor) -> paddle.Tensor:

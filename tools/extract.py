@@ -3,6 +3,9 @@
 python tools/extract.py output/adaface/20260101-120000 --input faces/ --out embeddings.npy
 python tools/extract.py export/adaface --input list.txt --root faces/ --out embeddings.npy --flip
 
+OUT.norm.npy has the length of each embedding before L2 normalisation, with --flip the mean of both pictures. Models with variances
+(UncertaintyHead) also give OUT.variance.npy, a row per picture, and models with a quality (UncertaintyHead, MagMargin) OUT.quality.npy.
+
 A list has one `path` or `path label` per line. If interrupted, run the same command again to resume.
 Broken pictures are reported and left out, and the exit code is 3.
 """

@@ -14,7 +14,7 @@ class FaceEmbedder(ExportedModel):
     """Embeds pictures that show one aligned face each.
 
     Attributes:
-        flip: add the embedding of the mirrored picture.
+        flip: add the embedding of the mirrored picture; variance and quality are the mean of both.
         resize: stretch pictures of another size than the model's; otherwise they are an error, unless inference.yml says "letterbox".
     """
 
@@ -22,7 +22,8 @@ class FaceEmbedder(ExportedModel):
     flip = resize = False
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        """(H, W, 3) uint8 RGB -> its face: the box is the whole picture, the score 1, the embedding (D,) before L2 normalisation.
+        """(H, W, 3) uint8 RGB -> its face: the box is the whole picture, the score 1, the embedding (D,) before L2 normalisation, and
+        variance and quality where the model has them.
 
         Raises:
             MediaError: a picture of another size.
@@ -37,11 +38,14 @@ class FaceEmbedder(ExportedModel):
             raise MediaError(f"{expected}: align it with tools/align_faces.py, or enable `resize`")
         pixels = placed(image, inner, size).transpose(2, 0, 1)[None]
         prepared = time.perf_counter()
-        embedding = self.run(pixels)["embedding"][0]
+        found = self.run(pixels)
         if self.flip:
-            embedding = embedding + self.run(pixels[..., ::-1])["embedding"][0]
+            mirrored = self.run(pixels[..., ::-1])
+            found = {name: (rows + mirrored[name]) / (1 if name == "embedding" else 2) for name, rows in found.items()}
         ran = time.perf_counter()
-        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, embedding)]
+        variance = found["variance"][0] if "variance" in found else None
+        quality = float(found["quality"][0]) if "quality" in found else None
+        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, found["embedding"][0], variance, quality)]
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 

@@ -211,6 +211,10 @@ def _record(frame: Frame, image: np.ndarray, faces: list) -> dict[str, Any]:
             entry["landmarks"] = np.round(face.landmarks, 2).tolist()
         if face.embedding is not None:
             entry["embedding"] = [float(f"{value:.7g}") for value in face.embedding]
+        if face.variance is not None:
+            entry["variance"] = [float(f"{value:.7g}") for value in face.variance]
+        if face.quality is not None:
+            entry["quality"] = float(f"{face.quality:.7g}")
         described.append(entry)
     numbered = {} if frame.number is None else {"frame": frame.number}
     return {"image": frame.name, **numbered, "size": list(image.shape[:2]), "faces": described}

@@ -10,6 +10,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import on_disk
 from ppface.evaluators.ap import THRESHOLDS, Curve
+from ppface.evaluators.error_reject import ErrorReject
 
 
 def make_folder(path: str | Path) -> Path:
@@ -79,6 +80,17 @@ def draw_roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Pa
     axes.set(xscale="log", xlim=(least / 2, 1), ylim=(None, 1.005), xlabel="false accept rate", ylabel="true accept rate", title="ROC")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def draw_error_reject(curves: Mapping[str, ErrorReject], path: str | Path) -> None:
+    """Draws error-versus-reject curves into one PNG file; the legend gives the names."""
+    figure, axes = _figure()
+    for name, curve in curves.items():
+        axes.step(curve.rejected, curve.fnmr, where="post", label=f"{name}  FMR {curve.fmr:.2g}")
+    axes.set(xlim=(0, 1), ylim=(0, None), xlabel="share of rejected pairs", ylabel="false non-match rate", title="error versus reject")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right")
     figure.savefig(path)
 
 

@@ -15,8 +15,9 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators import folds as scoring
-from ppface.evaluators.plots import draw_roc, draw_scores, make_folder
-from ppface.ops.embedding import embed
+from ppface.evaluators.error_reject import ErrorReject, check_fmr, error_reject
+from ppface.evaluators.plots import draw_error_reject, draw_roc, draw_scores, make_folder
+from ppface.ops.embedding import described
 from ppface.ops.resize import TestSize, aligned, check_aligned
 
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -34,6 +35,9 @@ class Scores(dict[str, Any]):
             raise KeyError(name)
         needed = scoring.needed(scoring.FARS[name])
         raise DataError(f"{name}: expected at least {needed:,} pairs of different people, received {self.different:,}")
+
+
+Scored = tuple[scoring.Folds, Scores, ErrorReject | None]
 
 
 def evaluate(
@@ -107,6 +111,8 @@ class Verification:
             "letterbox".
         save_dir: folder for `verification.json`, `roc.png` and a `<set>_scores.png` each; none writes nothing.
         batch_size: pictures per call of `predict`, > 0.
+        reject_fmr: a false match rate, for which error-versus-reject curves are written to `save_dir`: `reject.png`, and "reject" of each
+            set in `verification.json`; quality is that of the model, or the norm of its embeddings. See `error_reject.error_reject`.
 
     Shape:
         predict: {"image": (N, 3, H, W) uint8} -> {"embedding": (N, D), ...}, L2-normalised or not;
@@ -114,8 +120,8 @@ class Verification:
 
     Raises:
         DataError: more folds than pairs, or a fold with pairs of one class only; when called, broken pictures or ones of another size, or
-            `save_dir` cannot be written.
-        ValueError: no set, a name that cannot be a file name, or batch_size under 1.
+            `save_dir` cannot be written; a `reject_fmr` that a set's pairs cannot show.
+        ValueError: no set, a name that cannot be a file name, batch_size under 1, or reject_fmr without save_dir.
     """
 
     def __init__(
@@ -125,16 +131,22 @@ class Verification:
         resize: bool = False,
         save_dir: str | None = None,
         batch_size: int = 64,
+        reject_fmr: float | None = None,
     ):
         invalid = [name for name in sets if not re.fullmatch(r"[\w.+-]+", name)]
         if not sets or invalid:
             raise ValueError(f"Verification: expected at least one set, names of letters, digits and . + - _; received {invalid or 'none'}")
         if batch_size < 1:
             raise ValueError(f"Verification: expected batch_size of at least 1, received {batch_size}")
+        if reject_fmr is not None and save_dir is None:
+            raise ValueError("Verification: expected save_dir, the folder for error-versus-reject curves, with reject_fmr, received none")
         for name, pairs in sets.items():  # checked here: an evaluation may take hours, and run only after training
             with _prefixed(name):
                 scoring.cut(pairs.issame, pairs.folds)
+                if reject_fmr is not None:
+                    check_fmr(reject_fmr, int(np.count_nonzero(np.asarray(pairs.issame) == 0)))
         self.sets, self.flip, self.resize, self.save_dir, self.batch_size = sets, flip, resize, save_dir, batch_size
+        self.reject_fmr = reject_fmr
 
     def values(self) -> list[str]:
         """The names of the values that it yields."""
@@ -162,27 +174,31 @@ class Verification:
         found = {name: self._score(predict, pairs, name) for name, pairs in self.sets.items()}
         if folder:
             _write(found, folder)
-        for name, (_, scores) in found.items():
+        for name, (_, scores, _) in found.items():
             for key, value in scores.items():
                 parts = {"_low": value[0], "_high": value[1]} if isinstance(value, tuple) else {"": value}
                 yield from ((f"{name}/{key}{suffix}", number) for suffix, number in parts.items())
 
-    def _score(self, predict: Predict, pairs: Any, name: str) -> tuple[scoring.Folds, Scores]:
-        embeddings = self._embeddings(predict, pairs)
+    def _score(self, predict: Predict, pairs: Any, name: str) -> Scored:
+        found = self._described(predict, pairs)
+        embeddings, curve = found["embedding"], None
         with _prefixed(name):
             distance = scoring.squared_distances(embeddings[pairs.first], embeddings[pairs.second])
-        cut = scoring.split(distance, pairs.issame, pairs.folds)
-        return cut, summary(cut)
+            cut = scoring.split(distance, pairs.issame, pairs.folds)
+            if self.reject_fmr is not None:
+                quality = found.get("quality", found["norm"])
+                curve = error_reject(distance, pairs.issame, quality[pairs.first], quality[pairs.second], self.reject_fmr)
+        return cut, summary(cut), curve
 
-    def _embeddings(self, predict: Predict, pairs: Any) -> np.ndarray:
+    def _described(self, predict: Predict, pairs: Any) -> dict[str, np.ndarray]:
         policy = getattr(predict, "test_size", None) or TestSize()
         found = []
         for start in range(0, len(pairs), self.batch_size):
             pictures = [pairs.picture(i) for i in range(start, min(start + self.batch_size, len(pairs)))]
             size = policy.of(*pictures[0].size)
             images = [aligned(picture.decode(), size, picture.name, self.resize, policy.letterbox) for picture in pictures]
-            found.append(embed(predict, images, self.flip))
-        return np.concatenate(found)
+            found.append(described(predict, images, self.flip))
+        return {name: np.concatenate([batch[name] for batch in found]) for name in ("embedding", "norm", "quality") if name in found[0]}
 
 
 def _header(picture: Picture) -> tuple[str, tuple[int, int]]:
@@ -198,17 +214,22 @@ def _prefixed(name: str) -> Iterator[None]:
         raise DataError(f"{name}: {error}") from None
 
 
-def _write(found: dict[str, tuple[scoring.Folds, Scores]], folder: Path) -> None:
-    """Writes the values, one plot of all ROC curves, and a histogram of the scores of each set."""
-    numbers, curves = {}, {}
-    for name, (pairs, scores) in found.items():
+def _write(found: dict[str, Scored], folder: Path) -> None:
+    """Writes the values, one plot of all ROC curves, one of the error-versus-reject curves, and a histogram of the scores of each set."""
+    numbers, curves, rejects = {}, {}, {}
+    for name, (pairs, scores, reject) in found.items():
         each, thresholds = scoring.accuracies(pairs)
         counts = {"pairs": len(pairs.distance), "same": int(pairs.issame.sum())}
         numbers[name] = {**scores, **counts, "fold_accuracy": each.tolist(), "fold_threshold": thresholds.tolist()}
+        if reject is not None:
+            rejects[name] = reject
+            numbers[name]["reject"] = {**vars(reject), "rejected": reject.rejected.tolist(), "fnmr": reject.fnmr.tolist()}
         curves[name] = scoring.roc(pairs.distance, pairs.issame)
         similarity = 1 - pairs.distance / 2
         title = f"{name}: accuracy {scores['accuracy']:.4f} ± {scores['std']:.4f}"
         draw_scores(similarity, pairs.issame == 1, 1 - scores["threshold"] / 2, folder / f"{name}_scores.png", title)
     labels = {f"{name}  AUC {found[name][1]['auc']:.5f}": curve for name, curve in curves.items()}
     draw_roc(labels, folder / "roc.png")
+    if rejects:
+        draw_error_reject(rejects, folder / "reject.png")
     (folder / "verification.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ppface.data.pictures.picture import Picture
-from ppface.ops.embedding import embed
+from ppface.ops.embedding import described
 from ppface.ops.resize import aligned
 from ppface.predict.face import Face
 
@@ -30,7 +30,8 @@ class FaceEmbedder:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: np.ndarray | str | os.PathLike) -> list[Face]:
-        """The face of one picture: its box is the whole picture, its score 1, its embedding (D,) before L2 normalisation.
+        """The face of one picture: its box is the whole picture, its score 1, its embedding (D,) before L2 normalisation; variance and
+        quality where the model has them.
 
         Args:
             image: (H, W, 3) uint8 RGB, or the path of a picture.
@@ -43,10 +44,11 @@ class FaceEmbedder:
         start = time.perf_counter()
         resized = self.to_input_size(pixels, "" if isinstance(image, np.ndarray) else picture.name)
         prepared = time.perf_counter()
-        embedding = embed(self.predict, [resized], self.flip)[0]
+        found = {name: rows[0] for name, rows in described(self.predict, [resized], self.flip).items()}
         ran = time.perf_counter()
         height, width = picture.size
-        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, embedding)]
+        quality = float(found["quality"]) if "quality" in found else None
+        faces = [Face((0.0, 0.0, float(width), float(height)), 1.0, None, found["embedding"], found.get("variance"), quality)]
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 

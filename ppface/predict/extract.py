@@ -12,15 +12,16 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.files import file_names
-from ppface.core.files.parts import kept, read, write_atomically
+from ppface.core.files.parts import kept, names, read, write_atomically
 from ppface.core.run.log import log
 from ppface.data.pictures import picture_files
 from ppface.data.pictures.picture import Picture
-from ppface.ops.embedding import embed
+from ppface.ops.embedding import described
 from ppface.predict.embedder import FaceEmbedder
 
 BATCHES_PER_PART = 16  # at most as many are computed again after an interruption
 INDEX, PARTS = ".txt", ".parts"  # beside the .npy: the index, and the folder of finished parts
+BESIDE = ("norm", "variance", "quality")  # in files of their own: e.npy, e.norm.npy ...
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,14 @@ def _path(line: str) -> str:
 
 def check_out(out: Path, source: Path) -> None:
     """Raises DataError if a file that `extract` would write for `out` is the `source` itself."""
-    for written in (out, out.with_suffix(INDEX), out.with_suffix(PARTS)):
+    for written in (out, out.with_suffix(INDEX), out.with_suffix(PARTS), *(beside(out, name) for name in BESIDE)):
         if written.exists() and source.exists() and written.samefile(source):
             raise DataError(f"{source}: --out {out.name} also writes {written.name}, which would overwrite the input; choose another --out")
+
+
+def beside(out: Path, name: str) -> Path:
+    """The file of another array than the embeddings, with the same rows: e.norm.npy for e.npy."""
+    return out.with_suffix(f".{name}.npy")
 
 
 def extract(
@@ -86,7 +92,11 @@ def extract(
 ) -> list[str]:
     """Writes `out` (.npy, (N, D) float32 before L2 normalisation) and beside it the index (.txt): line i names the picture of row i.
 
-    Broken pictures are in neither. Until both are complete, finished parts are kept in a folder beside them; the same call resumes there.
+    The same rows in files of their own, float32, see `ppface.ops.embedding.described`: OUT.norm.npy (N,); of models that have them
+    OUT.variance.npy (N, D) and OUT.quality.npy (N,); of other models these two are removed, as they are of another run.
+
+    Broken pictures are in none of them. Until all are complete, finished parts are kept in a folder beside them; the same call resumes
+    there.
 
     Args:
         embedder: of the model; without its `resize`, pictures of another size count as broken.
@@ -118,7 +128,12 @@ def extract(
         raise DataError(f"none of the {len(pictures)} pictures can be embedded; the first: {broken[0]}")
     index = "".join(f"{entry.line}\n" for entry, reason in zip(pictures, reasons, strict=True) if not reason)
     write_atomically(out.with_suffix(INDEX), lambda file: file.write(file_names.to_bytes(index)))
-    write_atomically(out, lambda file: _join(file, parts, len(pictures) - len(broken)))
+    for name in BESIDE:
+        if any(name in names(part) for part in parts):
+            write_atomically(beside(out, name), partial(_join, parts=parts, name=name, count=len(pictures) - len(broken)))
+        else:
+            beside(out, name).unlink(missing_ok=True)
+    write_atomically(out, partial(_join, parts=parts, name="embeddings", count=len(pictures) - len(broken)))
     shutil.rmtree(folder)
     return broken
 
@@ -143,8 +158,8 @@ def _open(folder: Path, digest: str) -> None:
 
 
 def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> dict[str, np.ndarray]:
-    """ "embeddings" of the readable pictures, and for every picture the reason why it is broken or "" as "reasons"."""
-    found, reasons = [np.zeros((0, 0), np.float32)], []
+    """ "embeddings" and others of the readable pictures, if there are any, and "reasons": why each picture is broken or ""."""
+    found, reasons = [], []
     for start in range(0, len(pictures), batch_size):
         images = []
         for entry in pictures[start : start + batch_size]:
@@ -154,22 +169,27 @@ def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) ->
             except DataError as error:
                 reasons.append(str(error))
         if images:
-            found.append(embed(embedder.predict, images, embedder.flip))
-    return {"embeddings": np.concatenate(found[1:] or found), "reasons": np.array(reasons)}
+            found.append(described(embedder.predict, images, embedder.flip))
+    joined = {name: np.concatenate([batch[name] for batch in found]) for name in found[0]} if found else {}
+    return {"embeddings" if name == "embedding" else name: rows for name, rows in joined.items()} | {"reasons": np.array(reasons)}
 
 
 def _is_complete(arrays: Mapping[str, np.ndarray], count: int) -> bool:
     """Whether a part is that of so many pictures."""
-    return arrays["reasons"].shape == (count,) and len(arrays["embeddings"]) == np.count_nonzero(arrays["reasons"] == "")
+    reasons = arrays["reasons"]
+    readable = np.count_nonzero(reasons == "")
+    return reasons.shape == (count,) and (not readable or len(arrays["embeddings"]) == len(arrays["norm"]) == readable)
 
 
-def _join(file: IO[bytes], parts: Iterable[Path], count: int) -> None:
-    """Joins all parts to one .npy file, with one of them in memory at a time."""
+def _join(file: IO[bytes], parts: Iterable[Path], name: str, count: int) -> None:
+    """Joins an array of all parts to one .npy file, with one of them in memory at a time."""
     written = False
     for part in parts:
-        rows = read(part, "embeddings")
-        if len(rows) and not written:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (count, rows.shape[1])}
+        if name not in names(part):  # all of its pictures are broken
+            continue
+        rows = read(part, name)
+        if not written:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, *rows.shape[1:])}
             np.lib.format.write_array_header_1_0(file, header)
             written = True
         file.write(np.ascontiguousarray(rows, "<f4").tobytes())

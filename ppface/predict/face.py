@@ -14,9 +14,13 @@ class Face:
         score: 0..1.
         landmarks: (K, 2) x, y in pixels of the original picture, or None if the model predicts none.
         embedding: (D,) before L2 normalisation, or None for a detector; `ppface.ops.embedding.similarity` compares two.
+        variance: (D,) of the unit embedding, or None if the model predicts none; `ppface.evaluators.uncertain` fuses and compares such.
+        quality: higher is better, or None if the model predicts none.
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: np.ndarray | None = None
     embedding: np.ndarray | None = None
+    variance: np.ndarray | None = None
+    quality: float | None = None

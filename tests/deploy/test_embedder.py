@@ -7,7 +7,8 @@ import pytest
 from comparison import compare
 from detector import ModelError
 from embedder import FaceEmbedder, open_export
-from media import MediaError
+from media import Frame, MediaError
+from session import _record
 
 from ppface import predict
 from ppface.data.pictures.picture import Picture
@@ -90,6 +91,27 @@ def test_mirror_images_and_other_sizes(toy_export, rng):
         embed(np.zeros((40, 20, 3), "uint8"))
     embed.resize = True
     assert embed(np.zeros((40, 20, 3), "uint8"))[0].box == (0, 0, 20, 40)
+
+
+def test_variance_and_quality_where_the_model_has_them(toy_export, rng, monkeypatch):
+    embed, image = FaceEmbedder(toy_export, threads=1), rng.integers(0, 256, (16, 16, 3)).astype("uint8")
+    (face,) = embed(image)
+    assert face.variance is None and face.quality is None
+    assert "variance" not in _record(Frame("a", lambda: image), image, [face])["faces"][0]
+
+    def run(pixels):
+        rows = pixels[:, :, 0, :2].reshape(1, -1).astype("float32")
+        return {"embedding": rows, "norm": rows[:, :1], "quality": rows[:, 0], "variance": rows}
+
+    monkeypatch.setattr(embed, "run", run)
+    plain, mirrored = (pixels[0, :2].T.reshape(-1).astype("float32") for pixels in (image, image[:, ::-1]))
+    for embed.flip, total, mean in ((False, plain, plain), (True, plain + mirrored, (plain + mirrored) / 2)):
+        (face,) = embed(image)
+        np.testing.assert_array_equal(face.embedding, total)
+        np.testing.assert_array_equal(face.variance, mean)
+        assert face.quality == mean[0]
+        record = _record(Frame("a", lambda: image), image, [face])["faces"][0]
+        assert (record["variance"], record["quality"]) == (mean.tolist(), mean[0])
 
 
 def test_the_outputs_determine_what_a_model_is_for(toy_export, trial):

@@ -15,6 +15,7 @@ from ppface.core.config.yaml_tree import parse
 from ppface.core.errors import ConfigError, DataError
 from ppface.data import SyntheticIdentities
 from ppface.evaluators import Verification
+from ppface.evaluators.error_reject import error_reject
 from ppface.evaluators.verification import evaluate
 from ppface.ops.resize import TestSize
 
@@ -99,6 +100,42 @@ def test_every_picture_is_shown_once_and_the_last_batch_counts(faces):
     assert len(model.seen) == 2 * count == 2 * len(set(model.seen))
     rest = count % 10
     assert rest > 0 and model.batches == 2 * ([10] * (count // 10) + [rest])
+
+
+class Rated(Pixels):
+    def __call__(self, batch):
+        found = super().__call__(batch)
+        return found | {"quality": -found["norm"][:, 0]}
+
+
+@pytest.mark.parametrize(("model", "sign"), [(Pixels, 1), (Rated, -1)])
+def test_error_versus_reject_curves_on_request(faces, model, sign):
+    folder, pixels, first, second, issame = faces
+    plain = dict(built(folder, "flip: false")(model()))
+    values = dict(built(folder, f"flip: false\n  save_dir: {folder}/out\n  reject_fmr: 0.1")(model()))
+    assert values == plain
+    numbers = json.loads((folder / "out" / "verification.json").read_text())
+    x = Pixels()({"image": np.ascontiguousarray(pixels)})
+    unit = x["embedding"] / x["norm"]
+    quality = sign * x["norm"][:, 0]  # the model's, else the norm
+    want = error_reject(((unit[first] - unit[second]) ** 2).sum(1), issame, quality[first], quality[second], 0.1)
+    for name in ("list", "bin"):
+        found = numbers[name]["reject"]
+        assert sorted(found) == ["fmr", "fnmr", "rejected", "threshold"]
+        np.testing.assert_allclose(found["rejected"], want.rejected, atol=1e-12)
+        np.testing.assert_allclose(found["fnmr"], want.fnmr, atol=1e-12)
+    assert np.asarray(Image.open(folder / "out" / "reject.png")).std() > 5
+
+
+def test_a_curve_that_cannot_be_made_is_refused_before_anything_else(faces):
+    with pytest.raises((ValueError, ConfigError)) as caught:
+        built(faces[0], "reject_fmr: 0.1")
+    told = "Verification: expected save_dir, the folder for error-versus-reject curves, with reject_fmr, received none"
+    assert told in str(caught.value)
+    with pytest.raises((DataError, ConfigError)) as caught:
+        built(faces[0], f"reject_fmr: 0.001\n  save_dir: {faces[0]}/out")
+    different = int((~faces[4]).sum())
+    assert f"list: expected at least 1,000 pairs of different people for an FMR of 0.001, received {different}" in str(caught.value)
 
 
 def test_it_writes_numbers_and_pictures(faces):
@@ -213,7 +250,7 @@ def test_lfw_of_raw_pixels_is_what_literal_loops_say(shared_data):
 
     values = dict(evaluator(Small()))
     pairs = evaluator.sets["lfw"]
-    embeddings = evaluator._embeddings(Small(), pairs)
+    embeddings = evaluator._described(Small(), pairs)["embedding"]
     want = reference(embeddings[pairs.first], embeddings[pairs.second], pairs.issame, 10)
     assert {name: values[f"lfw/{name}"] for name in want} == pytest.approx(want, abs=1e-9)
 

@@ -8,7 +8,7 @@ from ppface.core.errors import DataError, WeightsError
 from ppface.data.pictures.picture import Picture
 from ppface.engine.export import verify
 from ppface.ops.embedding import similarity
-from ppface.ops.resize import resize
+from ppface.ops.resize import TestSize, resize
 from ppface.predict import Face, FaceDetector, FaceEmbedder
 
 
@@ -39,6 +39,30 @@ def test_it_is_what_the_model_says(toy_embedder, aligned_faces):
     mirrored = predictor({"image": np.stack([image[:, ::-1] for image in images]).transpose(0, 3, 1, 2)})
     got = [FaceEmbedder(predictor, flip=True)(image)[0].embedding for image in images]
     np.testing.assert_allclose(got, answer["embedding"] + mirrored["embedding"], atol=1e-5)
+
+
+class Uncertain:
+    """A model with everything that a face can have."""
+
+    test_size = TestSize("stretch", (2, 2))
+
+    def __call__(self, batch):
+        rows = batch["image"].reshape(len(batch["image"]), -1).astype("float32")
+        return {"embedding": rows / 9, "norm": rows[:, :1], "variance": rows, "quality": rows[:, 0]}
+
+
+def test_variance_and_quality_where_the_model_has_them(toy_embedder, rng):
+    image = rng.integers(1, 256, (2, 2, 3)).astype("uint8")
+    rows = [pixels.transpose(2, 0, 1).reshape(-1).astype("float32") for pixels in (image, image[:, ::-1])]
+    (face,) = FaceEmbedder(Uncertain())(image)
+    np.testing.assert_array_equal(face.variance, rows[0])
+    assert face.quality == rows[0][0] and type(face.quality) is float
+    (face,) = FaceEmbedder(Uncertain(), flip=True)(image)
+    np.testing.assert_allclose(face.embedding, (rows[0] + rows[1]) / 9, rtol=1e-6)
+    np.testing.assert_allclose(face.variance, (rows[0] + rows[1]) / 2)
+    assert face.quality == (rows[0][0] + rows[1][0]) / 2
+    (face,) = FaceEmbedder(toy_embedder.predictor())(rng.integers(0, 256, (16, 16, 3)).astype("uint8"))
+    assert face.variance is None and face.quality is None
 
 
 def test_another_size_is_an_error_or_resized(toy_embedder, tmp_path, rng):

@@ -14,6 +14,8 @@ import pytest
 from ppface import predict
 from ppface.core.errors import DataError
 from ppface.core.files import parts
+from ppface.data.pictures.picture import Picture
+from ppface.ops.resize import TestSize
 from ppface.predict import FaceEmbedder
 from ppface.predict import extract as extraction
 from ppface.predict.extract import entries, extract
@@ -63,7 +65,7 @@ def test_a_folder_with_broken_pictures(toy_export, aligned_faces, run_tool, tmp_
     rows = np.load(out, allow_pickle=False)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows, wanted(toy_export, whole, flip=True), atol=1e-5)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["e.npy", "e.txt", "faces"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["e.norm.npy", "e.npy", "e.txt", "faces"]
 
 
 def test_a_list_keeps_its_lines(toy_export, aligned_faces, run_tool, tmp_path):
@@ -95,6 +97,44 @@ def test_a_name_with_a_line_break_is_reported_before_any_work(aligned_faces):
         entries(aligned_faces)
     told = "'person 0/a\\nb.png': expected a name without a line break, as the index has a line per picture: rename it"
     assert str(error.value) == f"{aligned_faces}: {told}"
+
+
+def uncertain(batch: dict) -> dict:
+    """A model with all that is written: the norm that it reports is not that of the unit embedding."""
+    rows = batch["image"][:, :, ::4, ::4].reshape(len(batch["image"]), -1).astype("float32") + 1
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return {"embedding": rows / norm, "norm": norm, "variance": 1 / rows, "quality": rows[:, 0], "other": rows}
+
+
+uncertain.test_size = TestSize("stretch", (16, 16))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_norm_variance_and_quality_have_rows_in_files_of_their_own(aligned_faces, tmp_path, monkeypatch, flip):
+    monkeypatch.setattr(extraction, "BATCHES_PER_PART", 1)
+    pictures, out = entries(aligned_faces), tmp_path / "e.npy"
+    for name in ("0.png", "1.png", "3.png"):  # the whole first part, and one of the second
+        (aligned_faces / "person 0" / name).write_text("words")
+    assert len(extract(FaceEmbedder(uncertain, flip), pictures, out, "model", 2)) == 3
+    assert sorted(file.name for file in tmp_path.glob("e.*")) == ["e.norm.npy", "e.npy", "e.quality.npy", "e.txt", "e.variance.npy"]
+    files = [aligned_faces / line for line in (tmp_path / "e.txt").read_text().splitlines()]
+    pixels = np.stack([Picture.open(file).decode().transpose(2, 0, 1) for file in files])
+    plain, mirrored = uncertain({"image": pixels}), uncertain({"image": pixels[..., ::-1]})
+    total = plain["embedding"] + mirrored["embedding"] if flip else plain["embedding"]
+    np.testing.assert_allclose(np.load(out), total, rtol=1e-6)
+    for name in ("norm", "variance", "quality"):
+        want = (plain[name] + mirrored[name]) / 2 if flip else plain[name]
+        found = np.load(tmp_path / f"e.{name}.npy")
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, want.reshape(7) if name == "norm" else want, rtol=1e-6)
+
+
+def test_files_of_a_model_with_variances_are_not_left_beside_others(toy_export, aligned_faces, tmp_path):
+    out, pictures = tmp_path / "e.npy", entries(aligned_faces)
+    extract(FaceEmbedder(uncertain), pictures, out, "uncertain")
+    extract(predict.load(toy_export, threads=1), pictures, out, "toy")
+    assert sorted(file.name for file in tmp_path.glob("e.*")) == ["e.norm.npy", "e.npy", "e.txt"]
+    np.testing.assert_allclose(np.load(tmp_path / "e.norm.npy"), np.linalg.norm(np.load(out), axis=1), rtol=1e-5)
 
 
 class StopsError(Exception):

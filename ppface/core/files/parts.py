@@ -43,6 +43,12 @@ def _complete(part: Path, complete: Callable[[Arrays], bool]) -> Arrays | None:
         return None
 
 
+def names(part: Path) -> list[str]:
+    """The names of a part's arrays."""
+    with part.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return list(arrays)
+
+
 def read(part: Path, name: str) -> np.ndarray:
     """One array of a part."""
     with part.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

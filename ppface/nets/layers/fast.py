@@ -72,7 +72,8 @@ class GlobalDepthwiseConv2D(nn.Conv2D):
 class Whiten(nn.Layer):
     """Batch norm of an (N, D) embedding whose weight, of ones, and bias, of zeros, are never trained.
 
-    oneDNN crashes on exported batch norms without them. They are saved and loaded, as Paddle 2 did where `weight_attr=False`; files of Paddle 3 and of PyTorch's `affine=False` lack them.
+    oneDNN crashes on exported batch norms without them. They are saved and loaded, as Paddle 2 did where `weight_attr=False`; files of
+    Paddle 3 and of PyTorch's `affine=False` lack them.
 
     Shape:
         (N, D) -> (N, D)

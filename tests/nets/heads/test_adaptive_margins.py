@@ -248,7 +248,8 @@ def test_sampled_centres_give_the_columns_of_the_whole(name, rng):
 def test_without_a_label_there_are_embedding_and_norm(name, rng):
     x, _, _ = material(rng)
     outputs = HEADS[name]()(paddle.to_tensor(x.astype("float32")))
-    assert set(outputs) == {"embedding", "norm"}
+    assert set(outputs) == {"embedding", "norm", "quality"} if name.startswith("mag") else {"embedding", "norm"}
+    np.testing.assert_allclose(outputs.get("quality", outputs["norm"][:, 0]).numpy(), np.linalg.norm(x, axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", HEADS)

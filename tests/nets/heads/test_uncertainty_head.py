@@ -65,7 +65,7 @@ def normalised(x, mean, variance):
 def by_hand(head, embedding, last, moments=None):
     """`moments`: mean and variance of both batch norms; None: those of the batch."""
     weights = [layer.weight.numpy().astype("float64") for layer in (head.fc1, head.fc2)]
-    x = np.array([sum((row[k] * weights[0][k] for k in range(len(row)))) for row in last.reshape(len(last), -1)])
+    x = np.array([sum(row[k] * weights[0][k] for k in range(len(row))) for row in last.reshape(len(last), -1)])
     x = normalised(x, *(moments[0] if moments else (x.mean(0), x.var(0)))) * head.bn1.weight.numpy() + head.bn1.bias.numpy()
     x = np.maximum(x, 0) @ weights[1]
     z = normalised(x, *(moments[1] if moments else (x.mean(0), x.var(0))))

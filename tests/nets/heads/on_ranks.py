@@ -10,7 +10,7 @@ import paddle.distributed as dist
 from ppface.engine import checkpoint
 from ppface.engine.step import Step
 from ppface.engine.world import World
-from ppface.losses import CELoss, CircleLoss, DistributionDistillation, MagnitudeLoss, TripletLoss
+from ppface.losses import CELoss, CircleLoss, DistributionDistillation, MagnitudeLoss, MLSLoss, TripletLoss
 from ppface.nets.heads import AdaMargin, ArcMargin, CircleMargin, CurricularMargin, LargeMargin, MagMargin, NormFace, SphereMargin
 from ppface.optim import Momentum
 
@@ -33,6 +33,7 @@ HEADS = {
 }
 LOSSES = {  # beside cross entropy
     "mag": [MagnitudeLoss()],
+    "sphere": [MLSLoss(0.1)],
     "circle": [CircleLoss(gamma=16, form="batch", weight=0.1)],
     "circle_sampled": [CircleLoss(gamma=16, form="anchor", weight=0.1)],
     "arc": [TripletLoss(0.5, "batch_all")],
@@ -49,7 +50,7 @@ class Both(paddle.nn.Layer):
 
     def forward(self, batch):
         embedding = self.linear(batch["image"])
-        return self.head.outputs(embedding, batch["label"]) | {"embedding": embedding}
+        return self.head.outputs(embedding, batch["label"]) | {"embedding": embedding, "variance": 1 + embedding**2}
 
 
 def main(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def _open(folder: Path, digest: str) -> None:
         raise DataError(f"{folder}: cannot write there: {error.strerror}") from None
 
 
-def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> dict[str, np.ndarray]:
+def _embedded(embedder: FaceEmbedder, pictures: list[Entry], batch_size: int) -> dict[str, Any]:
     """ "embeddings" and others of the readable pictures, if there are any, and "reasons": why each picture is broken or ""."""
     found, reasons = [], []
     for start in range(0, len(pictures), batch_size):

@@ -39,8 +39,8 @@ def described(predict: Predict, images: list[np.ndarray], flip: bool = False) ->
 
 
 def outputs(predict: Predict, images: list[np.ndarray], names: Sequence[str], flip: bool = False) -> dict[str, np.ndarray]:
-    """Some of what a model reports of pictures of one size, as `described` names it, and with `flip` the embedding of the mirrored pictures as
-    "flipped".
+    """Some of what a model reports of pictures of one size, as `described` names it; with `flip` also "flipped", the embedding of the
+    mirrored pictures.
 
     Raises:
         DataError: a model without one of them.

@@ -14,7 +14,7 @@ from ppface.core.run import cli, signals
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("run", nargs="?", help="the folder of a run or a checkpoint")
+    parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, or builtin")
     cli.add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference from the live model, relative to 1 + |value|")

@@ -1,5 +1,6 @@
 """Finds or embeds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
 
+python tools/infer.py builtin --input photo.jpg --output out
 python tools/infer.py output/blazeface/20260101-120000 --input pictures --output out
 python tools/infer.py -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
 python tools/infer.py output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
@@ -22,7 +23,7 @@ from media import MediaError
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run or of an export")
+    parser.add_argument("model", nargs="?", help="the folder of a run, an export or a released model, or builtin, the detector of ppface")
     cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
     args = parser.parse_args()

@@ -1,0 +1,64 @@
+"""The detector in ppface/weights: found by its name everywhere, and as good as its README says."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppface import predict
+from ppface.core.config.spec import load_config
+from ppface.core.files.released import FOLDER, located
+from ppface.data import Subset, SyntheticFaces, VocFaces
+from ppface.evaluators import FaceAP
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "detection" / "builtin.yml"
+
+
+@pytest.fixture(scope="module")
+def live():
+    return predict.open_model("builtin")
+
+
+def test_its_files(live):
+    folder = FOLDER / "builtin"
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "config.yml", "weights.safetensors"]
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
+    (digest,) = re.findall(r"[0-9a-f]{64}", (folder / "README.md").read_text())
+    assert hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() == digest
+    assert live.config["model"].plain() == load_config(CONFIG)["model"].plain()
+
+
+def test_the_name_wins_over_a_folder_of_this_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "builtin").mkdir()
+    assert located("builtin") == FOLDER / "builtin"
+    assert located("./builtin") == Path("builtin")
+
+
+def test_it_finds_drawn_faces(live):
+    metrics = FaceAP(SyntheticFaces(16, (300, 400), seed=5, faces=(1, 5), face_size=(0.1, 0.4), difficulty=0.3))(live.model.predictor())
+    assert dict(metrics)["ap"] > 0.9
+
+
+def test_it_finds_faces_of_photographs_that_it_was_not_trained_on(live, shared_data):
+    held_out = Subset(VocFaces(str(shared_data / "facemask")), start=-113, stop=-83)
+    metrics = FaceAP(held_out, min_size=16)(live.model.predictor())
+    assert dict(metrics)["ap"] > 0.8
+
+
+def test_tools_take_it_by_name(run_tool, tmp_path):
+    picture = SyntheticFaces(1, (200, 200), seed=5, faces=(1, 1), face_size=(0.5, 0.6), difficulty=0)[0]
+    Image.fromarray(picture["picture"].decode()).save(tmp_path / "photo.png")
+    done = run_tool("tools/infer.py", "builtin", "--input", tmp_path / "photo.png", "--json", tmp_path / "faces.json")
+    assert done.returncode == 0, done.stderr
+    assert "1 read, 1 faces, 0 broken" in done.stdout
+    done = run_tool("tools/export_model.py", "builtin", "--out", tmp_path / "export")
+    assert done.returncode == 0, done.stderr
+    (face,) = [face for face in predict.load(tmp_path / "export")(tmp_path / "photo.png") if face.score > 0.5]
+    left, top, right, bottom = picture["gt_boxes"][0]
+    assert np.abs(np.array(face.box) - picture["gt_boxes"][0]).max() < 0.15 * (right - left)
+    assert (face.landmarks > [left, top]).all() and (face.landmarks < [right, bottom]).all()

@@ -28,7 +28,7 @@ class UncertaintyHead(nn.Layer):
 
     Args:
         in_channels: output channels of the backbone, one embedding of D numbers.
-        backbone: one that gives its last feature map, with `keeps_map` and `map_shape`; it is told to.
+        backbone: one that gives its last feature map, with `keeps_map`, which is set here, and `map_shape`.
         scale: first value of the scale.
         shift: first value of the shift: the logarithm of the variances in the beginning.
         momentum: share of the old value in the running statistics of batch norm, 0..1; smaller for trainings of few steps.

@@ -15,7 +15,7 @@ from ppface.core.run import cli
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint or an export")
+    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint, an export or a released model, or builtin")
     cli.add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
     args = parser.parse_args()
@@ -34,6 +34,8 @@ def main() -> int:
     source, file = Path(args.model or args.config), args.config or args.model
     with config_file(Path(file)) as stored:
         config = load_config(stored, args.override)
+    if not config["evaluators"]:
+        raise UserError(f"{file}: expected evaluators in the config, found none: give a config that has some with -c")
     if (source / EXPORT).is_file():
         model = predict.load_predictor(source)
     elif config["model"] or args.model:
@@ -42,8 +44,6 @@ def main() -> int:
         model = live.model.predictor()
     else:
         model = no_model
-    if not config["evaluators"]:
-        raise UserError(f"{file}: expected evaluators in the config, found none")
     metrics = measure([evaluator() for evaluator in config["evaluators"]], model)
     width = max(len(name) for name in metrics)
     print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()))

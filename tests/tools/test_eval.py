@@ -81,7 +81,7 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
     lost = "expected config.yml in this export, found none: export or copy it again, or give a config with -c"
     assert line == f"error: {tmp_path}/export: {lost}"
     line = refused(tool("eval", run, "-o", "evaluators=[]"), 1)
-    assert line == f"error: {run}: expected evaluators in the config, found none"
+    assert line == f"error: {run}: expected evaluators in the config, found none: give a config that has some with -c"
 
 
 def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):

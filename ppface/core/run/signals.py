@@ -17,7 +17,7 @@ from typing import Any
 
 from ppface.core.run.signal_safe_imports import Importer
 
-EXIT_TIMEOUT_S = 10  # for the interpreter to shut down while it ignores signals
+EXIT_TIMEOUT_S = 60  # for the interpreter to shut down while it ignores signals: seconds of work, ten times as long on a busy machine
 STOP_TIMEOUT_S = 10.0  # largest time limit of a read once a signal has requested a stop
 POLL_INTERVAL_S = 0.02  # between two looks at the pending signals
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -153,7 +153,7 @@ def evaluate(
 
     Raises:
         DataError: arrays of other shapes or with numbers that are not finite, no face, or as `unit`.
-        ValueError: a threshold that is not above 0.
+        ValueError: a threshold that is not above 0, or another `normalise`.
     """
     if threshold <= 0:
         raise ValueError(f"evaluate: expected a threshold above 0, received {threshold}")
@@ -208,8 +208,11 @@ def unit(truth: np.ndarray, normalise: str = "inter_ocular", name: str = "Landma
         (K, 2) -> pixels
 
     Raises:
+        ValueError: another `normalise`.
         DataError: a number of landmarks whose eyes are not known, or a distance of 0.
     """
+    if normalise not in ("inter_ocular", "inter_pupil", "box"):
+        raise ValueError(f"{name}: expected normalise: inter_ocular, inter_pupil or box, received {normalise!r}")
     if normalise == "box":
         pixels = float(np.sqrt(np.prod(truth.max(axis=0) - truth.min(axis=0))))
     else:

@@ -122,6 +122,12 @@ def test_distances_that_errors_are_divided_by():
     assert nme(moved, truth, "box") == pytest.approx(5 / np.sqrt(76 * 90))
 
 
+def test_another_distance_is_refused(rng):
+    points = rng.normal(size=(2, 68, 2))
+    with pytest.raises(ValueError, match="expected normalise: inter_ocular, inter_pupil or box, received 'eyes'"):
+        evaluate(points, points, normalise="eyes")
+
+
 def test_the_area_is_that_under_the_cumulative_curve(rng):
     errors = rng.uniform(0, 0.2, 500)
     at = np.linspace(0, 0.1, 20_001)

@@ -8,6 +8,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
+from ppface.core.errors import UserError
 from ppface.nets.backbones import PFLD
 from ppface.nets.heads import LandmarkHead
 from ppface.nets.model import FaceModel, Input
@@ -115,3 +116,16 @@ def test_arguments_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("side", "fits"), [(16, False), (17, True)])
+def test_the_pose_needs_maps_of_a_size(side, fits):
+    head = LandmarkHead([8, 4], points=5)
+    features, image = [paddle.zeros([2, 8, side, 20]), paddle.zeros([2, 4, 1, 1])], paddle.zeros([2, 3, 64, 80])
+    if fits:
+        assert head(features, image)["pose"].shape == [2, 3]
+        return
+    with pytest.raises(UserError) as refused:
+        head(features, image)
+    needs = "a first feature map of at least 17x17, received 16x20"
+    assert str(refused.value) == f"LandmarkHead: pose: true needs {needs}: use a larger model.input.size, or model.head.pose=false"

@@ -6,8 +6,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppface.core.errors import UserError
 from ppface.core.registry import Supplied, register
 from ppface.nets.layers import ConvBN
+
+SMALLEST_MAP = 17  # pixels, from which the convolutions of PoseNet leave one
 
 
 @register("head")
@@ -55,7 +58,10 @@ class PoseNet(nn.Layer):
     """The auxiliary network of PFLD, table 3 of the paper: four convolutions, max pooling, two linear layers without activation between.
 
     Shape:
-        (N, C, H, W) -> (N, 3) pitch, yaw, roll in radians
+        (N, C, H, W), both sides at least 17 -> (N, 3) pitch, yaw, roll in radians
+
+    Raises:
+        UserError: smaller maps.
     """
 
     training_only = True
@@ -77,6 +83,9 @@ class PoseNet(nn.Layer):
         self.linear1, self.linear2 = nn.Linear(128, 32), nn.Linear(32, 3)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        if min(x.shape[2:]) < SMALLEST_MAP:
+            needs = f"a first feature map of at least {SMALLEST_MAP}x{SMALLEST_MAP}, received {x.shape[2]}x{x.shape[3]}"
+            raise UserError(f"LandmarkHead: pose: true needs {needs}: use a larger model.input.size, or model.head.pose=false")
         x = F.relu(self.norm(self.wide(self.convs(x))))
         x = F.max_pool2d(x, kernel_size=min(x.shape[2:])).flatten(1)
         return self.linear2(self.linear1(x))

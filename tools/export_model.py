@@ -14,9 +14,7 @@ from ppface.core.run import cli, signals
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, or builtin")
-    cli.add_weights(parser, "for the config or instead of the run's best")
-    parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
+    cli.add_run_and_out(parser)
     parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference from the live model, relative to 1 + |value|")
     args = parser.parse_args()
     if not (args.run or args.config):

@@ -14,9 +14,7 @@ from ppface.core.run import cli
 
 def arguments():
     parser = cli.parser(__doc__)
-    parser.add_argument("run", nargs="?", help="the folder of a run or a checkpoint")
-    cli.add_weights(parser, "for the config or instead of the run's best")
-    parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
+    cli.add_run_and_out(parser)
     parser.add_argument("--half", action="store_true", help="store convolutions and matrices as float16: half the size")
     args = parser.parse_args()
     if not (args.run or args.config):

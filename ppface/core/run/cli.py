@@ -70,6 +70,13 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
     )
 
 
+def add_run_and_out(parser: argparse.ArgumentParser) -> None:
+    """Adds what tools that write a model take: a run, or a config with weights, and `--out`, the folder to create."""
+    parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, or builtin")
+    add_weights(parser, "for the config or instead of the run's best")
+    parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Runs a tool: a UserError or an OSError of a file becomes one line, a signal stops it cleanly (see ppface/core/run/signals.py),
     any other exception keeps its traceback. For the exit codes see EXIT_CODES."""

@@ -253,7 +253,7 @@ def worker_main(number: int, pipe: Any, current: Any) -> None:
     except Exception as error:  # the import of the data set's module may raise anything
         text = f"reading worker {number} cannot load the data set: {type(error).__name__}: {error}; {NO_WORKERS_HINT}"
         reader, failure = None, DataError(text)
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the training process has ended
+    with contextlib.suppress(EOFError, ConnectionError):  # the training process has ended
         result: tuple[Any, Exception | None]
         while job := pipe.recv():
             try:

@@ -2,12 +2,15 @@
 
 import errno
 import logging
+import multiprocessing
+import operator
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -288,6 +291,22 @@ def test_a_signal_to_all_leaves_no_process_and_no_words_of_workers(tmp_path, num
     assert words.splitlines() == ([] if number == signal.SIGKILL else [f"stopped by {number.name}"])
     for file in (tmp_path / "read").iterdir():
         assert state(int(file.name)) in ("gone", "Z")  # or dead, and its new parent takes no notice of it
+
+
+def test_a_worker_ends_silently_when_the_training_process_ends_with_a_result_unread(monkeypatch):
+    monkeypatch.setattr(workers, "_exit_with_parent", lambda parent: None)
+    training, worker = multiprocessing.get_context("spawn").Pipe()
+
+    class Pipe:
+        recv = worker.recv
+
+        def send(self, result):
+            worker.send(result)
+            training.close()  # from now on reading fails with "connection reset by peer"
+
+    training.send(types.SimpleNamespace(batch=operator.eq))  # any function of two values that can be pickled
+    training.send((0, [1]))
+    workers.worker_main(0, Pipe(), [-1, 0])
 
 
 def test_a_timeout_has_a_sense():

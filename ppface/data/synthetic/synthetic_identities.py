@@ -29,6 +29,8 @@ class SyntheticIdentities(Identities):
         size: height and width of each picture, each >= 32.
         seed: of the set, >= 0.
         difficulty: 0..1, scales rotation, occlusion, bad lighting, blur and noise of faces, and the error of the points.
+        keep: whether pictures stay in the memory of the process that drew them, height * width * 3 bytes each; else each epoch draws
+            them again.
 
     Shape:
         sample: picture, label (): 0..identities-1
@@ -39,7 +41,15 @@ class SyntheticIdentities(Identities):
 
     synthetic = True
 
-    def __init__(self, identities: int, images: int, size: tuple[int, int] = (112, 112), seed: int = 0, difficulty: float = 0.5):
+    def __init__(
+        self,
+        identities: int,
+        images: int,
+        size: tuple[int, int] = (112, 112),
+        seed: int = 0,
+        difficulty: float = 0.5,
+        keep: bool = False,
+    ):
         checks = {
             f"identities and images of at least 1, received {identities} and {images}": min(identities, images) >= 1,
             f"height and width of at least 32, received size={list(size)}": min(size) >= 32,
@@ -52,6 +62,7 @@ class SyntheticIdentities(Identities):
         super().__init__(size, resize=False)
         self.class_num, self.images, self.seed, self.difficulty = identities, images, seed, difficulty
         self.labels = np.repeat(np.arange(identities), images)
+        self._kept: dict[int, np.ndarray] | None = {} if keep else None
 
     @property
     def class_names(self) -> list[str]:  # type: ignore[override]
@@ -64,6 +75,14 @@ class SyntheticIdentities(Identities):
     def read(self, index: int) -> tuple[Picture, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
+        if self._kept is None:
+            pixels = self._draw(index)
+        elif (pixels := self._kept.get(index)) is None:
+            pixels = self._kept[index] = self._draw(index)
+            pixels.flags.writeable = False  # they serve every epoch
+        return Picture.of(pixels, self.name(index)), index // self.images
+
+    def _draw(self, index: int) -> np.ndarray:
         person, number = divmod(index, self.images)
         rng = np.random.default_rng((self.seed, person, number, 2))
         portrait = draw_portrait(
@@ -77,7 +96,7 @@ class SyntheticIdentities(Identities):
         )
         points = portrait.landmarks - 0.5 + rng.normal(0, 1.5 * self.difficulty, (5, 2))  # ops.align has the origin at a pixel centre
         aligned = align.align(portrait.image, points, self.size)
-        return Picture.of(camera.expose(aligned, rng, self.difficulty), self.name(index)), person
+        return camera.expose(aligned, rng, self.difficulty)
 
     def encoded(self, index: int) -> bytes:
         pixels = self.read(index)[0].decode()

@@ -374,3 +374,14 @@ def test_real_people(shared_data):
             assert data[i]["picture"].decode().shape == (*data.size, 3)
     orl = IdentityFolder(str(shared_data / "orl/images"))
     assert "expected 112x112 pixels, received 92x112: align" in refused(lambda: orl[0])
+
+
+def test_drawn_pictures_that_are_kept_are_drawn_once_and_equal_the_others(monkeypatch):
+    drawn, draw = [], SyntheticIdentities._draw
+    monkeypatch.setattr(SyntheticIdentities, "_draw", lambda self, i: drawn.append(i) or draw(self, i))
+    kept, other = (SyntheticIdentities(2, 2, (32, 32), keep=keep) for keep in (True, False))
+    for _ in range(2):
+        for i in (0, 3):
+            np.testing.assert_array_equal(kept[i]["picture"].decode(), other[i]["picture"].decode())
+            assert not kept[i]["picture"].decode().flags.writeable and kept[i]["label"] == i // 2
+    assert sorted(drawn) == [0, 0, 0, 3, 3, 3]

@@ -7,6 +7,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
+from ppface.core.errors import UserError
 from ppface.nets.backbones import BlazeNet
 from ppface.nets.heads import FaceHead
 from ppface.nets.model import FaceModel, Input
@@ -229,6 +230,17 @@ def test_arguments_that_do_not_fit_are_named(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+def test_steps_that_are_not_the_strides_of_the_maps_are_refused():
+    head, image = FaceHead([8, 8], [[16], [32]], [8, 32]), paddle.zeros([1, 3, 96, 128])
+    with pytest.raises(UserError) as error:
+        head([paddle.zeros([1, 8, 12, 16]), paddle.zeros([1, 8, 6, 8])], image)
+    assert str(error.value) == (
+        "FaceHead: steps=[8, 32] do not fit the network: for pictures of 96x128 they expect feature maps of 12x16, 3x4, received 12x16, 6x8; "
+        "steps are the strides of the feature maps"
+    )
+    assert head([paddle.zeros([1, 8, 12, 16]), paddle.zeros([1, 8, 3, 4])], image)["anchors"].shape == [12 * 16 + 3 * 4, 4]
 
 
 def test_neck_of_no_type_passes_features_through():

@@ -77,9 +77,11 @@ class SyntheticIdentities(Identities):
             raise IndexError(f"picture {index} of {len(self)}")
         if self._kept is None:
             pixels = self._draw(index)
-        elif (pixels := self._kept.get(index)) is None:
-            pixels = self._kept[index] = self._draw(index)
-            pixels.flags.writeable = False  # they serve every epoch
+        else:
+            if index not in self._kept:
+                self._kept[index] = self._draw(index)
+                self._kept[index].flags.writeable = False  # they serve every epoch
+            pixels = self._kept[index]
         return Picture.of(pixels, self.name(index)), index // self.images
 
     def _draw(self, index: int) -> np.ndarray:

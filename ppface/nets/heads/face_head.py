@@ -1,12 +1,13 @@
 """FaceHead: one convolution a level for boxes, scores and landmarks of every anchor."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 import paddle
 from paddle import nn
 
+from ppface.core.errors import UserError
 from ppface.core.registry import Kind, Supplied, register
 from ppface.ops.anchors import level_anchors
 
@@ -37,6 +38,7 @@ class FaceHead(nn.Layer):
     Raises:
         ValueError: not as many `min_sizes` and `steps` as feature maps, an empty, repeated or non-positive entry,
             or negative `landmarks`; `dense` without five landmarks; `shared` with levels of different channels or numbers of anchors.
+        UserError: in the first forward, `steps` that do not fit the sizes of the feature maps: anchors would lie beside their cells.
     """
 
     takes = ("image",)
@@ -127,8 +129,17 @@ class FaceHead(nn.Layer):
         if key not in self._cache:
             if len(self._cache) >= CACHED_SIZES:
                 self._cache.clear()
+            self._check_steps(*key)
             self._cache[key] = self._computed(inputs)
         return self._cache[key]
+
+    def _check_steps(self, image: tuple[int, int], *maps: tuple[int, int]) -> None:
+        expected = [tuple(-(-side // step) for side in image) for step in self.steps]
+        if any(abs(have - want) > 1 for got, wanted in zip(maps, expected, strict=True) for have, want in zip(got, wanted, strict=True)):
+            raise UserError(
+                f"FaceHead: steps={list(self.steps)} do not fit the network: for pictures of {image[0]}x{image[1]} they expect feature "
+                f"maps of {_listed(expected)}, received {_listed(maps)}; steps are the strides of the feature maps"
+            )
 
     def _computed(self, inputs: list[paddle.Tensor]) -> paddle.Tensor:
         sizes = [paddle.shape(tensor)[2:] for tensor in inputs]
@@ -138,6 +149,10 @@ class FaceHead(nn.Layer):
 def _convolved(convolutions: nn.LayerList, features: list[paddle.Tensor]) -> list[paddle.Tensor]:
     """Level by level; a single convolution is shared by all levels."""
     return [convolutions[i % len(convolutions)](feature) for i, feature in enumerate(features)]
+
+
+def _listed(sizes: Iterable[tuple[int, ...]]) -> str:
+    return ", ".join(f"{height}x{width}" for height, width in sizes)
 
 
 def _rows(maps: list[paddle.Tensor], width: int) -> paddle.Tensor:

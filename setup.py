@@ -18,6 +18,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["ppface", "ppface.*"]),
     package_data={"ppface": ["weights/*/*"]},
+    entry_points={"console_scripts": ["ppface=ppface.__main__:main"]},
     install_requires=[
         "numpy>=1.26",
         "opencv-python-headless>=4.8",  # opencv-python serves as well, where a window is wanted

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "evaluators": {"core", "ops", *MIDDLE},
     "predict": {"core", "ops", *MIDDLE},
     "engine": {"core"},
+    "commands": {"core", "ops", *MIDDLE, "evaluators", "predict", "engine"},
+    "__main__.py": {"core", "commands"},
 }
 KINDS = [kind for kind in registry.PACKAGES if kind != "run"]
 COMPONENTS = [(kind, name) for kind in KINDS for name in registry.names(kind)]
@@ -72,7 +74,7 @@ def test_files_and_functions_stay_short_and_have_docstrings(path):
     text = path.read_text()
     tree = ast.parse(text)
     assert path.stem not in ("utils", "common", "misc", "helpers", "base")
-    assert text.count("\n") <= (60 if path.parent.name == "tools" else 300), f"{short(path)}: {text.count(chr(10))} lines"
+    assert text.count("\n") <= (10 if path.parent.name == "tools" else 300), f"{short(path)}: {text.count(chr(10))} lines"
     if text.strip():
         assert ast.get_docstring(tree), f"{short(path)} does not say what it is"
     for node in ast.walk(tree):

@@ -1,55 +1,7 @@
-"""Prints the resolved config with the origin of each value, or all of its mistakes (exit code 2).
+"""Prints the resolved config with the origin of each value, or all of its mistakes (exit code 2): the same as `ppface check`."""
 
-python tools/check_config.py configs/detection/blazeface_1000e.yml -o train.batch_size=16
-python tools/check_config.py --quiet configs/*/*.yml
-python tools/check_config.py --schema json_schema.json      # then: # yaml-language-server: $schema=json_schema.json
-"""
-
-import json
-import sys
-from pathlib import Path
-
-from ppface.core.config import yaml_tree
-from ppface.core.errors import ConfigError
+from ppface.commands import check
 from ppface.core.run import cli
 
-
-def arguments():
-    parser = cli.parser(__doc__, config=False)
-    parser.add_argument("files", nargs="*", metavar="FILE", help="YAML configs")
-    parser.add_argument(
-        "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a value: train.batch_size=16"
-    )
-    parser.add_argument("--quiet", action="store_true", help="only print which files are valid")
-    parser.add_argument("--schema", metavar="FILE", help="write a JSON schema of the config language for editors")
-    args = parser.parse_args()
-    if not args.files and not args.schema:
-        parser.error("expected a config file or --schema")
-    return args
-
-
-def main() -> int:
-    args = arguments()
-    trees, mistakes = {}, []
-    for file in args.files:  # YAML first, without importing paddle
-        try:
-            trees[file] = yaml_tree.read(file, args.override)
-        except ConfigError as error:
-            mistakes += error.mistakes
-    if trees or args.schema:
-        from ppface.core.config import annotated_yaml, json_schema, spec
-
-        for file, tree in trees.items():
-            try:
-                resolved = spec.resolve(tree)
-                print(f"{file}: valid" if args.quiet else annotated_yaml.with_origins(resolved))
-            except ConfigError as error:
-                mistakes += error.mistakes
-        if args.schema:
-            Path(args.schema).write_text(json.dumps(json_schema.json_schema(), indent=1), encoding="utf-8")
-    print("\n".join(mistakes), end="\n" if mistakes else "", file=sys.stderr)
-    return 2 if mistakes else 0
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(check.main)

@@ -1,60 +1,7 @@
-"""Trains a model from a config, resumes a run, or reproduces one.
+"""Trains a model from a config, resumes a run, or reproduces one: the same as `ppface train`."""
 
-python tools/train.py -c configs/quickstart/detection.yml
-python tools/train.py --resume output/detection/20260101-120000
-python tools/train.py --reproduce output/detection/20260101-120000
-python tools/train.py -c mine.yml --weights output/detection/20260101-120000    # fine-tune
-
-Ctrl-C or SIGTERM: the step is finished and a checkpoint saved, exit code 130 or 143; a second signal stops at once.
-"""
-
-import sys
-from pathlib import Path
-
+from ppface.commands import train
 from ppface.core.run import cli
 
-
-def arguments():
-    parser = cli.parser(__doc__)
-    parser.add_argument("--resume", metavar="RUN", help="the folder of a run to resume from its last checkpoint")
-    parser.add_argument("--reproduce", metavar="DIR", help="a run, a checkpoint or an export: start a new run with its recorded config")
-    cli.add_weights(parser, "to start from: arrays that fit are loaded, the others keep their initial values")
-    parser.add_argument("--folder", help="the folder of the new run (default: output/<config>/<date>)")
-    args = parser.parse_args()
-    if [args.config, args.resume, args.reproduce].count(None) != 2:
-        parser.error("expected exactly one of -c CONFIG, --resume RUN and --reproduce DIR")
-    if (args.weights and args.resume) or (args.names and not args.weights):
-        parser.error("--weights cannot be combined with --resume, which continues from the run's own checkpoint; --names needs --weights")
-    return args
-
-
-def main() -> int:
-    args = arguments()
-    from ppface.core.config.spec import build_model, load_config
-    from ppface.engine import devices, provenance, run
-    from ppface.predict import load_start
-
-    with provenance.source(args.config, args.resume, args.reproduce) as (file, recorded):
-        config = load_config(file, [*recorded.pop("overrides", []), *args.override])
-    if args.weights:
-        config.replace("--weights", weights=args.weights, weight_names=args.names)
-    run.check_trainable(config)
-    device = devices.pick(config["device"])
-    if (count := devices.processes(config["processes"], device)) > 1:
-        return devices.launch([sys.executable, __file__, *sys.argv[1:]], count)
-    world = run.World(device, config["seed"])
-    loader = run.open_data(config, world, args.resume)
-    model = build_model(config)
-    start = None if args.resume else load_start(model, config, run.about_classes(loader))
-    about = provenance.environment(config, recorded.get("name", file.stem), loader.digest(), start)
-    folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
-    trainer = run.assemble(config, world, folder, model, loader, about, made=not args.resume)
-    recorded = run.resume(trainer, config, about) if args.resume else recorded
-    if world.rank == 0:
-        provenance.compare(recorded, about)
-    trainer.train()
-    return 0
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(train.main)

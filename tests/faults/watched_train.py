@@ -1,10 +1,10 @@
 """tools/train.py with a data set that records the sample each process reads, in a file per process in `read` next to the run's folder."""
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
 
+from ppface.commands import train
 from ppface.core.run import cli
 from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 
@@ -24,8 +24,4 @@ def _write_and_draw(self, index: int):
 SyntheticFaces.__getitem__ = _write_and_draw  # at import, as reading workers import this file too
 
 if __name__ == "__main__":
-    spec = importlib.util.spec_from_file_location("train", Path(__file__).resolve().parents[2] / "tools" / "train.py")
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
-    train.__file__ = __file__  # data-parallel processes are started from this file too
-    cli.run(train.main)
+    cli.run(train.main)  # which starts data-parallel processes from this file too

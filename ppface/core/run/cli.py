@@ -30,11 +30,15 @@ EXIT_CODES = """exit codes:
 A second signal stops at once, with the code of that signal."""
 
 
+_command = ""  # the COMMAND of `ppface COMMAND ...`, set by `run`; "" in programs of their own, such as tools/train.py
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that replaces `~` at the start of a value by the home folder, as `--out=~/faces`, which shells leave alone."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, rest = super().parse_known_args(args, namespace)
+        given = sys.argv[2 if _command else 1 :] if args is None else args
+        found, rest = super().parse_known_args(given, namespace)
         for name, value in vars(found).items():
             setattr(found, name, _expanded(value))
         return found, rest
@@ -46,9 +50,16 @@ def _expanded(value: Any) -> Any:
     return type(value)(expand_home(str(value))) if isinstance(value, str | Path) else value
 
 
-def parser(description: str, config: bool = True) -> argparse.ArgumentParser:
+def same_command() -> list[str]:
+    """The command line of this process, to start it once more in other processes."""
+    file = ["-m", "ppface"] if Path(sys.argv[0]).name == "__main__.py" else sys.argv[:1]
+    return [sys.executable, *file, *sys.argv[1:]]
+
+
+def parser(description: str | None, config: bool = True) -> Parser:
     """An argument parser with `-c FILE` and repeatable `-o key=value ...`; its help ends with the exit codes of all tools."""
-    made = Parser(description=description, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    prog = f"ppface {_command}" if _command else Path(sys.argv[0]).name
+    made = Parser(prog=prog, description=description, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
         made.add_argument("-c", "--config", help="a YAML config")
         made.add_argument(
@@ -77,9 +88,16 @@ def add_run_and_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
 
 
-def run(main: Callable[[], int | None]) -> None:
+def run(main: Callable[[], int | None], command: str = "") -> None:
     """Runs a tool: a UserError or an OSError of a file becomes one line, a signal stops it cleanly (see ppface/core/run/signals.py),
-    any other exception keeps its traceback. For the exit codes see EXIT_CODES."""
+    any other exception keeps its traceback. For the exit codes see EXIT_CODES.
+
+    Args:
+        main: parses the arguments with a parser of `parser` and returns the exit code.
+        command: if it is a command of `ppface`, its name, which is then the first argument.
+    """
+    global _command
+    _command = command
     try:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):

@@ -1,0 +1,52 @@
+"""Finds or embeds faces with a run, an export, or a config and weights: in a picture, a folder, a video or from a camera.
+
+ppface infer builtin --input photo.jpg --output out
+ppface infer output/blazeface/20260101-120000 --input pictures --output out
+ppface infer -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+ppface infer output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
+ppface infer output/adaface/20260101-120000 --input aligned/ --json embeddings.json
+ppface infer output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3
+"""
+
+import sys
+
+from ppface.core.errors import DataError
+from ppface.core.files import shipped
+from ppface.core.run import cli
+
+# Reading, drawing and timing are imported from deploy/, which must run without ppface.
+sys.path.insert(0, str(shipped.folder("deploy") / "python"))
+
+import session
+from media import MediaError
+
+
+def options() -> cli.Parser:
+    parser = cli.parser(__doc__)
+    parser.add_argument("model", nargs="?", help="the folder of a run, an export or a released model, or builtin, the detector of ppface")
+    cli.add_weights(parser, "for the config or instead of the run's best")
+    session.add_options(parser)
+    return parser
+
+
+def arguments():
+    parser = options()
+    args = parser.parse_args()
+    if (args.model is None) == (args.config is None):
+        parser.error("expected the folder of a run or an export, or -c CONFIG --weights FILE")
+    return args
+
+
+def main() -> int:
+    args = arguments()
+    from ppface import predict
+    from ppface.data.pictures.picture import Picture
+
+    find = predict.of_predictor(predict.load_predictor(args.model or args.config, args.weights, args.threads, args.override, args.names))
+    try:
+        if args.landmarks:
+            landmarks = predict.load(args.landmarks, threads=args.threads)
+            find = session.with_landmarks(find, landmarks, args, predict.LandmarkedDetector)
+        return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
+    except MediaError as error:
+        raise DataError(str(error)) from None

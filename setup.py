@@ -30,6 +30,7 @@ setup(
         "matplotlib>=3.8",
         "tqdm>=4.60",
         "visualdl>=2.5",
+        "shtab>=1.6",  # `ppface completion`
     ],
     extras_require={
         "cpu": [

@@ -20,5 +20,8 @@ GROUPS = {
         "convert": "convert people between folders, lists and RecordIO",
         "draw": "draw synthetic faces, to try things",
     },
+    "this machine": {
+        "completion": "completion of commands and options in bash or zsh",
+    },
 }
 COMMANDS = [command for group in GROUPS.values() for command in group]

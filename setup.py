@@ -1,12 +1,28 @@
 """Packaging: `pip install -e ".[cpu]"` or `".[gpu]"`, and `".[cpu,dev]"` to work on ppface itself."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "ppface" / "__init__.py").read_text(encoding="utf-8")).group(1)
+
+
+class BuildWithFolders(build_py):
+    """Puts `configs` and `deploy` into the package of a wheel; where the sources are used in place, they stay beside it."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for name in ("configs", "deploy"):
+            target = Path(self.build_lib, "ppface", name)
+            shutil.rmtree(target, ignore_errors=True)  # what an earlier build left
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+
 
 setup(
     name="ppface",
@@ -15,9 +31,11 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords=["face detection", "face recognition", "facial landmarks", "paddlepaddle", "blazeface", "retinaface", "arcface", "adaface"],
     python_requires=">=3.10",
     packages=find_packages(include=["ppface", "ppface.*"]),
-    package_data={"ppface": ["weights/*/*"]},
+    package_data={"ppface": ["py.typed", "weights/*/*"]},
+    cmdclass={"build_py": BuildWithFolders},
     entry_points={"console_scripts": ["ppface=ppface.__main__:main"]},
     install_requires=[
         "numpy>=1.26",
@@ -40,5 +58,15 @@ setup(
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
     },
-    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
 )

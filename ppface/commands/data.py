@@ -1,7 +1,7 @@
 """Reports the statistics of a set of identities: identities, images, image sizes, images per identity; as text, JSON and a plot.
 
 ppface data faces_emore/train.rec --plot emore.png
-ppface data -c configs/recognition/adaface_ir18_ms1mv3.yml --json ms1mv3.json
+ppface data -c recognition/adaface_ir18_ms1mv3 --json ms1mv3.json
 """
 
 import json

@@ -2,8 +2,8 @@
 
 ppface eval output/blazeface/20260101-120000
 ppface eval export/blazeface
-ppface eval -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams
-ppface eval output/adaface/20260101-120000 -c configs/evaluation/ijbc.yml
+ppface eval -c detection/blazeface_1000e --weights blazeface_1000e.pdparams
+ppface eval output/adaface/20260101-120000 -c evaluation/ijbc
 """
 
 import json

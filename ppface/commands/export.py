@@ -1,7 +1,7 @@
 """Exports a run's model as a static Paddle model that runs without ppface, after comparing its outputs with the live model's.
 
 ppface export output/blazeface/20260101-120000 --out export/blazeface
-ppface export -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --out export/blazeface
+ppface export -c detection/blazeface_1000e --weights blazeface_1000e.pdparams --out export/blazeface
 """
 
 import shutil

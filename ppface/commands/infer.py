@@ -2,7 +2,7 @@
 
 ppface infer builtin --input photo.jpg --output out
 ppface infer output/blazeface/20260101-120000 --input pictures --output out
-ppface infer -c configs/detection/blazeface_1000e.yml --weights blazeface_1000e.pdparams --input picture.jpg --output out
+ppface infer -c detection/blazeface_1000e --weights blazeface_1000e.pdparams --input picture.jpg --output out
 ppface infer output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
 ppface infer output/adaface/20260101-120000 --input aligned/ --json embeddings.json
 ppface infer output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3

@@ -1,7 +1,7 @@
 """Prints the parameters and multiply-adds of a config's model, for each of its parts, at its input size.
 
-ppface info -c configs/recognition/arcface_mobilefacenet_ms1mv3.yml -o model.head.class_num=93431
-ppface info -c configs/detection/blazeface_1000e.yml --json
+ppface info -c recognition/arcface_mobilefacenet_ms1mv3 -o model.head.class_num=93431
+ppface info -c detection/blazeface_1000e --json
 """
 
 import json

@@ -1,6 +1,6 @@
 """Trains a model from a config, resumes a run, or reproduces one.
 
-ppface train -c configs/quickstart/detection.yml
+ppface train -c quickstart/detection
 ppface train --resume output/detection/20260101-120000
 ppface train --reproduce output/detection/20260101-120000
 ppface train -c mine.yml --weights output/detection/20260101-120000    # fine-tune

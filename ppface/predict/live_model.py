@@ -11,7 +11,7 @@ from typing import Any
 from ppface.core.config.run_config import CHECKPOINTS, CONFIG, config_file
 from ppface.core.config.spec import Spec, build_model, load_config
 from ppface.core.errors import WeightsError
-from ppface.core.files import checkpoint_files
+from ppface.core.files import checkpoint_files, shipped
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.core.files.released import located
@@ -61,7 +61,7 @@ def open_model(
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
     model = build_model(config)
-    rules = Path(names) if names else None
+    rules = shipped.locate(os.fspath(names), shipped.name_files) if names else None
     loaded = load_into(model, found, rules)
     model.eval()
     return LiveModel(model, config, loaded, rules)

@@ -114,5 +114,5 @@ def test_bash_completes_commands_options_and_files(run_tool, tmp_path):
 def test_completion_without_shtab_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "shtab", None)
     monkeypatch.setattr(sys, "argv", ["completion", "bash"])
-    with pytest.raises(UserError, match="^expected the package shtab, which writes the script: pip install shtab$"):
+    with pytest.raises(UserError, match="expected the package shtab, which writes the script: pip install shtab"):
         module("completion").main()

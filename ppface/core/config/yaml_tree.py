@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ppface.core.errors import ConfigError
+from ppface.core.files import shipped
 from ppface.core.files.file_names import to_unicode
 from ppface.core.files.home_folder import expand_home
 
@@ -141,13 +142,13 @@ def read(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Node:
     """One config file with its `_BASE_` files and overrides, as one tree; nothing is checked against a schema yet.
 
     Args:
-        path: a YAML file.
+        path: a YAML file, or the name of a config that comes with ppface, see `shipped.locate`.
         overrides: `a.b.0.c=value` each, the value in YAML.
 
     Raises:
         ConfigError: a file that is missing or broken, a `_BASE_` cycle, or overrides of another form (all of them are listed).
     """
-    return override(_read_file(Path(path), ()), overrides)
+    return override(_read_file(shipped.locate(path, shipped.configs), ()), overrides)
 
 
 def override(tree: Node, overrides: list[str] | tuple[str, ...]) -> Node:
@@ -170,7 +171,8 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError([f"{path}: cannot read this config{included}: {error.strerror}"]) from error
+        advice = "" if path.exists() else shipped.advice(path, shipped.configs())
+        raise ConfigError([f"{path}: cannot read this config{included}: {error.strerror}{advice}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: expected a YAML file in UTF-8{included}, received another encoding: save it as UTF-8"]) from error
     tree = parse(text, str(path))
@@ -184,8 +186,14 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
         raise ConfigError([f"{wrong[0].origin}: {BASE}: expected a path or a list of paths, received {wrong[0].plain()!r}"])
     merged = Node({}, tree.origin)
     for one in bases:
-        merged = merge(merged, _read_file(Path(os.path.normpath(path.parent / expand_home(one.value))), (*above, path)))
+        merged = merge(merged, _read_file(_base_file(path.parent, one.value), (*above, path)))
     return merge(merged, tree)
+
+
+def _base_file(folder: Path, written: str) -> Path:
+    """The file of a `_BASE_`: relative to its config's folder, or a config that comes with ppface."""
+    path = Path(os.path.normpath(folder / expand_home(written)))
+    return path if path.exists() else shipped.named(written, shipped.configs()) or path
 
 
 def _override(tree: Node, text: str) -> Node:

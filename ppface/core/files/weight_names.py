@@ -17,6 +17,7 @@ from typing import Any
 
 from ppface.core.config import yaml_tree
 from ppface.core.errors import ConfigError, WeightsError
+from ppface.core.files import shipped
 from ppface.core.run.log import log
 
 KEYS = ("layout", "part", "order", "activations", "names")
@@ -84,16 +85,17 @@ class Names:
 
 
 def read_names(path: str | Path) -> Names:
-    """A file of names, checked.
+    """A file of names, checked: a path, or the name of one that comes with ppface, `facenet_pytorch`.
 
     Raises:
         WeightsError: a file that is missing, not YAML or of another form; the message names the line.
     """
-    path = Path(path)
+    path = shipped.locate(path, shipped.name_files)
     try:
         tree = yaml_tree.parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
-        raise WeightsError(f"{path}: cannot read this file of names: {error.strerror}") from None
+        advice = "" if path.exists() else shipped.advice(path, shipped.name_files())
+        raise WeightsError(f"{path}: cannot read this file of names: {error.strerror}{advice}") from None
     except UnicodeDecodeError:
         raise WeightsError(f"{path}: expected a file of names in UTF-8, received another encoding: save it as UTF-8") from None
     except ConfigError as error:

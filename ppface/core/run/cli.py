@@ -61,9 +61,7 @@ def parser(description: str | None, config: bool = True) -> Parser:
     prog = f"ppface {_command}" if _command else Path(sys.argv[0]).name
     made = Parser(prog=prog, description=description, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
-        made.add_argument(
-            "-c", "--config", help="a YAML config: a path, or the name of one that comes with ppface, see `ppface check --list`"
-        )
+        made.add_argument("-c", "--config", help="a YAML config: a path, or a name of `ppface check --list`")
         made.add_argument(
             "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change a value: train.batch_size=16"
         )
@@ -81,7 +79,7 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument(
         "--names",
         metavar="FILE",
-        help="YAML rules that translate the weight file's parameter names to the model's: a path, or a name in configs/weights",
+        help="YAML rules that translate the weight file's parameter names to the model's: a path, or a name of configs/weights",
     )
 
 

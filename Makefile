@@ -5,7 +5,7 @@ EXTRA ?= cpu
 OUT ?= output/quickstart
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint benchmark clean
+.PHONY: quickstart test lint wheel-check clean
 
 # without pip takes half as long again, to compile packages of which a run imports few
 $(VENV)/ready: setup.py
@@ -42,6 +42,10 @@ lint: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/check_config.py --quiet $$(find configs -name '*.yml')
+
+# the wheel in an empty environment, outside the sources
+wheel-check: $(VENV)/ready
+	$(BIN)/python tests/faults/wheel.py
 
 clean:
 	rm -rf $(VENV) output

@@ -21,6 +21,7 @@ GROUPS = {
         "draw": "draw synthetic faces, to try things",
     },
     "this machine": {
+        "doctor": "check Paddle, memory, threads and folders for problems",
         "completion": "completion of commands and options in bash or zsh",
     },
 }

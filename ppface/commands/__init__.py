@@ -11,6 +11,7 @@ GROUPS = {
         "infer": "find or embed faces in pictures, videos or from a camera",
         "extract": "embeddings of a folder's or a list's aligned faces as .npy",
         "export": "write a static model that runs without ppface",
+        "zoo": "published weights by name: list, show, download",
         "release": "write config and weights alone, to hand on",
         "meshes": "draw the face meshes of a dense regression branch",
     },

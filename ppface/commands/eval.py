@@ -15,7 +15,7 @@ from ppface.core.run import cli
 
 def options() -> cli.Parser:
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint, an export or a released model, or builtin")
+    parser.add_argument("model", nargs="?", help="the folder of a run, a checkpoint, an export or a released model, builtin or zoo:NAME")
     cli.add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--json", metavar="FILE", help="where to write the result (default: evaluation.json in the model's folder)")
     return parser

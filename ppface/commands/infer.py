@@ -23,7 +23,9 @@ from media import MediaError
 
 def options() -> cli.Parser:
     parser = cli.parser(__doc__)
-    parser.add_argument("model", nargs="?", help="the folder of a run, an export or a released model, or builtin, the detector of ppface")
+    parser.add_argument(
+        "model", nargs="?", help="the folder of a run, an export or a released model, zoo:NAME, or builtin, the detector of ppface"
+    )
     cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
     return parser

@@ -30,9 +30,9 @@ def load(
     landmark model finds the landmarks of the one face of a crop, or, given `boxes`, of each face of a photograph.
 
     Args:
-        source: the folder of an export, a run, a checkpoint or a released model, `builtin`, or a config: a file, or what
-            `ppface.load_config` returned.
-        weights: a weight file, a checkpoint or a run, for a config, or instead of the run's best checkpoint.
+        source: the folder of an export, a run, a checkpoint or a released model, `builtin`, `zoo:NAME` (published weights, see
+            `ppface zoo list`), or a config: a file, its name, or what `ppface.load_config` returned.
+        weights: a weight file, a checkpoint, a run or `zoo:NAME`, for a config, or instead of the run's best checkpoint.
         threads: CPU threads of an export; None: one per core. A live model uses OMP_NUM_THREADS.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; an export takes none.
 

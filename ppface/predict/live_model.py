@@ -11,7 +11,7 @@ from typing import Any
 from ppface.core.config.run_config import CHECKPOINTS, CONFIG, config_file
 from ppface.core.config.spec import Spec, build_model, load_config
 from ppface.core.errors import WeightsError
-from ppface.core.files import checkpoint_files, shipped
+from ppface.core.files import checkpoint_files, shipped, zoo
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.core.files.released import located
@@ -60,6 +60,7 @@ def open_model(
         names = names or config["weight_names"]  # not for the checkpoints of a run, which already have the model's names
     if found is None:
         raise WeightsError(f"{source}: expected weights for this config: give a weight file or the folder of a run")
+    names = names or zoo.names_of(found)
     model = build_model(config)
     rules = shipped.locate(os.fspath(names), shipped.name_files) if names else None
     loaded = load_into(model, found, rules)
@@ -75,12 +76,12 @@ def load_into(model: Any, given: str | os.PathLike, names: str | Path | None = N
     Args:
         model: receives the values.
         given: see `find_weights`, also for errors.
-        names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
+        names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`; entries of the zoo have theirs.
     """
     from ppface.nets.weights import load_weights
 
     found = find_weights(given)
-    load_weights(model, found.file, names=names, content=found.content)
+    load_weights(model, found.file, names=names or zoo.names_of(given), content=found.content)
     return found
 
 
@@ -103,14 +104,15 @@ def load_start(model: Any, config: Any, about_classes: dict[str, Any] | None = N
 
     if config["weights"] is None:
         return None
-    found = find_weights(config["weights"])
+    found, names = find_weights(config["weights"]), config["weight_names"] or zoo.names_of(config["weights"])
     same_classes = all(found.state.get(key, value) == value for key, value in (about_classes or {}).items())
-    load_weights(model, found.file, False, config["weight_names"], found.content, MIN_LOADED_SHARE, same_classes)
+    load_weights(model, found.file, False, names, found.content, MIN_LOADED_SHARE, same_classes)
     return str(found.file), found.sha256()
 
 
 def find_weights(path: str | os.PathLike) -> WeightFile:
-    """The weight file of a path: a file, a released model, a checkpoint or a run (its best one); preferably the running average (EMA).
+    """The weight file of a path or of `zoo:NAME`: a file, a released model, a checkpoint or a run (its best one); preferably the running
+    average (EMA).
 
     A file of a checkpoint is compared with its digest, and returned with its bytes. If the best checkpoint of a run is broken, the newest
     intact one is used, with a warning.
@@ -118,7 +120,8 @@ def find_weights(path: str | os.PathLike) -> WeightFile:
     Raises:
         WeightsError: a folder that is neither, or a checkpoint that is broken.
     """
-    given = located(path)
+    entry = zoo.find(path)
+    given = zoo.get(entry) if entry else located(path)
     if not given.is_dir():
         return checkpoint_files.read_weight_file(given)
     if (given / CHECKPOINTS).is_dir():

@@ -1,7 +1,6 @@
 """tools/export_model.py: what it writes, that its outputs match the live model at any size, and when it refuses."""
 
 import hashlib
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from ppface import __version__, predict
+from ppface.commands import export as export_command
 from ppface.core.config.spec import load_config
 from ppface.core.errors import UserError
 from ppface.core.files.checkpoint_folder import CheckpointFolder
@@ -86,16 +86,8 @@ def test_a_folder_that_exists_is_refused(trial, run_tool):
     assert {file: file.stat().st_mtime_ns for file in trial.export.iterdir()} == before
 
 
-@pytest.fixture
-def export_tool():
-    spec = importlib.util.spec_from_file_location("export_model", ROOT / EXPORT)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_reports_it(trial, tmp_path, monkeypatch, export_tool):
+def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_reports_it(trial, tmp_path, monkeypatch):
     """As soon as the model is there, the run saves a better checkpoint, removes the one that was read, and has another config."""
     run, plain = tmp_path / "run", predict.open_model
     folder, arrays = CheckpointFolder(run / "checkpoints", keep=1), load_file(trial.weights)
@@ -113,7 +105,7 @@ def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_reports_it(tri
 
     monkeypatch.setattr(predict, "open_model", and_trains_on)
     monkeypatch.setattr(sys, "argv", ["export_model.py", str(run), "--out", str(tmp_path / "out")])
-    assert export_tool.main() == 0
+    assert export_command.main() == 0
     trained = yaml.safe_load((tmp_path / "out" / "inference.yml").read_text())["trained"]
     assert trained == {"weights": "weights.safetensors", "weights_sha256": digest, "step": 1, "samples": 8}
     assert load_config(tmp_path / "out" / "config.yml").plain() == about["config"]
@@ -121,7 +113,7 @@ def test_a_run_that_trains_on_meanwhile_is_exported_as_it_was_and_reports_it(tri
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeypatch, export_tool):
+def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeypatch):
     def wrong(folder):
         right = Exported(folder, threads=1)
 
@@ -137,7 +129,7 @@ def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeyp
     with pytest.raises(
         UserError, match=r"the outputs of the exported model differ from the live model: .* rows differ by more than 0\.001"
     ):
-        export_tool.main()
+        export_command.main()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ppface.core.errors import WeightsError
+from ppface.core.files import zoo
 from ppface.core.files.checkpoint_files import STATE, read_state
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.core.files.released import located
@@ -18,12 +19,16 @@ CONFIG, CHECKPOINTS, EXPORT = "config.yml", "checkpoints", "inference.yml"
 
 @contextlib.contextmanager
 def config_file(folder: Path) -> Iterator[Path]:
-    """The config file of a run, a checkpoint, an export or a released model, valid within the block only. A path that is not a folder is
-    returned as it is.
+    """The config file of a run, a checkpoint, an export, a released model or `zoo:NAME`, valid within the block only. A path that is not
+    a folder is returned as it is.
 
     Raises:
         WeightsError: a folder that is none of these, or has no config.
     """
+    if entry := zoo.find(folder):
+        with _temporary(f"{entry.name}.yml", entry.config_text()) as file:
+            yield file
+        return
     folder = located(folder)
     if not folder.is_dir() or (folder / CONFIG).is_file():
         yield folder / CONFIG if folder.is_dir() else folder
@@ -44,7 +49,13 @@ def config_file(folder: Path) -> Iterator[Path]:
         raise WeightsError(
             f"{source / STATE}: config: expected the config of the run, found none: give one with -c, and --weights {source}"
         )
+    with _temporary(CONFIG, yaml.safe_dump(state["config"], sort_keys=False)) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _temporary(name: str, text: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / CONFIG
-        file.write_text(yaml.safe_dump(state["config"], sort_keys=False), encoding="utf-8")
+        file = Path(scratch) / name
+        file.write_text(text, encoding="utf-8")
         yield file

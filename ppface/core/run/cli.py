@@ -75,7 +75,9 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
         parser: of a tool.
         use: what the tool does with the weights, for its help.
     """
-    parser.add_argument("-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint, a run or a released model, {use}")
+    parser.add_argument(
+        "-w", "--weights", metavar="FILE|RUN", help=f"a weight file, a checkpoint, a run, a released model or zoo:NAME, {use}"
+    )
     parser.add_argument(
         "--names",
         metavar="FILE",
@@ -85,7 +87,7 @@ def add_weights(parser: argparse.ArgumentParser, use: str) -> None:
 
 def add_run_and_out(parser: argparse.ArgumentParser) -> None:
     """Adds what tools that write a model take: a run, or a config with weights, and `--out`, the folder to create."""
-    parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, or builtin")
+    parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, builtin or zoo:NAME")
     add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
 

@@ -8,7 +8,9 @@ ppface train -c mine.yml --weights output/detection/20260101-120000    # fine-tu
 Ctrl-C or SIGTERM: the step is finished and a checkpoint saved, exit code 130 or 143; a second signal stops at once.
 """
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from ppface.core.run import cli
 
@@ -36,6 +38,7 @@ def main() -> int:
     args = arguments()
     from ppface.core.config.spec import build_model, load_config
     from ppface.engine import devices, provenance, run
+    from ppface.engine.refused import removed_if_refused
     from ppface.predict import load_start
 
     with provenance.source(args.config, args.resume, args.reproduce) as (file, recorded):
@@ -51,10 +54,14 @@ def main() -> int:
     model = build_model(config)
     start = None if args.resume else load_start(model, config, run.about_classes(loader))
     about = provenance.environment(config, recorded.get("name", file.stem), loader.digest(), start)
+    existed = args.folder is not None and Path(args.folder).exists()
     folder = run.claim(Path(args.resume) if args.resume else run.new_folder(config, world, about, args.folder), world)
-    trainer = run.assemble(config, world, folder, model, loader, about, made=not args.resume)
-    recorded = run.resume(trainer, config, about) if args.resume else recorded
-    if world.rank == 0:
-        provenance.compare(recorded, about)
-    trainer.train()
+    trainer: Any = None
+    new = removed_if_refused(folder, world, existed, lambda: trainer is not None and trainer.step > 0)
+    with contextlib.nullcontext() if args.resume else new:
+        trainer = run.assemble(config, world, folder, model, loader, about)
+        recorded = run.resume(trainer, config, about) if args.resume else recorded
+        if world.rank == 0:
+            provenance.compare(recorded, about)
+        trainer.train()
     return 0

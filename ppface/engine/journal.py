@@ -15,6 +15,8 @@ from tqdm import tqdm
 from ppface.core.files.atomic_write import replace_text
 from ppface.core.run.log import log
 
+LINES, CURVES = "log.jsonl", "vdl"
+
 
 class Journal:
     """Writes `log.jsonl` and `vdl/` into the run's folder and shows the progress.
@@ -40,8 +42,8 @@ class Journal:
         self._restart_clock()
         if folder is None:
             return
-        self._lines = Lines(folder / "log.jsonl", start)
-        self._board = _board(folder / "vdl")
+        self._lines = Lines(folder / LINES, start)
+        self._board = _board(folder / CURVES)
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty())
 
     def step(self, step: int, losses: dict[str, float], rate: float, waited: float) -> None:

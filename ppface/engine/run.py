@@ -16,11 +16,11 @@ from ppface.core.run import folder_lock
 from ppface.core.run.log import log
 from ppface.engine import classes, config_changes, evaluation
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
+from ppface.engine.refused import BROKEN_FILE
 from ppface.engine.step import Step
 from ppface.engine.world import World
 
 LOCK_TIMEOUT_S = 5.0  # for another process, such as one that was just killed, to release a run
-BROKEN_FILE = "broken.txt"  # in a run's folder: every sample that could not be read, with the reason
 
 
 @register("run")
@@ -116,7 +116,7 @@ def _class_names(loader: Any) -> Sequence[str] | None:
     return getattr(loader.dataset, "class_names", None)
 
 
-def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any], made: bool = False) -> Any:
+def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
     """The trainer of a config; only the first process evaluates, so only it opens the evaluators' data, and looks at all of it.
 
     Args:
@@ -126,17 +126,11 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
         model: built from the config, perhaps with weights loaded.
         loader: of `open_data`.
         about: `provenance.environment`, for the checkpoints.
-        made: whether `new_folder` made the folder; if the run is refused here, it is removed.
 
     Raises:
         ConfigError: a metric that no evaluator returns, or sizes that contradict the model's.
         DataError: the evaluators' data cannot be used.
     """
-    with removed_if_refused(folder, world) if made else contextlib.nullcontext():
-        return _trainer(config, world, folder, model, loader, about)
-
-
-def _trainer(config: Spec, world: World, folder: Path, model: Any, loader: Any, about: dict[str, Any]) -> Any:
     config.supply(getattr(model, "facts", dict)(), "by the model")
     loader.list_in(folder / BROKEN_FILE)
     loader.follow(model.predictor(), world.from_first)
@@ -199,21 +193,6 @@ def new_folder(config: Spec, world: World, about: dict[str, Any], wanted: str | 
     """
     made = _make_folder(config, about, wanted) if world.rank == 0 else ""
     return Path(world.gather_text(str(made))[0])
-
-
-@contextlib.contextmanager
-def removed_if_refused(folder: Path, world: World) -> Iterator[None]:
-    """Removes what was written into the folder of a new run if the run is refused before its first step, so that the same name can be
-    used again."""
-    try:
-        yield
-    except BaseException:
-        if world.rank == 0:
-            for name in (CONFIG, ENVIRONMENT, classes.CLASSES):
-                (folder / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not empty
-                folder.rmdir()
-        raise
 
 
 def claim(folder: Path, world: World) -> Path:

@@ -15,6 +15,7 @@ from ppface.core.run import folder_lock
 from ppface.data.synthetic.synthetic_faces import SyntheticFaces
 from ppface.engine import checkpoint, evaluation, run
 from ppface.engine.checkpoint import CheckpointFolder
+from ppface.engine.refused import removed_if_refused
 from ppface.engine.world import World
 from ppface.evaluators import FaceAP
 
@@ -191,15 +192,55 @@ def test_a_metric_that_no_evaluator_returns_is_refused_before_the_first_step(tmp
     assert evaluation.names([*evaluators, lambda predict: []]) is None  # such an evaluator may return anything
 
 
-def test_a_refused_run_leaves_its_folder_as_it_was(tmp_path):
-    config, world = load_config(QUICKSTART), World("cpu")
-    for name, other in (("new", False), ("used", True)):
+@pytest.fixture
+def refuse(tmp_path):
+    """Makes the folder of a new run, fills it as a training does, and refuses the run within it."""
+
+    def refuse(name: str, **options) -> Path:
+        config, world = load_config(QUICKSTART), World("cpu")
         folder = run.new_folder(config, world, {"name": "net"}, str(tmp_path / name))
-        if other:
-            (folder / "notes.txt").write_text("kept")
-        with pytest.raises(UserError, match="refused"), run.removed_if_refused(folder, world):
+        for file in ("log.jsonl", "broken.txt", "classes.json"):
+            (folder / file).touch()
+        (folder / "vdl").mkdir()
+        (folder / "vdl" / "vdlrecords.1.log").touch()
+        for file in options.pop("others", []):
+            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).write_text("kept")
+        with pytest.raises(UserError, match="refused"), removed_if_refused(folder, world, **options):
             raise UserError("refused")
-        assert folder.exists() == other and [file.name for file in tmp_path.glob(f"{name}/*")] == ["notes.txt"] * other
+        return folder
+
+    return refuse
+
+
+def test_a_refused_run_leaves_no_folder(refuse):
+    assert not refuse("new").exists()
+
+
+def test_a_refused_run_leaves_what_existed_before(refuse, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert list(refuse("empty", existed=True).iterdir()) == []
+    assert [file.name for file in refuse("used", others=["notes.txt"]).iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("options", [{"began": lambda: True}, {"others": ["checkpoints/step_00000001"]}], ids=["began", "checkpoint"])
+def test_a_run_with_steps_keeps_its_folder(refuse, options):
+    folder = refuse("run", **options)
+    assert {"config.yml", "environment.json", "log.jsonl", "broken.txt", "vdl"} <= {file.name for file in folder.iterdir()}
+
+
+def test_data_that_fail_within_the_first_step_leave_no_folder(tmp_path, run_tool):
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        Image.new("RGB", (128, 128)).save(tmp_path / "images" / f"{i}.png")
+    (tmp_path / "images" / "5.png").write_bytes((tmp_path / "images" / "5.png").read_bytes()[:-30])
+    (tmp_path / "label.txt").write_text("".join(f"# {i}.png\n10 10 50 50\n" for i in range(8)))
+    options = [*TINY, f"train.dataset={{name: RetinaFaceLabels, root: {tmp_path}}}", "train.broken_share=0", "processes=1"]
+    (tmp_path / "mine").mkdir()
+    done = run_tool("tools/train.py", "-c", QUICKSTART, "--folder", tmp_path / "mine", "-o", *options)
+    assert done.returncode == 3, done.stderr
+    assert "1 of 8 samples cannot be read" in done.stderr
+    assert list((tmp_path / "mine").iterdir()) == []  # so that the same --folder is accepted once the picture is repaired
 
 
 def test_the_field_example_of_a_missing_evaluation_picture(tmp_path, run_tool, shared_data):

@@ -147,7 +147,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; expected one that tools/export_model.py wrote")
+        raise ModelError(f"{folder}: no such folder; expected one that ppface export wrote")
     if missing := [file.name for file in files if not file.is_file()]:
         raise ModelError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
     try:

@@ -35,7 +35,7 @@ class FaceEmbedder(ExportedModel):
         size, inner = self.test_size(height, width), self.inner_size(height, width)
         if (height, width) != size and not (self.resize or self.letterbox):
             expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {width}x{height}"
-            raise MediaError(f"{expected}: align it with tools/align_faces.py, or enable `resize`")
+            raise MediaError(f"{expected}: align it with ppface align, or enable `resize`")
         pixels = placed(image, inner, size).transpose(2, 0, 1)[None]
         prepared = time.perf_counter()
         found = self.run(pixels)

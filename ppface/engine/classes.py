@@ -53,7 +53,7 @@ def check(run: Path, names: Sequence[str] | None) -> None:
         rows = enumerate(zip_longest(known, names))
         found = next(f"class {label} was {_shown(before)}, is {_shown(now)}" for label, (before, now) in rows if before != now)
         found += f" ({len(known)} classes then, {len(names)} now)"
-    advice = f"restore the data, or train on the new classes from its weights: tools/train.py -c CONFIG --weights {run}"
+    advice = f"restore the data, or train on the new classes from its weights: ppface train -c CONFIG --weights {run}"
     raise DataError(f"{run}: the data have other classes than this run was trained with: {found}: {advice}")
 
 

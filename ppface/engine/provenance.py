@@ -161,8 +161,11 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 def _git_state() -> str | None:
     """The commit of these sources, marked "-dirty" if they were changed; None if they are not a git checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # such as an installed wheel, perhaps within the checkout of another project
+        return None
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -36,7 +36,7 @@ class Run:
         optimizer: how the weights follow the gradients; needed to train.
         train: the data to train on; needed to train.
         trainer: length of the training, evaluation and checkpoints; needed to train.
-        evaluators: what is measured, by tools/eval.py and during training.
+        evaluators: what is measured, by ppface eval and during training.
         device: "auto" takes the GPU where there is one.
         processes: data-parallel processes of the training command; "auto": one per core on CPUs, one on a GPU.
         seed: of all randomness, >= 0.

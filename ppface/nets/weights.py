@@ -21,7 +21,7 @@ from ppface.nets.layers import ACTIVATIONS, ConvBN
 
 SHOWN, LISTED = 3, 20  # maximum number of names in an error, and in the report of what was not loaded
 ADVICE = (
-    "build the model the weights were trained with; to train with the arrays that fit: tools/train.py --weights, from Python strict=False"
+    "build the model the weights were trained with; to train with the arrays that fit: ppface train --weights, from Python strict=False"
 )
 
 

@@ -148,4 +148,4 @@ def check_aligned(found: tuple[int, int], size: tuple[int, int], name: str, stre
     """Raises DataError for a picture of another (height, width) than the network's, unless it may be resized; see `aligned`."""
     if found != size and not stretch:
         expected = f"expected an aligned face of {size[1]}x{size[0]} pixels, received {found[1]}x{found[0]}"
-        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with tools/align_faces.py, or enable `resize`")
+        raise DataError(f"{name}{': ' * bool(name)}{expected}: align it with ppface align, or enable `resize`")

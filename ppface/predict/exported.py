@@ -46,7 +46,7 @@ def _read_description(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
 
 
 class Exported:
-    """The static model in a folder that tools/export_model.py wrote.
+    """The static model in a folder that ppface export wrote.
 
     Args:
         folder: holds inference.yml, model.json and model.pdiparams.

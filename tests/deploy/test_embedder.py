@@ -37,7 +37,7 @@ def test_a_folder_of_aligned_faces(toy_export, aligned_faces, run_tool, alone, t
     given = ["-m", toy_export] if tool == INFER else [toy_export]
     done = run_tool(tool, *given, "--input", aligned_faces, "--output", out, **({"PYTHONPATH": alone} if tool == INFER else {}))
     assert done.returncode == 3, done.stderr
-    told = "expected an aligned face of 16x16 pixels, received 30x16: align it with tools/align_faces.py, or enable `resize`"
+    told = "expected an aligned face of 16x16 pixels, received 30x16: align it with ppface align, or enable `resize`"
     assert [line for line in done.stderr.splitlines() if line.startswith("skipped")] == [f"skipped: wide.png: {told}"]
     assert [file.name for file in out.iterdir()] == ["faces.json"]
     records = json.loads((out / "faces.json").read_text())
@@ -154,5 +154,5 @@ def test_a_picture_of_another_size_is_named_in_a_comparison(toy_export, aligned_
             lambda path: Picture.open(path).decode(),
             MediaError,
         )
-    told = "expected an aligned face of 16x16 pixels, received 20x20: align it with tools/align_faces.py, or enable `resize`"
+    told = "expected an aligned face of 16x16 pixels, received 20x20: align it with ppface align, or enable `resize`"
     assert str(error.value) == f"{tmp_path / 'big.png'}: {told}"

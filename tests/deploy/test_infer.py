@@ -121,7 +121,7 @@ def test_a_video(trial, alone, run_tool, tmp_path):
 @pytest.mark.parametrize(
     ("model", "source", "code", "told"),
     [
-        ("nowhere", "x.jpg", 4, "{model}: no such folder; expected one that tools/export_model.py wrote"),
+        ("nowhere", "x.jpg", 4, "{model}: no such folder; expected one that ppface export wrote"),
         (".", "x.jpg", 4, "{model}: expected an exported model, inference.yml, model.json, model.pdiparams is missing"),
         (None, "x.jpg", 3, "{source}: no such input; expected a picture, a folder, a video or the number of a camera"),
     ],

@@ -41,7 +41,7 @@ def test_the_first_difference_is_named(tmp_path, now, found):
     run = made(tmp_path / "run", ["ann", "bo", "cy"])
     classes.check(run, ["ann", "bo", "cy"])
     classes.check(run, None)
-    advice = f"restore the data, or train on the new classes from its weights: tools/train.py -c CONFIG --weights {run}"
+    advice = f"restore the data, or train on the new classes from its weights: ppface train -c CONFIG --weights {run}"
     with pytest.raises(DataError) as refusal:
         classes.check(run, now)
     assert str(refusal.value) == f"{run}: {OTHER}: {found}: {advice}"
@@ -103,7 +103,7 @@ def test_a_run_whose_people_changed_is_not_resumed(aligned_faces, tmp_path, run_
 
     (aligned_faces / "person 0").rename(aligned_faces / "zoe")
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
-    advice = f"restore the data, or train on the new classes from its weights: tools/train.py -c CONFIG --weights {run}"
+    advice = f"restore the data, or train on the new classes from its weights: ppface train -c CONFIG --weights {run}"
     for processes in (1, 2):
         done = run_tool("tools/train.py", "--resume", run, "-o", "trainer.iterations=2", f"processes={processes}")
         found = "class 0 was 'person 0', is 'person 1' (2 classes then, 2 now)"

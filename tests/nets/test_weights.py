@@ -17,7 +17,7 @@ from tests.core.files.torch_writer import WRITERS, Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 ADVICE = (
-    "build the model the weights were trained with; to train with the arrays that fit: tools/train.py --weights, from Python strict=False"
+    "build the model the weights were trained with; to train with the arrays that fit: ppface train --weights, from Python strict=False"
 )
 MAPPING = ROOT / "configs" / "weights" / "arcface_mobilefacenet_pytorch.yaml"
 

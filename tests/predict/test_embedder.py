@@ -71,7 +71,7 @@ def test_another_size_is_an_error_or_resized(toy_embedder, tmp_path, rng):
     image = rng.integers(0, 256, (40, 30, 3)).astype("uint8")
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     embed = FaceEmbedder(toy_embedder.predictor())
-    told = "expected an aligned face of 16x16 pixels, received 30x40: align it with tools/align_faces.py, or enable `resize`"
+    told = "expected an aligned face of 16x16 pixels, received 30x40: align it with ppface align, or enable `resize`"
     for given, message in ((image, told), (tmp_path / "a.png", f"{tmp_path / 'a.png'}: {told}")):
         with pytest.raises(DataError) as error:
             embed(given)

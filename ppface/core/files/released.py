@@ -1,4 +1,4 @@
-"""Released models: a folder with config.yml and weights.safetensors, as tools/release_model.py writes it; ppface has one, `builtin`."""
+"""Released models: a folder with config.yml and weights.safetensors, as ppface release writes it; ppface has one, `builtin`."""
 
 import os
 from pathlib import Path

@@ -60,7 +60,7 @@ class Identities(ABC):
         if picture.size != self.size:
             (height, width), (want_height, want_width) = picture.size, self.size
             if not self.resize:
-                advice = "align the faces with tools/align_faces.py, or set resize: true"
+                advice = "align the faces with ppface align, or set resize: true"
                 raise DataError(f"{picture.name}: expected {want_width}x{want_height} pixels, received {width}x{height}: {advice}")
             geometry.move(sample, geometry.view((0, 0, width, height), self.size), self.size)
         return sample

@@ -71,7 +71,7 @@ def test_other_sizes_are_refused_or_resized(root):
     Image.new("RGB", (250, 200), (9, 90, 200)).save(root / "bo" / "deep" / "1.JPG")
     with pytest.raises(DataError) as refusal:
         IdentityFolder(str(root))[2]
-    advice = "align the faces with tools/align_faces.py, or set resize: true"
+    advice = "align the faces with ppface align, or set resize: true"
     assert str(refusal.value) == f"{root}/bo/deep/1.JPG: expected 112x112 pixels, received 250x200: {advice}"
     arrays = Pipeline([])(IdentityFolder(str(root), resize=True)[2], np.random.default_rng(0))
     assert arrays["image"].shape == (3, 112, 112) and arrays["label"] == 1 and abs(int(arrays["image"][2].mean()) - 200) < 3

@@ -258,3 +258,9 @@ def test_a_checkpoint_that_was_changed_is_not_followed(trained, tmp_path):
     message = f"{state}: expected a text that matches the SHA-256 at its end: it was truncated or changed"
     with pytest.raises(WeightsError, match=re.escape(message)), provenance.source(None, None, str(state.parent)):
         pass
+
+
+def test_an_installed_package_records_no_commit_of_the_project_around_it(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "venv" / "site-packages" / "ppface" / "engine" / "provenance.py"))
+    assert provenance._git_state() is None

@@ -49,7 +49,7 @@ def test_the_list_has_a_line_for_each_entry(run, tmp_path):
     assert by_name["insightface_r50_ms1mv3"].endswith("(no commercial use)")
     zoo.find("zoo:blazeface_1000e").path.parent.mkdir(parents=True)
     zoo.find("zoo:blazeface_1000e").path.touch()
-    assert "blazeface_1000e            here" in run("list")
+    assert f"{'blazeface_1000e':<26}here " in run("list")
 
 
 def test_an_entry_is_shown_as_yaml(run, tmp_path):

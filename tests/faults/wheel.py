@@ -38,6 +38,9 @@ def build(folder: Path) -> Path:
 def walk(ppface: Path, folder: Path) -> None:
     """Both quickstarts through the installed command."""
     run(folder, ppface, "--version")
+    print(run(folder, ppface, "doctor"))
+    run(folder, ppface, "zoo", "list")
+    run(folder, ppface, "completion", "bash")
     for task, length in (("detection", "length"), ("recognition", "identities")):
         options = [option.format(length) for option in SHORT]
         run(folder, ppface, "train", "-c", f"quickstart/{task}", "--folder", task, "-o", *options, "evaluators=[]")

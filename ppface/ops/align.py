@@ -10,7 +10,10 @@ ARCFACE = np.array(  # left eye, right eye, nose tip, left and right corner of t
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 ARCFACE.setflags(write=False)
-EYES = {5: (slice(0, 1), slice(1, 2)), 68: (slice(36, 42), slice(42, 48))}  # number of points -> points of the left and of the right eye
+# number of points -> points of the left and of the right eye; nose tip, left and right corner of the mouth. 68: iBUG 300-W; 98: WFLW, its
+# pupils (96, 97) are not used
+EYES = {5: (slice(0, 1), slice(1, 2)), 68: (slice(36, 42), slice(42, 48)), 98: (slice(60, 68), slice(68, 76))}
+NOSE_AND_MOUTH = {5: (2, 3, 4), 68: (30, 48, 54), 98: (54, 76, 82)}
 
 
 def template(size: tuple[int, int] = (112, 112)) -> np.ndarray:
@@ -55,7 +58,7 @@ def align(image: np.ndarray, points: np.ndarray, size: tuple[int, int] = (112, 1
 
     Args:
         image: (H, W, C) or (H, W) uint8.
-        points: (5, 2) as in the template, or 68 as of iBUG 300-W (see `five`).
+        points: (5, 2) as in the template, or 68 as of iBUG 300-W or 98 as of WFLW (see `five`).
         size: (height, width) of the result.
 
     Raises:
@@ -65,17 +68,18 @@ def align(image: np.ndarray, points: np.ndarray, size: tuple[int, int] = (112, 1
 
 
 def five(points: np.ndarray) -> np.ndarray:
-    """The five points of the template from 5 or 68: of 68, the means of six points per eye, nose tip 30, mouth corners 48 and 54.
+    """The five points of the template from 5, 68 or 98: of 68, the means of six points per eye (36 to 41, 42 to 47), nose tip 30, mouth
+    corners 48 and 54; of 98, those of eight points per eye (60 to 67, 68 to 75), nose tip 54, mouth corners 76 and 82.
 
     Raises:
         ValueError: another number of points.
     """
     points = _known(points)
-    return points if len(points) == 5 else np.concatenate([eyes(points), points[[30, 48, 54]]])
+    return points if len(points) == 5 else np.concatenate([eyes(points), points[list(NOSE_AND_MOUTH[len(points)])]])
 
 
 def eyes(points: np.ndarray) -> np.ndarray:
-    """(5 or 68, 2) -> (2, 2) centres of the left and of the right eye, as seen in the picture.
+    """(5, 68 or 98, 2) -> (2, 2) centres of the left and of the right eye, as seen in the picture.
 
     Raises:
         ValueError: another number of points.
@@ -88,7 +92,7 @@ def rotation(points: np.ndarray) -> np.ndarray:
     """The rotation about the midpoint of the eyes that makes them level, as in pipelines before ArcFace; no scaling.
 
     Shape:
-        (5 or 68, 2) -> (2, 3)
+        (5, 68 or 98, 2) -> (2, 3)
 
     Raises:
         ValueError: another number of points, numbers that are not finite, or eyes that coincide.
@@ -111,5 +115,5 @@ def upright(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _known(points: np.ndarray) -> np.ndarray:
     points = np.asarray(points, np.float64)
     if points.ndim != 2 or points.shape[1:] != (2,) or len(points) not in EYES:
-        raise ValueError(f"expected 5 or 68 points x, y, received shape {points.shape}")
+        raise ValueError(f"expected 5, 68 or 98 points x, y, received shape {points.shape}")
     return points

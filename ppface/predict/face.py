@@ -15,7 +15,8 @@ class Face:
         landmarks: (K, 2) x, y in pixels of the original picture, or None if the model predicts none.
         embedding: (D,) before L2 normalisation, or None for a detector; `ppface.ops.embedding.similarity` compares two.
         variance: (D,) of the unit embedding, or None if the model predicts none; `ppface.evaluators.uncertain` fuses and compares such.
-        quality: higher is better, or None if the model predicts none.
+        quality: higher is better, or None if the model predicts none; of a `FacePipeline` then the length of the embedding.
+        aligned: (H, W, 3) uint8 RGB, what a `FacePipeline` embedded; None if its landmarks determine no alignment, and elsewhere.
     """
 
     box: tuple[float, float, float, float]
@@ -24,3 +25,4 @@ class Face:
     embedding: np.ndarray | None = None
     variance: np.ndarray | None = None
     quality: float | None = None
+    aligned: np.ndarray | None = None

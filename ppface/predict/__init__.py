@@ -12,11 +12,13 @@ from ppface.predict.embedder import FaceEmbedder
 from ppface.predict.face import Face
 from ppface.predict.face_detector import FaceDetector
 from ppface.predict.face_landmarker import FaceLandmarker, LandmarkedDetector
+from ppface.predict.face_pipeline import FacePipeline
+from ppface.predict.face_quality import ANSWERED, ENROLLED, FaceQuality, QualityLimits
 from ppface.predict.live_model import load_into, load_start, open_model
 
 __all__ = [
-    "Face", "FaceDetector", "FaceEmbedder", "FaceLandmarker", "LandmarkedDetector", "load", "load_into", "load_model", "load_predictor",
-    "load_start", "of_predictor", "open_model", "open_predictor",
+    "ANSWERED", "ENROLLED", "Face", "FaceDetector", "FaceEmbedder", "FaceLandmarker", "FacePipeline", "FaceQuality", "LandmarkedDetector",
+    "QualityLimits", "load", "load_into", "load_model", "load_predictor", "load_start", "of_predictor", "open_model", "open_predictor",
 ]  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def test_rotation_levels_the_eyes_and_keeps_everything_else(rng, count):
             lambda: similarity(np.ones((4, 2)), ARCFACE),
             "similarity: expected two arrays of the same two or more x, y, received shapes (4, 2) and (5, 2)",
         ),
-        (lambda: align.five(np.ones((6, 2))), "expected 5 or 68 points x, y, received shape (6, 2)"),
+        (lambda: align.five(np.ones((6, 2))), "expected 5, 68 or 98 points x, y, received shape (6, 2)"),
         (lambda: align.rotation(np.ones((5, 2))), "similarity: expected points that differ, received 2 times [1.0, 1.0]"),
     ],
 )

@@ -18,12 +18,13 @@ from media import Frame, FullDiskError, MediaError, Writer, frames, read_picture
 THRESHOLD = 0.5  # lowest score of faces, unless `--threshold` says another
 STAGES = ("pre", "run", "post")
 WARM_UP_RUNS = 2
+NAMED = ("name", "similarity", "track", "refusals")  # of faces with names, beside what all have
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of all programs that find, embed or compare faces in files."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("-i", "--input", help="a picture, a folder of pictures, a video, or the number of a camera")
+    source.add_argument("-i", "--input", "--video", help="a picture, a folder of pictures, a video, or the number of a camera")
     source.add_argument("--compare", nargs=2, metavar="PICTURE", help="print the similarity of two aligned faces")
     parser.add_argument("--output", help="folder for the drawn pictures or the drawn video, and for faces.json")
     parser.add_argument("--json", metavar="FILE", help="where to write the faces (default: faces.json in the output folder)")
@@ -59,7 +60,13 @@ def number(text: str) -> float:
     return value
 
 
-def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.ndarray] = read_picture, broken: Any = MediaError) -> int:
+def process(
+    find: Any,
+    options: argparse.Namespace,
+    read: Callable[[Path], np.ndarray] = read_picture,
+    broken: Any = MediaError,
+    follow: Callable[[list, int | None], list] | None = None,
+) -> int:
     """Runs over the input and prints what was found and how long it took, or compares two pictures.
 
     Args:
@@ -67,6 +74,7 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
         options: see `add_options`.
         read: reads a picture file.
         broken: the exceptions that `read` and `find` raise for a broken picture, which is reported and skipped.
+        follow: see Session.
 
     Returns:
         The exit code: 0, or 3 if a picture was broken.
@@ -81,7 +89,7 @@ def process(find: Any, options: argparse.Namespace, read: Callable[[Path], np.nd
     source = frames(options.input, read, options.output)
     source = itertools.chain([next(source)], source)  # fails for a missing input before anything is written
     write = Writer(options.output, options.input) if options.output else None
-    session = Session(find, lowest_score(options), max(1, options.repeat), write)
+    session = Session(find, lowest_score(options), max(1, options.repeat), write, follow)
     failure = None
     try:
         for frame in itertools.islice(source, options.frames):
@@ -158,6 +166,7 @@ class Session:
     Args:
         find, threshold, repeat: see `process` and `add_options`.
         write: (frame, drawn image) -> None, or None to write nothing.
+        follow: (faces of a frame, its number or None for a picture) -> the faces with names; called once a frame.
 
     Attributes:
         records: one mapping per frame, as written to JSON.
@@ -165,8 +174,8 @@ class Session:
         broken: number of broken pictures.
     """
 
-    def __init__(self, find: Any, threshold: float, repeat: int, write: Writer | None):
-        self.find, self.threshold, self.repeat, self.write = find, threshold, repeat, write
+    def __init__(self, find: Any, threshold: float, repeat: int, write: Writer | None, follow: Callable | None = None):
+        self.find, self.threshold, self.repeat, self.write, self.follow = find, threshold, repeat, write, follow
         self.records: list[dict[str, Any]] = []
         self.latencies: list[list[float]] = []
         self.broken = 0
@@ -180,6 +189,8 @@ class Session:
             found = self.find(image)
             self.latencies.append([self.find.seconds[stage] for stage in STAGES])
         faces = [face for face in found if face.score >= self.threshold]
+        if self.follow:
+            faces = self.follow(faces, frame.number)
         self.records.append(_record(frame, image, faces))
         if frame.number is None:
             print(f"{frame.name}: {len(faces)} face{'s' * (len(faces) != 1)}")
@@ -215,6 +226,9 @@ def _record(frame: Frame, image: np.ndarray, faces: list) -> dict[str, Any]:
             entry["variance"] = [float(f"{value:.7g}") for value in face.variance]
         if face.quality is not None:
             entry["quality"] = float(f"{face.quality:.7g}")
+        for name in NAMED:
+            if getattr(face, name, None):
+                entry[name] = getattr(face, name)
         described.append(entry)
     numbered = {} if frame.number is None else {"frame": frame.number}
     return {"image": frame.name, **numbered, "size": list(image.shape[:2]), "faces": described}

@@ -4,6 +4,7 @@ ppface infer builtin --input photo.jpg --output out
 ppface infer output/blazeface/20260101-120000 --input pictures --output out
 ppface infer -c detection/blazeface_1000e --weights blazeface_1000e.pdparams --input picture.jpg --output out
 ppface infer output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
+ppface infer builtin --embedder output/adaface/20260101-120000 --people people --same 0.4 --video clip.mp4 --output out
 ppface infer output/adaface/20260101-120000 --input aligned/ --json embeddings.json
 ppface infer output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3
 """
@@ -13,6 +14,7 @@ import sys
 from ppface.core.errors import DataError
 from ppface.core.files import shipped
 from ppface.core.run import cli
+from ppface.predict import naming_options
 
 # Reading, drawing and timing are imported from deploy/, which must run without ppface.
 sys.path.insert(0, str(shipped.folder("deploy") / "python"))
@@ -28,6 +30,7 @@ def options() -> cli.Parser:
     )
     cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
+    naming_options.add_options(parser)
     return parser
 
 
@@ -49,6 +52,10 @@ def main() -> int:
         if args.landmarks:
             landmarks = predict.load(args.landmarks, threads=args.threads)
             find = session.with_landmarks(find, landmarks, args, predict.LandmarkedDetector)
-        return session.process(find, args, read=lambda path: Picture.open(path).decode(), broken=DataError)
+        find, follow = naming_options.named(find, args, session.lowest_score(args))
+        try:
+            return session.process(find, args, lambda path: Picture.open(path).decode(), DataError, follow)
+        finally:
+            print(*(f"{line}\n" for line in (follow.summary() if follow else ())), sep="", end="", flush=True)
     except MediaError as error:
         raise DataError(str(error)) from None

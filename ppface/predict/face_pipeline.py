@@ -63,7 +63,9 @@ class FacePipeline:
         if align not in ALIGNMENTS:
             raise ValueError(f"FacePipeline: expected align to be one of {', '.join(ALIGNMENTS)}, received {align!r}")
         if not 0 <= threshold <= 1 or batch_size < 1:
-            raise ValueError(f"FacePipeline: expected threshold in 0..1 and batch_size of at least 1, received {threshold} and {batch_size}")
+            raise ValueError(
+                f"FacePipeline: expected threshold in 0..1 and batch_size of at least 1, received {threshold} and {batch_size}"
+            )
         find = _opened("detector", detector, (FaceDetector, LandmarkedDetector), "a model that finds faces (output 'boxes')", threads)
         self._embedder = _opened("embedder", embedder, (FaceEmbedder,), "a model that embeds aligned faces (output 'embedding')", threads)
         if landmarks is not None:

@@ -43,7 +43,7 @@ class FolderNames:
             faces = pipeline(folder / file)
             face = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), default=None)
             if refusals := ["no face found"] if face is None else limits.refusals(face):
-                log.info("%s: not enrolled: %s", folder / file, "; ".join(refusals))
+                log.warning("%s: not enrolled: %s", folder / file, "; ".join(refusals))
             elif face is not None:
                 self.names.append(name)
                 rows.append(_unit(face.embedding))

@@ -4,7 +4,7 @@
 
 DATA: a folder with cfp/raw (people 001 to 015), cfp/aligned112 (people 001 to 400) and weights/ (a public RetinaFace mobilenet0.25 and a public
 MobileFaceNet). CACHE: where embeddings are kept (default: in the system's temporary folder). LANDMARKS: a landmark model that is run after the
-built-in detector as well.
+detectors as well.
 
 Verification: all pairs of one person among the 15, and as many of two people, drawn once; accuracy is that of ten folds. Each detector is compared
 with the given crops on the same pairs; a photograph without a detected face is counted, and its pairs are left out of both. Of several faces the
@@ -40,7 +40,9 @@ def embedder(data: Path):
 
 def retinaface(data: Path):
     names = CONFIGS / "weights" / "retinaface_pytorch.yaml"
-    return predict.load(CONFIGS / "detection" / "retinaface_mobilenet025.yml", data / "weights" / "retinaface_mobilenet025.pth", names=names)
+    return predict.load(
+        CONFIGS / "detection" / "retinaface_mobilenet025.yml", data / "weights" / "retinaface_mobilenet025.pth", names=names
+    )
 
 
 def kept(file: Path, make) -> np.ndarray:
@@ -81,13 +83,18 @@ def verification(given: np.ndarray, found: np.ndarray, people: np.ndarray, profi
         "frontal-frontal": ~profile[first] & ~profile[second],
         "frontal-profile": profile[first] ^ profile[second],
     }
-    print(f"  photographs without a face: {(~seen).sum()} of {len(seen)}; cosine to the given crop's embedding, median and worst tenth: ", end="")
+    print(
+        f"  photographs without a face: {(~seen).sum()} of {len(seen)}; cosine to the given crop's embedding, median and worst tenth: ",
+        end="",
+    )
     print("{:.3f} {:.3f}".format(*np.quantile((unit(given[seen]) * unit(found[seen])).sum(axis=1), [0.5, 0.1])))
     for kind, of_kind in kinds.items():
         used = of_kind & seen[first] & seen[second]
         accuracy = [evaluate(x[first[used]], x[second[used]], same[used])["accuracy"] for x in (given, found)]
         change = 100 * (accuracy[1] - accuracy[0])
-        print(f"  {kind}: {used.sum()} pairs ({of_kind.sum() - used.sum()} left out): given {accuracy[0]:.4f}, pipeline {accuracy[1]:.4f}, {change:+.2f} points")
+        print(
+            f"  {kind}: {used.sum()} pairs ({of_kind.sum() - used.sum()} left out): given {accuracy[0]:.4f}, pipeline {accuracy[1]:.4f}, {change:+.2f} points"
+        )
 
 
 def interval(hits: np.ndarray, people: np.ndarray) -> str:
@@ -126,6 +133,22 @@ def identification(x: np.ndarray, people: np.ndarray, profile: np.ndarray, numbe
             print(f"  {kind}: right name {rates[0]}, another's name {rates[1]}; a stranger gets a name {rates[2]}")
 
 
+def chains(data: Path, landmarks: Path | None):
+    """Title, name of the cache, detector, alignment and landmark model of what is compared."""
+    for align in ("five_points", "eyes", "crop"):
+        yield "RetinaFace", "retinaface", lambda: retinaface(data), align, None
+    yield "built-in detector", "builtin", lambda: "builtin", "five_points", None
+    yield "built-in detector at 128 pixels", "builtin128", builtin_at_128, "five_points", None
+    if landmarks is not None:
+        yield "built-in detector at 128 pixels, landmark model", "builtin128_landmarks", builtin_at_128, "five_points", landmarks
+        yield "RetinaFace, landmark model", "retinaface_landmarks", lambda: retinaface(data), "five_points", landmarks
+
+
+def builtin_at_128():
+    """Faces fill these photographs, and it was trained on smaller ones than its usual test size gives."""
+    return predict.of_predictor(predict.load_predictor("builtin", overrides=["model.input.test={mode: long_side, size: [128, 128]}"]))
+
+
 def main() -> None:
     data, *rest = map(Path, sys.argv[1:])
     cache = rest[0] if rest else Path(tempfile.gettempdir()) / "ppface_end_to_end"
@@ -136,15 +159,13 @@ def main() -> None:
     profile = np.array([f.parts[-2] == "profile" for f in crops])
     few = people <= 15
     photographs = [data / "cfp" / "raw" / f.relative_to(data / "cfp" / "aligned112") for f in crops if f.parts[-3] <= "015"]
-    chains = {"RetinaFace": ("retinaface", lambda: retinaface(data), None), "built-in detector": ("builtin", lambda: "builtin", None)}
-    if len(rest) > 1:
-        chains["built-in detector and landmark model"] = ("landmarks", lambda: "builtin", rest[1])
-    for title, (name, detector, landmarks) in chains.items():
-        for align in ("five_points", "eyes", "crop"):
-            def make(detector=detector, landmarks=landmarks, align=align):
-                return of_photographs(FacePipeline(detector(), model, landmarks, align), photographs)
-            print(f"{title}, {align}")
-            verification(given[few], kept(cache / f"{name}_{align}.npy", make), people[few], profile[few])
+    for title, name, detector, align, landmarks in chains(data, rest[1] if len(rest) > 1 else None):
+
+        def make(detector=detector, landmarks=landmarks, align=align):
+            return of_photographs(FacePipeline(detector(), model, landmarks, align), photographs)
+
+        print(f"{title}, {align}", flush=True)
+        verification(given[few], kept(cache / f"{name}_{align}.npy", make), people[few], profile[few])
     identification(given, people, profile, number)
 
 

@@ -58,7 +58,9 @@ def degraded(data: Path, model) -> None:
         threshold = np.quantile(scores[different], 1 - RATE) if threshold is None else threshold
         sharp = np.quantile([sharpness(picture) for picture in pictures], [0.05, 0.5])
         rates = f"{(np.diag(scores) >= threshold).mean():.3f} matched, false {(scores[different] >= threshold).mean():.5f}"
-        print(f"{way}: {rates}; sharpness median {sharp[1]:.1f}, 5 % below {sharp[0]:.1f}; length median {np.median(length):.2f}", flush=True)
+        print(
+            f"{way}: {rates}; sharpness median {sharp[1]:.1f}, 5 % below {sharp[0]:.1f}; length median {np.median(length):.2f}", flush=True
+        )
 
 
 def boxes(data: Path) -> None:
@@ -67,7 +69,11 @@ def boxes(data: Path) -> None:
         face = find(file)[0]
         scale = np.sqrt(np.linalg.det(align.similarity(align.five(face.landmarks))[:, :2]))
         ratios.append(min(face.box[2] - face.box[0], face.box[3] - face.box[1]) * scale / 112)
-    print("shorter side of RetinaFace's box by that of the crop, quartiles: {:.2f} {:.2f} {:.2f}".format(*np.quantile(ratios, [0.25, 0.5, 0.75])))
+    print(
+        "shorter side of RetinaFace's box by that of the crop, quartiles: {:.2f} {:.2f} {:.2f}".format(
+            *np.quantile(ratios, [0.25, 0.5, 0.75])
+        )
+    )
 
 
 def in_bins(title: str, values: np.ndarray, edges: np.ndarray, rate: np.ndarray) -> None:
@@ -93,7 +99,9 @@ def of_cfp(data: Path, embeddings: np.ndarray) -> None:
             rate[i] = (x[others] @ x[i] >= threshold).mean()
     in_bins("yaw", yaw, np.array([0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 90]), rate)
     in_bins("pitch of frontal ones", pitch[frontal], np.arange(0, 45, 5), rate[frontal])
-    in_bins("length of frontal ones", length[frontal], np.quantile(length[frontal], [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1]), rate[frontal])
+    in_bins(
+        "length of frontal ones", length[frontal], np.quantile(length[frontal], [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1]), rate[frontal]
+    )
 
 
 def main() -> None:

@@ -33,3 +33,17 @@ def test_lines_grow_with_the_picture():
 def test_faces_beyond_the_border_and_without_size_are_drawn_too():
     drawn = draw(np.zeros((50, 50, 3), np.uint8), [Face((-20, -20, 80, 80), 1.0), Face((10, 10, 10, 10), 0.2), Face((30, 0, 50, 20), 0.5)])
     assert tuple(drawn[10, 10]) == BOX
+
+
+def test_a_name_takes_the_place_of_the_score():
+    class Named(Face):
+        name = None
+
+    def drawn(name, score=0.5):
+        face = Named((20.0, 40.0, 120.0, 140.0), score)
+        object.__setattr__(face, "name", name)
+        return draw(np.zeros((160, 160, 3), np.uint8), [face])
+
+    assert (drawn("Ann") != drawn(None)).any() and (drawn("Ann", 0.5) == drawn("Ann", 0.7)).all()
+    assert (drawn("Zoë") == drawn("Zoe")).all() and (drawn("李") == drawn("?")).all()
+    assert (drawn(None) == drawn("0.50")).all() and (drawn("") == drawn(None)).all()

@@ -70,7 +70,9 @@ def test_sharpness_in_loops(rng):
 def face(points=None, side=100.0, quality=5.0, crop=None, embedding=None):
     points = rotated() if points is None else points
     crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8) if crop is None else crop
-    return Face((10.0, 20.0, 10.0 + side, 220.0), 0.9, points, np.ones(4, "float32") if embedding is None else embedding, None, quality, crop)
+    return Face(
+        (10.0, 20.0, 10.0 + side, 220.0), 0.9, points, np.ones(4, "float32") if embedding is None else embedding, None, quality, crop
+    )
 
 
 def test_the_measures_of_a_face():

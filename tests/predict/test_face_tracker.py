@@ -88,7 +88,9 @@ def test_embeddings_are_fused_by_quality_or_precision():
     np.testing.assert_allclose(plain.embedding, CAT / 4)
 
 
-@pytest.mark.parametrize(("name", "value"), [("overlap", 1.5), ("contradiction", 0.9), ("similarity", 2.0), ("patience", 0), ("overlap", np.nan)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("overlap", 1.5), ("contradiction", 0.9), ("similarity", 2.0), ("patience", 0), ("overlap", np.nan)]
+)
 def test_arguments_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"FaceTracker: expected overlap in 0..1.*{name}={value}"):
         FaceTracker(**{name: value})

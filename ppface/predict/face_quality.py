@@ -36,8 +36,8 @@ class FaceQuality:
     def of(cls, face: Face) -> "FaceQuality":
         """The measures of a face with `aligned`, landmarks and an embedding, as far as it has them."""
         x1, y1, x2, y2 = face.box
-        known = face.landmarks is not None and len(face.landmarks) in EYES
-        pose = np.degrees(five_point_pose(five(face.landmarks))) if known else np.full(3, np.nan)
+        points = face.landmarks
+        pose = np.full(3, np.nan) if points is None or len(points) not in EYES else np.degrees(five_point_pose(five(points)))
         strength = np.nan if face.quality is None else face.quality
         return cls(strength, min(x2 - x1, y2 - y1), np.nan if face.aligned is None else sharpness(face.aligned), *pose.tolist())
 

@@ -89,7 +89,7 @@ class FaceTracker:
         gain = np.zeros((len(faces), len(self.living)))
         overlaps = iou(*(np.array([thing.box for thing in things], np.float64).reshape(-1, 4) for things in (faces, self.living)))
         for i, j in np.ndindex(*gain.shape):
-            gain[i, j] = self._gain(overlaps[i, j], units[i], self.living[j])
+            gain[i, j] = self._gain(float(overlaps[i, j]), units[i], self.living[j])
         pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
         joined = {i: self.living[j] for i, j in pairs if gain[i, j] > 0}
         tracks = []

@@ -72,7 +72,7 @@ class NamedFaces:
                 place = f"frames {track.first} to {track.last}, seen in {track.seen}"
                 self._lines[track.number] = f"track {track.number}{said}, {place}"
         return [
-            NamedFace(**vars(face), name=name, similarity=similarity, track=track and track.number, refusals=refused)
+            NamedFace(**vars(face), name=name, similarity=similarity, track=None if track is None else track.number, refusals=refused)
             for face, (name, similarity), track, refused in zip(faces, found, tracks, refusals, strict=True)
         ]
 

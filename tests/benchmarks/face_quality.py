@@ -9,6 +9,7 @@ picture of CFP against the frontal ones of its person, the threshold likewise fr
 """
 
 import csv
+import itertools
 import runpy
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def boxes(data: Path) -> None:
 
 
 def in_bins(title: str, values: np.ndarray, edges: np.ndarray, rate: np.ndarray) -> None:
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         chosen = (values >= low) & (values < high) & np.isfinite(rate)
         if chosen.sum() >= 20:
             print(f"{title} {low:.4g} to {high:.4g}: {chosen.sum()} pictures, {rate[chosen].mean():.3f} matched")

@@ -116,7 +116,7 @@ def test_people_of_a_folder(people, caplog):
 
 
 def test_folders_of_people_that_cannot_be_used(people, tmp_path):
-    with pytest.raises(ValueError, match="FolderNames: expected threshold in -1..1, received nan"):
+    with pytest.raises(ValueError, match=r"FolderNames: expected threshold in -1\.\.1, received nan"):
         FolderNames(Pipeline(), people, float("nan"))
     for folder, limits, message in (
         (people / "no", SIZED, f"{people / 'no'}: expected a folder with a folder of photographs for each person, there is none"),

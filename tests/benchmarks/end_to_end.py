@@ -9,8 +9,9 @@ detectors as well.
 Verification: all pairs of one person among the 15, and as many of two people, drawn once; accuracy is that of ten folds. Each detector is compared
 with the given crops on the same pairs; a photograph without a detected face is counted, and its pairs are left out of both. Of several faces the
 largest is taken. Identification: two frontal pictures each of people 001 to 100 are enrolled, the others of these people and all of 101 to 150 are
-searched by the best image; the threshold is where the stated share of pairs of two people among 151 to 400 scores higher. Intervals: 95 %, people
-resampled; where nothing or everything happened, the exact bound for as many people.
+searched by the best image; the threshold is where the stated share of pairs of a frontal and any picture of two people among 151 to 400 scores
+higher (some profiles that are hardly aligned resemble each other). Intervals: 95 %, people resampled; where nothing or everything happened, the
+exact bound for as many people.
 """
 
 import sys
@@ -115,13 +116,13 @@ def interval(hits: np.ndarray, people: np.ndarray) -> str:
 def identification(x: np.ndarray, people: np.ndarray, profile: np.ndarray, number: np.ndarray) -> None:
     x = unit(x)
     enrolled = (people <= 100) & ~profile & (number <= 2)
-    other = x[people > 150] @ x[people > 150].T
-    impostor = np.sort(other[np.triu(people[people > 150][:, None] != people[people > 150][None], 1)])
+    others, frontal = people > 150, (people > 150) & ~profile
+    impostor = np.sort((x[frontal] @ x[others].T)[people[frontal][:, None] != people[others][None]])
     scores, owner = x @ x[enrolled].T, people[enrolled]
     best, name = scores.max(axis=1), owner[scores.argmax(axis=1)]
     searched, strangers = (people <= 100) & ~enrolled, (people > 100) & (people <= 150)
     counts = f"{enrolled.sum()} enrolled of {len(set(owner))} people; {searched.sum()} pictures of them and {strangers.sum()} of strangers"
-    print(f"{counts} searched; thresholds from {len(impostor)} pairs of {len(set(people[people > 150].tolist()))} other people")
+    print(f"{counts} searched; thresholds from {len(impostor)} pairs of {len(set(people[others].tolist()))} other people")
     for rate in RATES:
         threshold = impostor[-max(1, int(rate * len(impostor)))]
         named = best >= threshold

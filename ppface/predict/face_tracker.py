@@ -59,7 +59,8 @@ class FaceTracker:
     DeepSORT, Wojke et al. 2017, https://arxiv.org/abs/1703.07402, section 2.2.
 
     A face may join a track that was seen in the previous frame if they overlap and their embeddings do not contradict, or any living track
-    if the embeddings are similar. Every other face begins a track.
+    if the embeddings are similar. Every other face begins a track. The cosines are of a public MobileFaceNet on frames of YouTube Faces
+    (tests/benchmarks/face_quality.py): of one person 2.4 % of the pairs are below .1, of two people .014 % are above .5.
 
     Args:
         overlap: least IoU, 0..1; SORT's is .3.

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/face_quality.py DATA [CACHE]
 
-DATA, CACHE: as of tests/benchmarks/end_to_end.py, with lfw/ too. Size and blur: 500 pairs of LFW of one person, the second picture made smaller
+DATA, CACHE: as of tests/benchmarks/end_to_end.py, with lfw/ and landmark68/ too. Size and blur: 500 pairs of LFW of one person, the second picture made smaller
 (and enlarged again) or blurred by a Gaussian; pairs of different people among them set the threshold at a false match rate of .001 with the second
 pictures as they are. The size is that of the crop; the line about boxes says how large RetinaFace's are beside it. Yaw, pitch and length: each
 picture of CFP against the frontal ones of its person, the threshold likewise from pairs of frontal pictures.
@@ -105,6 +105,21 @@ def of_cfp(data: Path, embeddings: np.ndarray) -> None:
     )
 
 
+def of_videos(data: Path, model) -> None:
+    """The reason for the cosines of FaceTracker: frames of YouTube Faces, those of one person from any of his or her videos."""
+    rows = [line.split() for name in ("train.txt", "test.txt") for line in (data / "landmark68" / name).read_text().splitlines()]
+    crops = [
+        align.align(Picture.open(data / "landmark68" / "images" / name).decode(), np.array(xy, float).reshape(68, 2)) for name, *xy in rows
+    ]
+    x = unit(np.concatenate([embed(model.predict, crops[i : i + 64]) for i in range(0, len(crops), 64)]))
+    people = np.array([name.rpartition("_")[0] for name, *_ in rows])
+    pairs = np.triu_indices(len(people), 1)
+    scores, same = (x @ x.T)[pairs], (people[:, None] == people[None])[pairs]
+    for cosine in (0.1, 0.5):
+        print(f"cosine {cosine}: {(scores[same] < cosine).mean():.4f} of {same.sum()} pairs of one person below, ", end="")
+        print(f"{(scores[~same] >= cosine).mean():.5f} of the others from there on, {len(set(people))} people")
+
+
 def main() -> None:
     data = Path(sys.argv[1])
     cache = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.gettempdir()) / "ppface_end_to_end"
@@ -112,6 +127,7 @@ def main() -> None:
     files = sorted((data / "cfp" / "aligned112").rglob("*.jpg"))
     of_cfp(data, end_to_end["kept"](cache / "aligned.npy", lambda: end_to_end["of_crops"](model, files)))
     boxes(data)
+    of_videos(data, model)
     degraded(data, model)
 
 

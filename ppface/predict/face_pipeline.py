@@ -26,8 +26,8 @@ Source = str | os.PathLike | Spec
 class FacePipeline:
     """Detects, aligns and embeds the faces of pictures.
 
-    A source is whatever `ppface.predict.load` opens (the folder of a run, an export or a released model, `builtin`, a config that names
-    its weights), or what it returned. Channel order and normalisation are inside the models.
+    A source is whatever `ppface.predict.load` opens (the folder of a run, an export or a released model, `builtin`, `zoo:NAME`, a
+    config that names its weights), or what it returned. Channel order and normalisation are inside the models.
 
     Args:
         detector: finds faces; a LandmarkedDetector too.

@@ -24,8 +24,9 @@ _LAZY = {
     "load_weights": "ppface.nets.weights",
     "predict": "ppface.predict",
     "evaluators": "ppface.evaluators",
+    "Gallery": "ppface.gallery",
 }
-__all__ = ["__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
+__all__ = ["Gallery", "__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
 
 prefer_fast_mkl()
 keep_freed_memory()

@@ -20,7 +20,7 @@ class ModelIdentity:
         size: numbers of an embedding.
         metric: of scores: "cosine".
         alignment: how faces are brought to the model's input, in any words; equal words mean equal alignment.
-        order: of the colours that enter the model, "RGB" or "BGR".
+        order: of the colours of the pictures given to it, "RGB" or "BGR".
         flip: whether the embedding of the mirrored face is added.
     """
 

@@ -226,11 +226,8 @@ class Store:
             self._people[seq] = uid, json.loads(self.unsealed(sealed, "person", uid))["name"]
         last = self._seen[2] if self._seen else 0
         found = self.database.rows("SELECT seq, person, uid, vector FROM images WHERE seq > ? ORDER BY seq", last)
-        self._vectors.reserve(len(found))
-        for seq, person, uid, sealed in found:
-            if person not in self._people:
-                raise DataError(f"{self.database.path}: an image of nobody: the file is damaged; use an export or another copy")
-            self._vectors.append(self.unsealed(sealed, "vector", self._people[person][0], uid), person, seq)
+        rows = [self.unsealed(sealed, "vector", self._people[person][0], uid) for _, person, uid, sealed in found]
+        self._vectors.extend(rows, [person for _, person, _, _ in found], [seq for seq, _, _, _ in found])
         self._seen, self._changed = (version, removals, found[-1][0] if found else last), False
 
     def write_description(self) -> None:

@@ -37,20 +37,15 @@ class Vectors:
         """The image's number of each row."""
         return self._image[: self.count]
 
-    def reserve(self, more: int) -> None:
-        """Makes room for so many more rows."""
-        if self.count + more > len(self._rows):
-            length = max(self.count + more, 2 * len(self._rows) if self.count > FIRST_ROWS else 0)
+    def extend(self, rows: list[bytes], owners: list[int], images: list[int]) -> None:
+        """Adds rows by their bytes."""
+        end = self.count + len(rows)
+        if end > len(self._rows):
+            length = max(end, 2 * len(self._rows) if self.count else 0)
             self._rows, self._owner, self._image = (_longer(array, length) for array in (self._rows, self._owner, self._image))
-
-    def append(self, row: bytes, owner: int, image: int) -> None:
-        """Adds a row; raises ValueError if its bytes are not those of one."""
-        vector = np.frombuffer(row, self._rows.dtype)
-        if len(vector) != self._rows.shape[1]:
-            raise ValueError(f"a vector of {len(vector)} numbers")
-        self.reserve(1)
-        self._rows[self.count], self._owner[self.count], self._image[self.count] = vector, owner, image
-        self.count += 1
+        self._rows[self.count : end] = np.frombuffer(b"".join(rows), self._rows.dtype).reshape(len(rows), self._rows.shape[1])
+        self._owner[self.count : end], self._image[self.count : end] = owners, images
+        self.count = end
 
     def keep(self, images: np.ndarray) -> None:
         """Drops the rows of other images, and overwrites them in memory."""

@@ -47,7 +47,9 @@ def search(count: int, dtype: str) -> None:
     read = seconds(lambda: integers.max())
     one, many = seconds(lambda: best(rows, owner, queries[:1], 5)), seconds(lambda: best(rows, owner, queries, 5))
     print(f"{count:,} x {SIZE} {dtype}: read once {1000 * read:.0f} ms ({rows.nbytes / read / 1e9:.1f} GB/s)")
-    print(f"  one query {1000 * one:.0f} ms, {one / read:.2f} times that; {QUERIES} queries {1000 * many:.0f} ms, {many / one:.2f} times one")
+    print(
+        f"  one query {1000 * one:.0f} ms, {one / read:.2f} times that; {QUERIES} queries {1000 * many:.0f} ms, {many / one:.2f} times one"
+    )
     right = total = 0
     for query, (found, _) in zip(queries[:8], best(rows, owner, queries[:8], 5), strict=True):
         exact = np.concatenate([rows[start : start + 50_000].astype(np.float64) @ query for start in range(0, count, 50_000)])

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
-
 from ppface.core.errors import DataError, SaveError
 from ppface.gallery import Gallery, ModelIdentity
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 KILLS = {"long": 200, "fast": 6}
 SIZE, IMAGES, PEOPLE = 64, 5, 12
 MODEL = ModelIdentity("fault", SIZE)
@@ -41,7 +39,7 @@ def work(path: Path, seed: int) -> None:
 def one_kill(path: Path, seed: int, rng: np.random.Generator) -> bool:
     """Kills a worker at some moment; whether the gallery opens then, each person is wholly there or not, and nothing else is left."""
     worker = subprocess.Popen(
-        [sys.executable, __file__, str(path), str(seed)], stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, __file__, str(path), str(seed)], stdout=subprocess.PIPE, text=True, env=os.environ | ENVIRONMENT
     )
     assert worker.stdout and worker.stdout.readline() == "ready\n"
     time.sleep(rng.uniform(0, 0.25))
@@ -104,7 +102,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
         [sys.executable, __file__, str(folder / "full.db"), "full"],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | ENVIRONMENT,
     )
     disk = ("a full disk leaves all earlier people, and the next enrolment works", done.stdout.strip() or done.stderr[-60:], "yes")
     return [*kills(folder, KILLS[counts]), *writers(folder), disk]

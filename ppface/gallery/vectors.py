@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 2048  # float16 rows that are converted at a time: 4 MB of float32 for 512 numbers
+from ppface.ops.cpu.half import widen
+
+BLOCK = 2048  # float16 rows that are widened at a time: 4 MB of float32 for 512 numbers
 GROUP = 512  # scores of which one maximum bounds the best ones
 FIRST_ROWS = 1024
 
@@ -71,7 +73,7 @@ def scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     found, block = np.empty((len(rows), len(queries)), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        np.copyto(block[: len(part)], part)
+        widen(part, block[: len(part)])
         np.matmul(block[: len(part)], columns, out=found[start : start + len(part)])
     return found
 

@@ -56,7 +56,8 @@ setup(
             "numba>=0.61",
         ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
-        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
+        "gallery": ["cryptography>=42"],  # encrypted galleries of people
+        "dev": ["cryptography>=42", "pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -25,8 +25,9 @@ _LAZY = {
     "predict": "ppface.predict",
     "evaluators": "ppface.evaluators",
     "FacePipeline": "ppface.predict",
+    "Gallery": "ppface.gallery",
 }
-__all__ = ["FacePipeline", "__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
+__all__ = ["FacePipeline", "Gallery", "__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
 
 prefer_fast_mkl()
 keep_freed_memory()

@@ -15,6 +15,9 @@ GROUPS = {
         "release": "write config and weights alone, to hand on",
         "meshes": "draw the face meshes of a dense regression branch",
     },
+    "people": {
+        "gallery": "enrol, search, verify and remove people in an encrypted file",
+    },
     "prepare data": {
         "data": "statistics of a set of people",
         "align": "align faces by a file of landmarks, for recognition",

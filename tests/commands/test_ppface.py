@@ -95,7 +95,7 @@ def test_the_help_of_train_imports_little():
 def test_every_tool_calls_a_command():
     called = [re.findall(r"^from ppface.commands import (\w+)", path.read_text(), re.M) for path in (ROOT / "tools").glob("*.py")]
     assert all(len(one) == 1 and one[0] in COMMANDS for one in called)
-    assert len(called) == 13
+    assert len(called) == 14
 
 
 def test_bash_completes_commands_options_and_files(run_tool, tmp_path):

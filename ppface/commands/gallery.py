@@ -1,0 +1,273 @@
+"""Keeps people in a gallery, one encrypted file: enrols, searches, verifies and removes them by pictures of one aligned face each.
+
+ppface gallery new-key gallery.key
+ppface gallery add people.db --key gallery.key --model export/adaface --input people/     # people/NAME/x.jpg or NAME_x.jpg
+ppface gallery calibrate people.db --key gallery.key --rates 0.01 0.001
+ppface gallery search people.db --key gallery.key --model export/adaface --input unknown.jpg -k 3
+ppface gallery forget people.db "Ann" --key gallery.key
+
+The key is that of --key FILE, else the 64 hexadecimal digits in PPFACE_GALLERY_KEY. Who loses it loses the gallery.
+"""
+
+import argparse
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppface.core.errors import DataError
+from ppface.core.files.atomic_write import replace_text
+from ppface.core.run import cli
+from ppface.gallery import Gallery, calibrate, new_key, read_key
+from ppface.gallery.enrol import enrol, name_of, one_face
+
+
+def options() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__, config=False)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, purpose: str, *positional: str, model: bool = False) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=purpose, description=purpose)
+        for argument in positional:
+            made.add_argument(argument)
+        if name != "new-key":
+            made.add_argument("--key", metavar="FILE", help="file of the gallery's key")
+            made.add_argument("--json", action="store_true", help="print JSON")
+        if model:
+            made.add_argument("--model", required=name != "calibrate", help="the folder of a run, an export or a released model")
+            made.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
+            made.add_argument("--resize", action="store_true", help="stretch pictures of another size than the model's")
+        if model and name != "embed":
+            made.add_argument("-i", "--input", required=name != "calibrate", help="a picture of one aligned face, or a folder of them")
+        return made
+
+    action("new-key", "write a new random key, readable by its owner alone", "file")
+    add = action("add", "enrol people; makes the gallery if there is none", "gallery", model=True)
+    add.add_argument("--name", help="the person of all pictures (default: NAME/x.jpg or NAME_x.jpg)")
+    add.add_argument("--min-quality", type=float, help="leave out faces below it")
+    add.add_argument("--keep-crops", action="store_true", help="of a new gallery: store the faces, so that another model can embed them")
+    add.add_argument("--half", action="store_true", help="of a new gallery: store float16, half the size")
+    add.add_argument("--unencrypted", action="store_true", help="of a new gallery: everybody who can read the file can read all of it")
+    search = action("search", "name the people in pictures", "gallery", model=True)
+    search.add_argument("-k", type=int, default=1, help="how many people of each picture")
+    search.add_argument("--by", choices=("image", "mean"), default="image", help="a person's best image or mean")
+    verify = action("verify", "compare pictures with one person", "gallery", "name", model=True)
+    for made in (search, verify):
+        made.add_argument("--threshold", type=float, help="lowest cosine of a match (default: the calibrated one)")
+    action("list", "list the people", "gallery")
+    action("show", "show a person's images", "gallery", "name")
+    remove = action("remove", "remove people and rebuild the file without their bytes", "gallery")
+    remove.add_argument("name", nargs="+")
+    remove.add_argument("--image", metavar="ID", help="only this image of one person")
+    forget = action("forget", "remove a person and write a receipt", "gallery", "name")
+    forget.add_argument("--receipt", metavar="FILE", help="where to write it (default: print it)")
+    rates = action("calibrate", "thresholds at false match rates, of the gallery's images or of --input", "gallery", model=True)
+    rates.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.001], help="false match rates")
+    rates.add_argument("--use", type=float, help="the rate whose threshold searches use (default: the first)")
+    export = action("export", "write all to another gallery file", "gallery", "out")
+    export.add_argument("--out-key", metavar="FILE", help="its key (default: the same)")
+    export.add_argument("--unencrypted", action="store_true", help="everybody who can read the file can read all of it")
+    action("import", "add the people of an export or another gallery of the same model", "gallery", "other").add_argument(
+        "--other-key", metavar="FILE", help="its key (default: the same)"
+    )
+    action("embed", "embed the stored faces again, into a new gallery", "gallery", model=True).add_argument("--out", required=True)
+    action("rotate-key", "encrypt all anew under another key", "gallery").add_argument("--new-key", metavar="FILE", required=True)
+    action("audit", "show who did what when", "gallery")
+    return parser
+
+
+def main() -> int:
+    args = options().parse_args()
+    if args.action == "new-key":
+        new_key(args.file)
+        print(f"{args.file}: a new key; keep a copy, without it the gallery cannot be read")
+        return 0
+    return ACTIONS[args.action](args) or 0
+
+
+def _model(args: argparse.Namespace) -> Any:
+    from ppface.commands._gallery_models import of_aligned
+
+    return of_aligned(args.model, args.flip, args.resize)
+
+
+def _open(args: argparse.Namespace, model: Any = None) -> Gallery:
+    return Gallery(args.gallery, read_key(args.key) if args.key else None, model)
+
+
+def _pictures(given: str) -> list[tuple[str, Path]]:
+    """(path for the name, file) of a picture or of all in a folder."""
+    from ppface.data.pictures import picture_files
+
+    path = Path(given)
+    files = picture_files.find(path).files if path.is_dir() else [path.name]
+    if not files:
+        raise DataError(f"{given}: expected pictures in this folder, found none")
+    return [(file, path / file if path.is_dir() else path) for file in files]
+
+
+def _print(args: argparse.Namespace, value: Any, text: str) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False) if args.json else text)
+
+
+def add(args: argparse.Namespace) -> int:
+    model, faces_of = _model(args)
+    pictures = _pictures(args.input)
+    if not Path(args.gallery).exists():
+        key = read_key(args.key) if args.key else None
+        Gallery.create(args.gallery, model, key, not args.unencrypted, "float16" if args.half else "float32", args.keep_crops).close()
+    with _open(args, model) as gallery:
+        done = list(enrol(gallery, faces_of, pictures, args.name, args.min_quality))
+    left_out = [one for one in done if one.reason]
+    for one in left_out:
+        print(f"left out: {one.source}: {one.reason.removeprefix(f'{one.source}: ')}", file=sys.stderr)
+    people = len({one.name for one in done if not one.reason})
+    _print(args, [asdict(one) for one in done], f"{len(done) - len(left_out)} images of {people} people enrolled, {len(left_out)} left out")
+    return DataError.exit_code if left_out else 0
+
+
+def search(args: argparse.Namespace) -> int:
+    model, faces_of = _model(args)
+    found: list[dict[str, Any]] = []
+    broken = 0
+    with _open(args, model) as gallery:
+        if args.threshold is None:
+            gallery.threshold(args.by)  # before the pictures are embedded
+        for source, file in _pictures(args.input):
+            try:
+                face = one_face(faces_of, file)
+                matches = [asdict(match) for match in gallery.search(face.embedding, args.k, args.by, args.threshold)[0]]
+                found.append({"picture": source, "matches": matches})
+            except DataError as error:
+                broken += 1
+                print(f"left out: {error}", file=sys.stderr)
+    lines = [f"{row['picture']}: " + ", ".join(f"{match['name']} {match['score']:.3f}" for match in row["matches"]) for row in found]
+    _print(args, found, "\n".join(lines))
+    return DataError.exit_code if broken else 0
+
+
+def verify(args: argparse.Namespace) -> None:
+    model, faces_of = _model(args)
+    with _open(args, model) as gallery:
+        gallery.known(args.name)
+        results = []
+        for source, file in _pictures(args.input):
+            same, score = gallery.verify(args.name, one_face(faces_of, file).embedding, args.threshold)
+            results.append({"picture": source, "name": args.name, "same": same, "score": score})
+    _print(args, results, "\n".join(f"{r['picture']}: {'' if r['same'] else 'not '}{r['name']}, {r['score']:.3f}" for r in results))
+
+
+def list_people(args: argparse.Namespace) -> None:
+    with _open(args) as gallery:
+        people = gallery.list()
+    _print(args, people, "\n".join(f"{name}: {count}" for name, count in people.items()) or "nobody is enrolled")
+
+
+def show(args: argparse.Namespace) -> None:
+    with _open(args) as gallery:
+        about = gallery.show(args.name)
+    lines = [f"{i['id']}  {i['added']}  {i['source'] or ''}{'  face stored' if i['crop'] else ''}" for i in about["images"]]
+    _print(args, about, "\n".join([f"{about['name']} ({about['person']})", *lines]))
+
+
+def remove(args: argparse.Namespace) -> None:
+    if args.image and len(args.name) > 1:
+        raise DataError("--image: expected one name with it")
+    with _open(args) as gallery:
+        done = gallery.remove(*args.name, image=args.image)
+    _print(args, done, f"{done['images']} images removed")
+
+
+def forget(args: argparse.Namespace) -> None:
+    if args.receipt and Path(args.receipt).exists():
+        raise DataError(f"{args.receipt}: already exists; expected the name of a new file")
+    with _open(args) as gallery:
+        receipt = json.dumps(gallery.forget(args.name), indent=1, ensure_ascii=False)
+    if args.receipt:
+        replace_text(Path(args.receipt), receipt + "\n")
+    print(args.receipt or receipt)
+
+
+def set_thresholds(args: argparse.Namespace) -> None:
+    if bool(args.model) != bool(args.input):
+        raise DataError("calibrate: expected --model and --input together, or neither for the gallery's own images")
+    model, faces_of = _model(args) if args.model else (None, None)
+    with _open(args, model) as gallery:
+        if faces_of:
+            from ppface.gallery.identity import unit
+
+            pictures = _pictures(args.input)
+            people = np.array([name_of(source) for source, _ in pictures])
+            vectors = unit(np.stack([one_face(faces_of, file).embedding for _, file in pictures]), gallery.model.size)
+        else:
+            vectors, people = gallery.vectors_and_people()
+        found = calibrate(vectors, people, args.rates, args.use)
+        gallery.set_calibration(found)
+    lines = [f"{found.people} people, {found.images} images, {found.impostors:,} pairs of different people, {found.genuine:,} of one"]
+    for point in found.points:
+        missed = "unknown" if point["fnmr"] is None else f"{point['fnmr']:.4f} ({_range(point['fnmr_95'])})"
+        shown = f"{point['fmr']:.2e} ({_range(point['fmr_95'], '.2e')})"
+        used = " <- used" if point["rate"] == found.rate else ""
+        lines.append(f"rate {point['rate']:g}: threshold {point['threshold']:.4f}, false matches {shown}, false non-matches {missed}{used}")
+    _print(args, asdict(found), "\n".join(lines))
+
+
+def _range(bounds: list[float], form: str = ".4f") -> str:
+    return f"95 %: {bounds[0]:{form}} to {bounds[1]:{form}}"
+
+
+def export(args: argparse.Namespace) -> None:
+    if args.out_key and args.unencrypted:
+        raise DataError("export: expected --out-key or --unencrypted, received both")
+    key = read_key(args.out_key or args.key) if args.out_key or args.key else None
+    with _open(args) as gallery:
+        if not (gallery.encrypted or args.out_key or args.unencrypted):
+            raise DataError(f"{args.gallery}: not encrypted: expected --out-key FILE or --unencrypted for its export")
+        count = gallery.export(args.out, None if args.unencrypted else key, not args.unencrypted)
+    _print(args, {"images": count}, f"{args.out}: {count} images")
+
+
+def import_people(args: argparse.Namespace) -> None:
+    with _open(args) as gallery, Gallery(args.other, read_key(args.other_key or args.key) if args.other_key or args.key else None) as other:
+        counts = gallery.import_(other)
+    _print(args, counts, f"{counts['images']} images added, left out: {counts['known']} known, {counts['removed']} removed before")
+
+
+def embed(args: argparse.Namespace) -> None:
+    from PIL import Image
+
+    with _open(args) as gallery:
+        if not gallery.keep_crops:
+            raise DataError(f"{args.gallery}: keeps no faces: enrol the pictures again into a new gallery")
+        model, faces_of = _model(args)
+        key, count = read_key(args.key) if args.key else None, 0
+        with Gallery.create(args.out, model, key, gallery.encrypted, gallery.dtype, keep_crops=True) as new:
+            for name, _, _, about, crop in gallery.crops():
+                face, known = one_face(faces_of, np.asarray(Image.open(io.BytesIO(crop)))), json.loads(about)
+                new.add(name, face.embedding, [face.aligned], [known["source"]], [face.quality])
+                count += 1
+    _print(args, {"images": count}, f"{args.out}: {count} images embedded; calibrate it, then delete {args.gallery}")
+
+
+def rotate_key(args: argparse.Namespace) -> None:
+    key = read_key(args.new_key)
+    assert key is not None
+    with _open(args) as gallery:
+        gallery.rotate_key(key)
+    _print(args, {"key": args.new_key}, f"{args.gallery}: encrypted under {args.new_key}; the old key reads only older copies and exports")
+
+
+def audit(args: argparse.Namespace) -> None:
+    with _open(args) as gallery:
+        log = gallery.audit_log()
+    _print(args, log, "\n".join(f"{entry['time']}  {entry['by']}  {entry['what']}  {entry['person'] or ''}" for entry in log))
+
+
+ACTIONS: dict[str, Any] = {
+    "add": add, "search": search, "verify": verify, "list": list_people, "show": show, "remove": remove, "forget": forget,
+    "calibrate": set_thresholds, "export": export, "import": import_people, "embed": embed, "rotate-key": rotate_key, "audit": audit,
+}  # fmt: skip

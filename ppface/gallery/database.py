@@ -1,0 +1,168 @@
+"""The SQLite file of a gallery: its tables, transactions, and removal that leaves no bytes behind.
+
+With `secure_delete`, https://www.sqlite.org/pragma.html#pragma_secure_delete, SQLite overwrites deleted rows, but cells that it moved
+between pages before may remain in unused parts of them, and the write-ahead log has earlier pages. After a removal the file is therefore
+rebuilt (VACUUM, in memory instead of a temporary file), and the log is written back and cut to nothing (wal_checkpoint TRUNCATE).
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from ppface.core.errors import DataError, SaveError
+from ppface.core.run.log import log
+
+APPLICATION = 0x70706661  # "ppfa" in the header of the file
+VERSION = 1
+PAGE_BYTES = 16384  # seven embeddings of 512 float32 a page; of SQLite's 4096 bytes half would stay unused
+WAIT_S = 5.0  # for another writer
+SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE people (seq INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL UNIQUE, lookup BLOB NOT NULL UNIQUE, name BLOB NOT NULL);
+CREATE TABLE images (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL UNIQUE, person INTEGER NOT NULL REFERENCES people(seq),
+    vector BLOB NOT NULL, about BLOB NOT NULL);
+CREATE INDEX images_of ON images(person);
+CREATE TABLE crops (image INTEGER PRIMARY KEY REFERENCES images(seq), picture BLOB NOT NULL);
+CREATE TABLE removed (seq INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL UNIQUE);
+CREATE TABLE audit (seq INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL UNIQUE, entry BLOB NOT NULL);
+"""
+PRAGMAS = (
+    "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "temp_store=MEMORY", "trusted_schema=OFF",
+)  # fmt: skip
+PENDING = "purge_pending"
+
+
+class Database:
+    """One connection, shared by the threads of a process under `lock`.
+
+    Args:
+        path: the file.
+        create: makes a new one; otherwise it must exist.
+
+    Raises:
+        DataError: not a gallery, of a newer version, or it exists already.
+    """
+
+    def __init__(self, path: str | os.PathLike, create: bool = False):
+        self.path, self.lock, self._depth = Path(path), threading.RLock(), 0
+        if create:
+            self._create_file()
+        elif not self.path.is_file():
+            raise DataError(f"{self.path}: no such gallery; `gallery add` makes one")
+        try:
+            self.connection = sqlite3.connect(self.path, WAIT_S, isolation_level=None, check_same_thread=False)
+            with self._errors("open it"):
+                if create:
+                    self._create()
+                self._check()
+                for pragma in PRAGMAS:
+                    self.connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _create_file(self) -> None:
+        try:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # readable by its owner alone
+        except FileExistsError:
+            raise DataError(f"{self.path}: already exists; expected the name of a new gallery") from None
+        except OSError as error:
+            raise SaveError(f"{self.path}: cannot create this gallery: {error.strerror}") from None
+
+    def _create(self) -> None:
+        self.connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.executescript(f"BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT")
+
+    def _check(self) -> None:
+        application, version = (self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        if application != APPLICATION:
+            raise DataError(f"{self.path}: not a gallery of ppface")
+        if version != VERSION:
+            raise DataError(f"{self.path}: a gallery of version {version}; this ppface reads version {VERSION}: install a newer one")
+
+    def close(self) -> None:
+        if hasattr(self, "connection"):
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.close()
+
+    def delete(self) -> None:
+        """Closes and deletes a gallery that could not be completed."""
+        self.close()
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+
+    def rows(self, query: str, *values: object) -> list[tuple]:
+        with self._errors("read it"):
+            return self.connection.execute(query, values).fetchall()
+
+    def write(self, query: str, *values: object) -> int:
+        """Runs one statement; returns the row number that it inserted. Within `transaction` only."""
+        assert self._depth, "outside a transaction"
+        return self.connection.execute(query, values).lastrowid or 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements of the block are stored, flushed to the disk, or none; a block within a block is part of it."""
+        with self.lock:
+            if self._depth:
+                yield
+                return
+            with self._errors("write to it"):
+                self.connection.execute("BEGIN IMMEDIATE")
+                self._depth = 1
+                try:
+                    yield
+                    self.connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already, as at a full disk
+                        self.connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._depth = 0
+
+    def must_purge(self) -> None:
+        """Notes, in the transaction of a removal, that its bytes are still in the file."""
+        self.write("INSERT OR REPLACE INTO about VALUES (?, ?)", PENDING, b"1")
+
+    def purge(self) -> None:
+        """Rebuilds the file without the bytes of removed rows, and empties the write-ahead log.
+
+        Raises:
+            UserError: another process uses the file, or the disk is full; the next opening tries again.
+        """
+        with self.lock, self._errors("rebuild it without the removed bytes"):
+            self.connection.execute("VACUUM")
+            self._checkpoint()
+            self.connection.execute("DELETE FROM about WHERE key = ?", (PENDING,))
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise sqlite3.OperationalError("database is locked")
+
+    def finish_purge(self) -> None:
+        """What a killed process left to do; a failure is a warning, as reading is possible without it."""
+        if self.rows("SELECT 1 FROM about WHERE key = ?", PENDING):
+            try:
+                self.purge()
+            except (DataError, SaveError) as error:
+                log.warning("%s", error)
+
+    @contextlib.contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            words = str(error)
+            if "locked" in words or "busy" in words:
+                raise DataError(f"{self.path}: cannot {what}: another process uses it; waited {WAIT_S:.0f} s, try again later") from None
+            if "full" in words or "disk I/O" in words or "readonly" in words or "unable to open" in words:
+                raise SaveError(f"{self.path}: cannot {what}: {words}; what was stored before is unchanged") from None
+            if "not a database" in words:
+                raise DataError(f"{self.path}: not a gallery of ppface") from None
+            raise DataError(f"{self.path}: cannot {what}: {words}: damaged; use an export or another copy") from None

@@ -1,0 +1,325 @@
+"""Galleries: search against loops, what survives a restart, removal that leaves no bytes, encryption, mistakes."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+import ppface
+from ppface.core.errors import DataError, SaveError
+from ppface.gallery import Gallery, ModelIdentity, new_key, read_key
+from ppface.gallery.vectors import best
+
+from .conftest import KEY, MODEL
+
+NAMES = ["Ann", "Bob", "Çelik", "'; DROP TABLE people; --", "../../etc/passwd"]
+
+
+def filled(gallery, faces):
+    for name, rows in zip(NAMES, faces, strict=True):
+        crops = [(255 * np.random.default_rng(abs(int(1e6 * row[0]))).random((4, 4, 3))).astype("uint8") for row in rows]
+        gallery.add(name, rows, crops if gallery.keep_crops else None, [f"{name}{i}.jpg" for i in range(len(rows))])
+    return gallery
+
+
+def files(folder):
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def looped(rows, owner, query, k):
+    """The k best people by plain loops in float64."""
+    found = {}
+    for i, row in enumerate(rows.astype(np.float64)):
+        score = sum(a * b for a, b in zip(row, query.astype(np.float64), strict=True))
+        if owner[i] not in found or score > found[owner[i]][0] + 1e-12:
+            found[owner[i]] = (score, i)
+    return [i for _, i in sorted(found.values(), key=lambda pair: (-round(pair[0], 12), pair[1]))[:k]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("k", [1, 3, 60])
+def test_the_best_people_are_those_of_plain_loops(rng, dtype, k):
+    rows = rng.normal(size=(3000, 8)).astype("float32")
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype)
+    rows[100:400] = rows[0]  # ties: the earliest rows win, and one person has many
+    owner = rng.integers(0, 50, 3000)
+    owner[100:300] = owner[0]
+    queries = np.concatenate([rows[[0, 5]].astype("float32"), rng.normal(size=(2, 8)).astype("float32")])
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    together = best(rows, owner, queries, k)
+    for query, (found, score) in zip(queries, together, strict=True):
+        assert found.tolist() == looped(rows, owner, query, k)
+        (alone,) = best(rows, owner, query[None], k)
+        np.testing.assert_array_equal(alone[0], found)
+        np.testing.assert_array_equal(alone[1], score)
+
+
+def test_people_are_found_by_image_and_by_mean_also_after_a_restart(make, faces, encrypted):
+    gallery, again = make(encrypted=encrypted)
+    assert isinstance(filled(gallery, faces), ppface.Gallery)
+    for opened in (gallery, again()):
+        for i, name in enumerate(NAMES):
+            for by in ("image", "mean"):
+                (matches,) = opened.search(faces[i, 0] * 30, 2, by, threshold=-1)
+                assert matches[0].name == name and len(matches) == 2 and matches[0].score > 0.95
+            assert opened.verify(name, faces[i, 1], 0.9)[0] and not opened.verify(name, -faces[i, 1], 0.9)[0]
+        assert opened.list() == dict.fromkeys(sorted(NAMES), 4)
+        assert [m.name for m in opened.search(-faces[0, 0], threshold=0.9)[0]] == ["Unknown"]
+        shown = opened.show("Ann")
+        assert opened.search(faces[0, 2], threshold=0.9)[0][0].image == shown["images"][2]["id"]
+
+
+def test_an_empty_gallery_knows_nobody(make, faces):
+    gallery, _ = make()
+    for by in ("image", "mean"):
+        assert [match.name for match in gallery.search(faces[0, 0], by=by, threshold=-1)[0]] == ["Unknown"]
+
+
+def test_readers_see_what_another_connection_adds_and_removes(make, faces):
+    writer, again = make()
+    reader = again()
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown"
+    filled(writer, faces)
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Ann"
+    writer.remove("Ann")
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown"
+    writer.add("Dan", faces[0])
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Dan"
+    assert reader.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob"
+
+
+def test_what_is_removed_is_in_no_file(make, faces, tmp_path, encrypted):
+    gallery, again = make(encrypted=encrypted, keep_crops=True)
+    filled(gallery, faces)
+    other = gallery.database.rows("SELECT vector FROM images WHERE person = 2")
+    stored = gallery.database.rows("SELECT vector, about, picture FROM images JOIN crops ON image = seq WHERE person = 1")
+    (name,) = gallery.database.rows("SELECT name FROM people WHERE seq = 1")
+    content = [value for row in [*stored, name] for value in row]
+    before = files(tmp_path)
+    assert all(value in before for value in content)
+    gallery.remove("Ann")
+    for _ in range(2):
+        now = files(tmp_path)
+        assert not [value for value in content if value in now or (not value.startswith(b"{") and value[-48:-12] in now)]
+        assert all(value in now for (value,) in other)
+        gallery.close()
+        gallery = again()
+        assert gallery.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown" and "Ann" not in gallery.list()
+
+
+def test_an_encrypted_file_shows_no_name_template_or_picture(make, faces, tmp_path):
+    gallery, _ = make(keep_crops=True)
+    filled(gallery, faces)
+    content = files(tmp_path)
+    unit = faces[0, 0] / np.linalg.norm(faces[0, 0])
+    for value in (b"Ann", "Çelik".encode(), b"DROP", b"passwd", b"PNG", b"digest", unit.astype("float32").tobytes()[:12]):
+        assert value not in content
+    gallery.close()
+
+
+def test_a_killed_removal_is_finished_by_the_next_opening(make, faces, tmp_path, monkeypatch):
+    gallery, again = make(encrypted=False)
+    filled(gallery, faces)
+    unit = gallery.database.rows("SELECT vector FROM images WHERE seq = 1")[0][0]
+    monkeypatch.setattr(type(gallery.database), "purge", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        gallery.remove("Ann")
+    gallery.close()
+    monkeypatch.undo()
+    assert "Ann" not in again().list()
+    assert unit not in files(tmp_path)
+
+
+def test_an_import_brings_back_nobody_who_was_removed(make, faces, tmp_path):
+    gallery, again = make()
+    filled(gallery, faces)
+    assert gallery.export(tmp_path / "export.db", KEY[::-1]) == 20
+    gallery.remove("Ann")
+    gallery.remove("Bob", image=gallery.show("Bob")["images"][0]["id"])
+    with Gallery(tmp_path / "export.db", KEY[::-1]) as export:
+        assert export.list()["Ann"] == 4
+        assert gallery.import_(export) == {"images": 0, "known": 15, "removed": 5}
+        assert "Ann" not in again().list() and gallery.list()["Bob"] == 3
+        gallery.add("Ann", faces[0, :1])  # enrolled anew: the old images still stay away
+        assert gallery.import_(export)["images"] == 0 and gallery.list()["Ann"] == 1
+        fresh, _ = make("fresh.db")
+        assert fresh.import_(export) == {"images": 20, "known": 0, "removed": 0}
+        assert fresh.search(faces[3, 0], threshold=0.9)[0][0].name == NAMES[3]
+
+
+def test_the_audit_log_and_the_receipt(make, faces):
+    gallery, _ = make(encrypted=False)
+    filled(gallery, faces)
+    person = gallery.show("Ann")["person"]
+    receipt = gallery.forget("Ann")
+    assert receipt["forgotten"] == "Ann" and receipt["images"] == 4 and receipt["person"] == person
+    log = gallery.audit_log()
+    assert [(entry["what"], entry["person"] == person) for entry in log] == [("add", True), *[("add", False)] * 4, ("remove", True)]
+    assert "Ann" not in str(log) and set(log[0]) == {"time", "what", "person", "by", "images"}
+
+
+def test_rows_cannot_be_exchanged(make, faces, tmp_path):
+    gallery, again = make()
+    filled(gallery, faces)
+    gallery.close()
+    with sqlite3.connect(tmp_path / "people.db") as raw:
+        raw.execute("UPDATE images SET vector = (SELECT vector FROM images WHERE seq = 5) WHERE seq = 1")
+    raw.close()
+    with pytest.raises(DataError, match="a vector was changed, moved from elsewhere, or sealed with another key"):
+        again().search(faces[0, 0], threshold=0.5)
+
+
+def test_a_new_key_replaces_the_old_one(make, faces, tmp_path):
+    gallery, again = make(keep_crops=True)
+    filled(gallery, faces)
+    old = gallery.database.rows("SELECT vector FROM images")
+    gallery.rotate_key(KEY[::-1])
+    assert gallery.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob"
+    assert not [value for (value,) in old if value in files(tmp_path)]
+    with pytest.raises(DataError, match="wrong key; nothing was changed"):
+        again()
+    with Gallery(tmp_path / "people.db", KEY[::-1]) as rotated:
+        assert rotated.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob" and len(list(rotated.crops())) == 20
+        assert rotated.audit_log()[-1]["what"] == "rotate-key"
+
+
+def test_the_wrong_key_changes_nothing(make, faces, tmp_path):
+    gallery, _ = make()
+    filled(gallery, faces)
+    gallery.close()
+    before = (tmp_path / "people.db").read_bytes()
+    with pytest.raises(DataError) as error:
+        Gallery(tmp_path / "people.db", bytes(32))
+    assert str(error.value) == f"{tmp_path}/people.db: wrong key; nothing was changed"
+    assert (tmp_path / "people.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("embedding", "message"),
+    [
+        (np.full(16, np.nan), "expected embeddings of finite numbers, received NaN or infinity: the model is damaged"),
+        (np.zeros(16), "expected embeddings with a direction, received only zeros: the model is damaged"),
+        (np.ones(15), "expected embeddings of 16 numbers, as the gallery has, received shape (15,)"),
+        (["a"] * 16, "expected embeddings of 16 numbers, received list"),
+    ],
+)
+def test_embeddings_that_cannot_be_compared_are_refused(make, embedding, message):
+    gallery, _ = make()
+    for use in (lambda: gallery.add("Ann", embedding), lambda: gallery.search(embedding, threshold=0)):
+        with pytest.raises(DataError) as error:
+            use()
+        assert str(error.value) == message
+    assert gallery.list() == {} and gallery.audit_log() == []
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_very_long_and_short_embeddings_have_a_direction(make, faces, size):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0, 0].astype("float64") * size)
+    assert gallery.search(faces[0, 0], threshold=0.99)[0][0].name == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "expected a person's name of 1 to 200 characters, received 0"),
+        ("a" * 201, "expected a person's name of 1 to 200 characters, received 201"),
+        ("unknown", "'unknown': expected another name: searches answer Unknown below the threshold"),
+        ("a\nb", "'a\\nb': expected a person's name in UTF-8 without line breaks and other control characters"),
+        ("\x1b[2J", "'\\x1b[2J': expected a person's name in UTF-8 without line breaks and other control characters"),
+        ("a\udc80", "'a\\udc80': expected a person's name in UTF-8 without line breaks and other control characters"),
+    ],
+)
+def test_names_that_nobody_has_are_refused(make, faces, name, message):
+    with pytest.raises(DataError) as error:
+        make()[0].add(name, faces[0])
+    assert str(error.value) == message
+
+
+def test_a_name_in_either_unicode_form_is_one_person(make, faces):
+    gallery, _ = make()
+    gallery.add("C\u0327elik", faces[0, :1])
+    gallery.add("Çelik", faces[0, 1:2])
+    assert gallery.list() == {"Çelik": 2}
+
+
+def test_another_model_is_refused_with_the_command_that_helps(make, tmp_path):
+    gallery, _ = make(keep_crops=True)
+    with pytest.raises(DataError) as error:
+        gallery.check_model(ModelIdentity("a" * 64, 128, order="BGR"))
+    assert str(error.value) == (
+        f"{tmp_path}/people.db: expected its model: size 16, received 128; order RGB, received BGR; "
+        f"`gallery embed {tmp_path}/people.db --model MODEL --out NEW` embeds its stored faces again"
+    )
+
+
+def test_files_that_are_no_gallery_are_refused_by_name(tmp_path, make):
+    path = tmp_path / "x.db"
+    with pytest.raises(DataError, match="no such gallery"):
+        Gallery(path, KEY)
+    for content in (b"", b"words" * 1000):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"x\.db: not a gallery of ppface"):
+            Gallery(path, KEY)
+    path.unlink()
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE t (a)")
+    raw.close()
+    with pytest.raises(DataError, match=r"x\.db: not a gallery of ppface"):
+        Gallery(path, KEY)
+    make("newer.db")[0].close()
+    with sqlite3.connect(tmp_path / "newer.db") as raw:
+        raw.execute("PRAGMA user_version=7")
+    raw.close()
+    with pytest.raises(DataError, match=r"a gallery of version 7; this ppface reads version 1: install a newer one"):
+        Gallery(tmp_path / "newer.db", KEY)
+    with pytest.raises(DataError, match="already exists"):
+        Gallery.create(path, MODEL, KEY)
+
+
+def test_a_plain_gallery_in_place_of_an_encrypted_one_is_noticed(make, tmp_path, monkeypatch):
+    make(encrypted=False)
+    with pytest.raises(DataError, match="expected an encrypted gallery, as a key was given; this one is not: was it replaced"):
+        Gallery(tmp_path / "people.db", KEY)
+    monkeypatch.delenv("PPFACE_GALLERY_KEY", raising=False)
+    with pytest.raises(DataError, match=r"expected a key: write one with `gallery new-key FILE`, or set PPFACE_GALLERY_KEY"):
+        Gallery.create(tmp_path / "other.db", MODEL)
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_second_writer_waits_and_is_refused_in_one_line(make, faces, monkeypatch):
+    monkeypatch.setattr("ppface.gallery.database.WAIT_S", 0.1)
+    gallery, again = make()
+    other = again()
+    with gallery.database.transaction():
+        with pytest.raises(DataError, match=r"cannot write to it: another process uses it; waited 0 s, try again later"):
+            other.add("Bob", faces[1])
+        gallery.add("Ann", faces[0])
+    other.add("Bob", faces[1])
+    assert list(gallery.list()) == ["Ann", "Bob"]
+
+
+def test_a_full_disk_leaves_what_was_there(make, faces):
+    gallery, again = make()
+    gallery.add("Ann", faces[0])
+    pages = gallery.database.rows("PRAGMA page_count")[0][0]
+    gallery.database.rows(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(SaveError, match="cannot write to it: database or disk is full; what was stored before is unchanged"):
+        gallery.add("Bob", np.repeat(faces[1], 500, axis=0))
+    assert gallery.list() == {"Ann": 4} == again().list()
+    assert gallery.search(faces[0, 0], threshold=0.9)[0][0].name == "Ann"
+
+
+def test_keys_are_written_for_their_owner_alone_and_never_shown(tmp_path, monkeypatch):
+    file = tmp_path / "key"
+    new_key(file)
+    assert file.stat().st_mode & 0o777 == 0o600 and len(read_key(file)) == 32
+    with pytest.raises(DataError, match="already exists"):
+        new_key(file)
+    monkeypatch.setenv("PPFACE_GALLERY_KEY", KEY.hex())
+    assert read_key() == KEY
+    for wrong in ("secret", "00" * 31):
+        monkeypatch.setenv("PPFACE_GALLERY_KEY", wrong)
+        with pytest.raises(DataError) as error:
+            read_key()
+        assert str(error.value) == "PPFACE_GALLERY_KEY: expected a key of 64 hexadecimal digits, as `gallery new-key FILE` writes"

@@ -1,13 +1,14 @@
-"""Models for galleries: pictures of aligned faces to faces with embeddings, and the identity that a gallery is bound to."""
+"""Models for galleries: pictures to faces with embeddings, and the identity that a gallery is bound to."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ppface.core.errors import WeightsError
+from ppface.core.errors import DataError, WeightsError
 from ppface.gallery import ModelIdentity
 
 
@@ -39,9 +40,7 @@ def of_aligned(source: str, flip: bool = False, resize: bool = False) -> tuple[M
     from ppface.ops.embedding import described
 
     model, origin = predict.open_predictor(source)
-    if "embedding" not in model.outputs():
-        raise WeightsError(f"{source}: expected a model with the output 'embedding', received one with {', '.join(model.outputs())}")
-    embedder = predict.FaceEmbedder(model, flip, resize)
+    embedder = predict.FaceEmbedder(_embedding(source, model), flip, resize)
 
     def faces_of(image: np.ndarray | str | os.PathLike) -> list[AlignedFace]:
         name = "" if isinstance(image, np.ndarray) else os.fspath(image)
@@ -52,3 +51,51 @@ def of_aligned(source: str, flip: bool = False, resize: bool = False) -> tuple[M
     height, width = model.test_size.of(112, 112)
     size = described(model, [np.zeros((height, width, 3), np.uint8)])["embedding"].shape[1]
     return ModelIdentity(origin.identity(), size, "cosine", f"aligned pictures of {height}x{width}", "RGB", flip), faces_of
+
+
+def _embedding(source: str, model: Any) -> Any:
+    """The model, if it embeds."""
+    if "embedding" not in model.outputs():
+        raise WeightsError(f"{source}: expected a model with the output 'embedding', received one with {', '.join(model.outputs())}")
+    return model
+
+
+def of_photographs(
+    source: str, detector: str, align: str = "five_points", flip: bool = False, landmarks: str | None = None, limits: Any = None
+) -> tuple[ModelIdentity, Callable[[Any], list[Any]]]:
+    """The identity of a model, and `faces_of(photograph) -> [Face]` for all faces that a detector finds.
+
+    Args:
+        source: the folder of a run, an export or a released model.
+        detector: finds the faces, likewise or `builtin`.
+        align: how they are aligned, see FacePipeline.
+        flip: add the embedding of the mirrored face.
+        landmarks: a landmark model on each face; None: the detector's own landmarks.
+        limits: QualityLimits; the only face of a photograph that is beyond them is a DataError with the reasons.
+    """
+    from ppface import predict
+    from ppface.ops.embedding import described
+
+    model, origin = predict.open_predictor(source)
+    pipeline = predict.FacePipeline(detector, predict.FaceEmbedder(_embedding(source, model)), landmarks, align, flip=flip)
+    height, width = pipeline.size
+    size = described(model, [np.zeros((height, width, 3), np.uint8)])["embedding"].shape[1]
+
+    def faces_of(image: Any) -> list[Any]:
+        faces = pipeline(image)
+        if limits is not None and len(faces) == 1 and (refusals := limits.refusals(faces[0])):
+            raise DataError("; ".join(refusals))
+        return faces
+
+    return ModelIdentity(origin.identity(), size, "cosine", f"{align} at {height}x{width}", "RGB", flip), faces_of
+
+
+def pictures_of(given: str) -> list[tuple[str, Path]]:
+    """(path for the name, file) of a picture or of all in a folder."""
+    from ppface.data.pictures import picture_files
+
+    path = Path(given)
+    files = picture_files.find(path).files if path.is_dir() else [path.name]
+    if not files:
+        raise DataError(f"{given}: expected pictures in this folder, found none")
+    return [(file, path / file if path.is_dir() else path) for file in files]

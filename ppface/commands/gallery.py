@@ -1,7 +1,8 @@
-"""Keeps people in a gallery, one encrypted file: enrols, searches, verifies and removes them by pictures of one aligned face each.
+"""Keeps people in a gallery, one encrypted file: enrols, searches, verifies and removes them by photographs, or by aligned faces.
 
 ppface gallery new-key gallery.key
-ppface gallery add people.db --key gallery.key --model export/adaface --input people/     # people/NAME/x.jpg or NAME_x.jpg
+ppface gallery add people.db --key gallery.key --model export/adaface --input aligned/     # aligned/NAME/x.jpg or NAME_x.jpg
+ppface gallery add people.db --key gallery.key --model export/adaface --detector export/retinaface --input photographs/
 ppface gallery calibrate people.db --key gallery.key --rates 0.01 0.001
 ppface gallery search people.db --key gallery.key --model export/adaface --input unknown.jpg -k 3
 ppface gallery forget people.db "Ann" --key gallery.key
@@ -13,13 +14,14 @@ import argparse
 import io
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ppface.core.errors import DataError
+from ppface.commands._gallery_models import of_aligned, of_photographs, pictures_of
+from ppface.core.errors import DataError, UserError
 from ppface.core.files.atomic_write import replace_text
 from ppface.core.run import cli
 from ppface.gallery import Gallery, calibrate, new_key, read_key
@@ -40,9 +42,19 @@ def options() -> argparse.ArgumentParser:
         if model:
             made.add_argument("--model", required=name != "calibrate", help="the folder of a run, an export or a released model")
             made.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
-            made.add_argument("--resize", action="store_true", help="stretch pictures of another size than the model's")
+            made.add_argument(
+                "--detector", metavar="MODEL", help="find and align the faces of photographs (default: pictures are aligned faces)"
+            )
+            made.add_argument(
+                "--landmarks", metavar="MODEL", help="a landmark model on each detected face (default: the detector's landmarks)"
+            )
+            made.add_argument(
+                "--align", choices=("five_points", "eyes", "crop"), help="how detected faces are aligned (default: five_points)"
+            )
+            made.add_argument("--any-quality", action="store_true", help="detected faces that are small, blurred or turned away too")
+            made.add_argument("--resize", action="store_true", help="stretch aligned faces of another size than the model's")
         if model and name != "embed":
-            made.add_argument("-i", "--input", required=name != "calibrate", help="a picture of one aligned face, or a folder of them")
+            made.add_argument("-i", "--input", required=name != "calibrate", help="a picture, or a folder of them")
         return made
 
     action("new-key", "write a new random key, readable by its owner alone", "file")
@@ -90,24 +102,27 @@ def main() -> int:
 
 
 def _model(args: argparse.Namespace) -> Any:
-    from ppface.commands._gallery_models import of_aligned
+    """(identity, faces_of) of the model; photographs of several faces are searched whole, and enrolled not at all."""
+    if not args.detector:
+        for name in ("landmarks", "align"):
+            if getattr(args, name):
+                raise UserError(f"--{name}: it needs a detector: give one by --detector, such as builtin")
+        return of_aligned(args.model, args.flip, args.resize)
+    limits = (
+        None if args.action == "search" else _limits(args)
+    )  # it names all faces of a photograph, with the reasons for those it does not
+    return of_photographs(args.model, args.detector, args.align or "five_points", args.flip, args.landmarks, limits)
 
-    return of_aligned(args.model, args.flip, args.resize)
+
+def _limits(args: argparse.Namespace) -> Any:
+    """What a detected face needs."""
+    from ppface.predict.face_quality import ANSWERED, ENROLLED, QualityLimits
+
+    return QualityLimits() if args.any_quality else ANSWERED if args.action in ("search", "verify") else ENROLLED
 
 
 def _open(args: argparse.Namespace, model: Any = None) -> Gallery:
     return Gallery(args.gallery, read_key(args.key) if args.key else None, model)
-
-
-def _pictures(given: str) -> list[tuple[str, Path]]:
-    """(path for the name, file) of a picture or of all in a folder."""
-    from ppface.data.pictures import picture_files
-
-    path = Path(given)
-    files = picture_files.find(path).files if path.is_dir() else [path.name]
-    if not files:
-        raise DataError(f"{given}: expected pictures in this folder, found none")
-    return [(file, path / file if path.is_dir() else path) for file in files]
 
 
 def _print(args: argparse.Namespace, value: Any, text: str) -> None:
@@ -116,7 +131,7 @@ def _print(args: argparse.Namespace, value: Any, text: str) -> None:
 
 def add(args: argparse.Namespace) -> int:
     model, faces_of = _model(args)
-    pictures = _pictures(args.input)
+    pictures = pictures_of(args.input)
     if not Path(args.gallery).exists():
         key = read_key(args.key) if args.key else None
         Gallery.create(args.gallery, model, key, not args.unencrypted, "float16" if args.half else "float32", args.keep_crops).close()
@@ -137,17 +152,24 @@ def search(args: argparse.Namespace) -> int:
     with _open(args, model) as gallery:
         if args.threshold is None:
             gallery.threshold(args.by)  # before the pictures are embedded
-        for source, file in _pictures(args.input):
+        for source, file in pictures_of(args.input):
             try:
-                face = one_face(faces_of, file)
-                matches = [asdict(match) for match in gallery.search(face.embedding, args.k, args.by, args.threshold)[0]]
-                found.append({"picture": source, "matches": matches})
+                for face in faces_of(file):
+                    box = {"box": [round(side) for side in face.box]} if args.detector else {}
+                    refused = _limits(args).refusals(face) if args.detector else []
+                    answer = [] if refused else gallery.search(face.embedding, args.k, args.by, args.threshold)[0]
+                    found.append({"picture": source, **box, "matches": [asdict(match) for match in answer], "refused": refused})
             except DataError as error:
                 broken += 1
                 print(f"left out: {error}", file=sys.stderr)
-    lines = [f"{row['picture']}: " + ", ".join(f"{match['name']} {match['score']:.3f}" for match in row["matches"]) for row in found]
-    _print(args, found, "\n".join(lines))
+    _print(args, found, "\n".join(map(_found, found)))
     return DataError.exit_code if broken else 0
+
+
+def _found(row: dict[str, Any]) -> str:
+    place = f" at {row['box']}" if "box" in row else ""
+    names = ", ".join(f"{match['name']} {match['score']:.3f}" for match in row["matches"])
+    return f"{row['picture']}{place}: {names or 'not searched: ' + '; '.join(row['refused'])}"
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -155,7 +177,7 @@ def verify(args: argparse.Namespace) -> None:
     with _open(args, model) as gallery:
         gallery.known(args.name)
         results = []
-        for source, file in _pictures(args.input):
+        for source, file in pictures_of(args.input):
             same, score = gallery.verify(args.name, one_face(faces_of, file).embedding, args.threshold)
             results.append({"picture": source, "name": args.name, "same": same, "score": score})
     _print(args, results, "\n".join(f"{r['picture']}: {'' if r['same'] else 'not '}{r['name']}, {r['score']:.3f}" for r in results))
@@ -200,7 +222,7 @@ def set_thresholds(args: argparse.Namespace) -> None:
         if faces_of:
             from ppface.gallery.identity import unit
 
-            pictures = _pictures(args.input)
+            pictures = pictures_of(args.input)
             people = np.array([name_of(source) for source, _ in pictures])
             vectors = unit(np.stack([one_face(faces_of, file).embedding for _, file in pictures]), gallery.model.size)
         else:
@@ -243,7 +265,8 @@ def embed(args: argparse.Namespace) -> None:
     with _open(args) as gallery:
         if not gallery.keep_crops:
             raise DataError(f"{args.gallery}: keeps no faces: enrol the pictures again into a new gallery")
-        model, faces_of = _model(args)
+        found, faces_of = of_aligned(args.model, args.flip, args.resize)
+        model = replace(found, alignment=gallery.model.alignment)  # the faces are stored as they were aligned
         key, count = read_key(args.key) if args.key else None, 0
         with Gallery.create(args.out, model, key, gallery.encrypted, gallery.dtype, keep_crops=True) as new:
             for name, _, _, about, crop in gallery.crops():

@@ -226,7 +226,7 @@ def _folder(name: str, folder: Path, advice: str) -> Finding:
 def fonts() -> list[Finding]:
     from matplotlib import font_manager
 
-    plots = font_manager.findfont(font_manager.FontProperties(family="sans-serif"))
+    plots = font_manager.findfont(font_manager.FontProperties(family=["sans-serif"]))  # a word alone is read as a pattern
     asian = any(re.search("CJK|WenQuanYi|SimHei|Noto Sans (SC|JP|KR)", font.name) for font in font_manager.fontManager.ttflist)
     advice = "" if asian else "none with Chinese, Japanese or Korean signs: plots with such names need one, such as fonts-noto-cjk"
     return [Finding("fonts", f"{Path(plots).name} for plots", False, advice)]

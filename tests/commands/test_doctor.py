@@ -175,3 +175,9 @@ def test_folders_without_write_access_or_space_are_wrong(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage(1 << 40, 1 << 40, 5 << 20))
     found = doctor._folder("output", tmp_path / "new", "")
     assert found == Finding("output", f"{tmp_path}/new, 5 MB free", True, "little space: weights and checkpoints need more")
+
+
+def test_the_font_of_plots_is_found():
+    (found,) = doctor.fonts()
+    assert not found.wrong
+    assert found.value.endswith("ttf for plots")

@@ -74,12 +74,9 @@ def of_photographs(
         limits: QualityLimits; the only face of a photograph that is beyond them is a DataError with the reasons.
     """
     from ppface import predict
-    from ppface.ops.embedding import described
 
-    model, origin = predict.open_predictor(source)
-    pipeline = predict.FacePipeline(detector, predict.FaceEmbedder(_embedding(source, model)), landmarks, align, flip=flip)
-    height, width = pipeline.size
-    size = described(model, [np.zeros((height, width, 3), np.uint8)])["embedding"].shape[1]
+    embedder = predict.FaceEmbedder(_embedding(source, predict.load_predictor(source)))
+    pipeline = predict.FacePipeline(detector, embedder, landmarks, align, flip=flip)
 
     def faces_of(image: Any) -> list[Any]:
         faces = pipeline(image)
@@ -87,7 +84,22 @@ def of_photographs(
             raise DataError("; ".join(refusals))
         return faces
 
-    return ModelIdentity(origin.identity(), size, "cosine", f"{align} at {height}x{width}", "RGB", flip), faces_of
+    return identity_of(source, pipeline), faces_of
+
+
+def identity_of(source: str, pipeline: Any) -> ModelIdentity:
+    """What a gallery is bound to whose embeddings are those of a FacePipeline.
+
+    Args:
+        source: of the pipeline's embedder.
+        pipeline: a FacePipeline.
+    """
+    from ppface import predict
+
+    predictor, origin = predict.open_predictor(source)
+    height, width = pipeline.size
+    size = predictor({"image": np.zeros((1, 3, height, width), np.uint8)})["embedding"].shape[1]
+    return ModelIdentity(origin.identity(), size, "cosine", f"{pipeline.align} at {height}x{width}", "RGB", pipeline.flip)
 
 
 def pictures_of(given: str) -> list[tuple[str, Path]]:

@@ -5,11 +5,13 @@ ppface infer output/blazeface/20260101-120000 --input pictures --output out
 ppface infer -c detection/blazeface_1000e --weights blazeface_1000e.pdparams --input picture.jpg --output out
 ppface infer output/blazeface/20260101-120000 --landmarks output/pfld_68/20260101-120000 --input photo.jpg --output out
 ppface infer builtin --embedder output/adaface/20260101-120000 --people people --same 0.4 --video clip.mp4 --output out
+ppface infer export/retinaface --embedder export/adaface --gallery people.db --key gallery.key --video clip.mp4 --output out
 ppface infer output/adaface/20260101-120000 --input aligned/ --json embeddings.json
 ppface infer output/adaface/20260101-120000 --compare a.jpg b.jpg --threshold 0.3
 """
 
 import sys
+from functools import partial
 
 from ppface.core.errors import DataError
 from ppface.core.files import shipped
@@ -31,6 +33,8 @@ def options() -> cli.Parser:
     cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
     naming_options.add_options(parser)
+    parser.add_argument("--gallery", metavar="FILE", help="people to be named: a calibrated gallery of `ppface gallery`, with --embedder")
+    parser.add_argument("--key", metavar="FILE", help="the file of the gallery's key")
     return parser
 
 
@@ -40,6 +44,15 @@ def arguments():
     if (args.model is None) == (args.config is None):
         parser.error("expected the folder of a run or an export, or -c CONFIG --weights FILE")
     return args
+
+
+def _gallery(args, pipeline):
+    from ppface.commands._gallery_models import identity_of
+    from ppface.gallery import Gallery, read_key
+
+    gallery = Gallery(args.gallery, read_key(args.key) if args.key else None, identity_of(args.embedder, pipeline))
+    gallery.threshold()  # refuses one that is not calibrated before anything is written
+    return gallery
 
 
 def main() -> int:
@@ -52,7 +65,8 @@ def main() -> int:
         if args.landmarks:
             landmarks = predict.load(args.landmarks, threads=args.threads)
             find = session.with_landmarks(find, landmarks, args, predict.LandmarkedDetector)
-        find, follow = naming_options.named(find, args, session.lowest_score(args))
+        gallery = partial(_gallery, args) if args.gallery else None
+        find, follow = naming_options.named(find, args, session.lowest_score(args), gallery)
         try:
             return session.process(find, args, lambda path: Picture.open(path).decode(), DataError, follow)
         finally:

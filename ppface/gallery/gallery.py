@@ -49,6 +49,10 @@ class Gallery(Store):
             found = vectors.best(rows, owner, queries, k)
             return [self._matches(lines, scores, owner, lowest, by) for lines, scores in found]
 
+    def names_of(self, embeddings: np.ndarray) -> builtins.list[tuple[str, float]]:
+        """(Q, D) -> the best person's name, or "Unknown" below the calibrated threshold, and the score of each."""
+        return [(matches[0].name, matches[0].score) for matches in self.search(embeddings)]
+
     def _matches(self, lines: np.ndarray, scores: np.ndarray, owner: np.ndarray, lowest: float, by: By) -> list[Match]:
         matches = [
             Match(self._people[int(owner[line])][1], float(score), self._image_id(line) if by == "image" else None)

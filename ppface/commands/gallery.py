@@ -28,6 +28,17 @@ from ppface.gallery import Gallery, calibrate, new_key, read_key
 from ppface.gallery.enrol import enrol, name_of, one_face
 
 
+def _add_model(made: argparse.ArgumentParser, name: str) -> None:
+    """Adds the options of actions that embed pictures."""
+    made.add_argument("--model", required=name != "calibrate", help="the folder of a run, an export or a released model")
+    made.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
+    made.add_argument("--detector", metavar="MODEL", help="find and align the faces of photographs (default: pictures are aligned faces)")
+    made.add_argument("--landmarks", metavar="MODEL", help="a landmark model on each detected face (default: the detector's landmarks)")
+    made.add_argument("--align", choices=("five_points", "eyes", "crop"), help="how detected faces are aligned (default: five_points)")
+    made.add_argument("--any-quality", action="store_true", help="detected faces that are small, blurred or turned away too")
+    made.add_argument("--resize", action="store_true", help="stretch aligned faces of another size than the model's")
+
+
 def options() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__, config=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -40,19 +51,7 @@ def options() -> argparse.ArgumentParser:
             made.add_argument("--key", metavar="FILE", help="file of the gallery's key")
             made.add_argument("--json", action="store_true", help="print JSON")
         if model:
-            made.add_argument("--model", required=name != "calibrate", help="the folder of a run, an export or a released model")
-            made.add_argument("--flip", action="store_true", help="add the embedding of the mirrored picture")
-            made.add_argument(
-                "--detector", metavar="MODEL", help="find and align the faces of photographs (default: pictures are aligned faces)"
-            )
-            made.add_argument(
-                "--landmarks", metavar="MODEL", help="a landmark model on each detected face (default: the detector's landmarks)"
-            )
-            made.add_argument(
-                "--align", choices=("five_points", "eyes", "crop"), help="how detected faces are aligned (default: five_points)"
-            )
-            made.add_argument("--any-quality", action="store_true", help="detected faces that are small, blurred or turned away too")
-            made.add_argument("--resize", action="store_true", help="stretch aligned faces of another size than the model's")
+            _add_model(made, name)
         if model and name != "embed":
             made.add_argument("-i", "--input", required=name != "calibrate", help="a picture, or a folder of them")
         return made

@@ -57,7 +57,23 @@ setup(
         ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "gallery": ["cryptography>=42"],  # encrypted galleries of people
-        "dev": ["cryptography>=42", "pytest>=8", "pytest-xdist>=3", "ruff>=0.9", "mypy>=1.10", "h5py>=3", "jsonschema>=4"],
+        # paddle2onnx has no wheel for Python 3.13 and pins onnx 1.17
+        "onnx": ["paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'", "onnxruntime>=1.17"],
+        "openvino": ["openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
+        "int8": ["nncf>=3.0", "openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
+        "dev": [
+            "cryptography>=42",
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "ruff>=0.9",
+            "mypy>=1.10",
+            "h5py>=3",
+            "jsonschema>=4",
+            "onnxruntime>=1.17",
+            "openvino>=2025.0",
+            "paddle2onnx>=2.1; python_version < '3.13'",
+            "onnx>=1.17; python_version < '3.13'",
+        ],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -1,9 +1,7 @@
-"""Runs an exported model, as a face detector, with paddle.inference: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+"""Runs an exported model, as a face detector: needs numpy, OpenCV, PyYAML and one of the runtimes, and nothing of ppface."""
 
-import hashlib
 import os
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
+from runtimes import DESCRIPTION, FILES, ModelError, choose, start, verify
 
-DESCRIPTION, MODEL = "inference.yml", "model"
 MODES = ("native", "stretch", "letterbox", "long_side", "short_side")  # how a picture enters the network, by inference.yml
 GREY = 128  # around the picture in mode "letterbox"
-CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
-
-
-class ModelError(Exception):
-    """A folder that holds no usable export. The message is one line for the user."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)
@@ -49,11 +40,14 @@ class ExportedModel:
     """An exported model of any kind. Not thread-safe: create one per thread.
 
     Args:
-        folder: what tools/export_model.py wrote: inference.yml, model.json, model.pdiparams.
+        folder: what ppface export wrote: the folder of one format, with inference.yml and the model's files, or one with a folder
+            for each format and parity.json.
         threads: CPU threads; None: one per core.
-        device: "cpu" or "gpu".
+        device: "cpu", or, with the runtime paddle, "gpu".
+        runtime: "paddle", "onnxruntime", "openvino", or "auto": the fastest that is installed, by parity.json.
 
     Attributes:
+        runtime: the one that was chosen.
         needs: names of the outputs that the model must have.
         about: inference.yml as plain values.
         seconds: latency of the last picture by stage: "pre", "run" and "post".
@@ -65,23 +59,20 @@ class ExportedModel:
 
     needs: tuple[str, ...] = ()
 
-    def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
-        folder = Path(folder)
-        self.about = read_description(folder)
+    def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu", runtime: str = "auto"):
+        folder, self.runtime = choose(Path(folder), runtime)
+        self.about = read_description(folder, self.runtime)
         if missing := [name for name in self.needs if name not in self.about["outputs"]]:
             has = ", ".join(self.about["outputs"])
             raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
         self.seconds: dict[str, float] = {}
         self._names = self.about["outputs"]
-        self._predictor = predictor(*verify(folder, self.about["sha256"]), threads or cores(), device)
-        self._input = self._predictor.get_input_handle(self.about["input"]["name"])
-        self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
+        files = verify(folder, self.about["sha256"], self.runtime)
+        self._run = start(self.runtime, files, self._names, threads or cores(), device)
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """(N, 3, H, W) uint8 RGB -> the model's outputs by name."""
-        self._input.copy_from_cpu(np.ascontiguousarray(pixels))
-        self._predictor.run()
-        return {name: output.copy_to_cpu() for name, output in zip(self._names, self._outputs, strict=True)}
+        return dict(zip(self._names, self._run(pixels), strict=True))
 
     def test_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""
@@ -139,15 +130,13 @@ class FaceDetector(ExportedModel):
             self(np.zeros((height, width, 3), np.uint8))
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path, runtime: str = "paddle") -> dict[str, Any]:
     """inference.yml of an export as plain values.
 
     Raises:
         ModelError: no export, or one of another format.
     """
-    files = [folder / DESCRIPTION, folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"]
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; expected one that ppface export wrote")
+    files = [folder / DESCRIPTION, *(folder / name for name in FILES[runtime])]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ModelError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")
     try:
@@ -163,41 +152,6 @@ def read_description(folder: Path) -> dict[str, Any]:
         expected = f"expected input.test.mode to be one of {', '.join(MODES)}, received {mode!r}"
         raise ModelError(f"{files[0]}: {expected}: take deploy/python from the version that exported the model")
     return about
-
-
-def verify(folder: Path, digests: dict[str, str]) -> tuple[Path, Path]:
-    """(model, weights) of an export, after comparing both with their digests: Paddle crashes on truncated files.
-
-    Raises:
-        ModelError: a file other than the exported one.
-    """
-    files = folder / f"{MODEL}.json", folder / f"{MODEL}.pdiparams"
-    for file in files:
-        if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
-            raise ModelError(f"{file}: not the file that {DESCRIPTION} describes: truncated or replaced; export or copy both again")
-    return files
-
-
-def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
-    """A paddle.inference predictor with the fastest settings measured (tests/benchmarks/deployed_predictor.py)."""
-    if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
-        os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # AVX2 kernels of MKL, which are off on AMD by default; set before paddle is imported
-    os.environ.setdefault("GLOG_minloglevel", "2")  # of Paddle's C++ code only errors; read when paddle is imported
-    warnings.filterwarnings("ignore", message="No ccache found")  # Paddle repeats it on every import
-    from paddle import inference
-
-    config = inference.Config(str(model), str(weights))
-    config.disable_glog_info()
-    config.enable_new_executor()
-    config.enable_memory_optim()  # needs the new executor
-    if device == "gpu":
-        config.enable_use_gpu(256, 0)
-    else:
-        config.disable_gpu()
-        config.enable_mkldnn()
-        config.set_mkldnn_cache_capacity(CACHED_SHAPES)
-        config.set_cpu_math_library_num_threads(threads)
-    return inference.create_predictor(config)
 
 
 def check_pixels(image: np.ndarray) -> None:
@@ -247,10 +201,3 @@ def _faces(answer: dict[str, np.ndarray], inner: tuple[int, int], start: tuple[i
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
     order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
     return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]
-
-
-def _is_amd() -> bool:
-    try:
-        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False

@@ -1,4 +1,4 @@
-"""Embeds aligned faces with an exported model, and compares two: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+"""Embeds aligned faces with an exported model, and compares two: needs numpy, OpenCV, PyYAML and a runtime, and nothing of ppface."""
 
 import os
 import time
@@ -8,6 +8,7 @@ import numpy as np
 from detector import ExportedModel, Face, FaceDetector, check_pixels, placed, read_description
 from landmarker import FaceLandmarker
 from media import MediaError
+from runtimes import choose
 
 
 class FaceEmbedder(ExportedModel):
@@ -50,11 +51,12 @@ class FaceEmbedder(ExportedModel):
         return faces
 
 
-def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu") -> ExportedModel:
+def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu", runtime: str = "auto") -> ExportedModel:
     """A detector, an embedder or a landmarker, by the model's outputs; arguments and errors as ExportedModel."""
-    outputs = read_description(Path(folder))["outputs"]
+    place, runtime = choose(Path(folder), "paddle" if device != "cpu" and runtime == "auto" else runtime)
+    outputs = read_description(place, runtime)["outputs"]
     marks = "landmarks" in outputs and "boxes" not in outputs
-    return (FaceEmbedder if "embedding" in outputs else FaceLandmarker if marks else FaceDetector)(folder, threads, device)
+    return (FaceEmbedder if "embedding" in outputs else FaceLandmarker if marks else FaceDetector)(place, threads, device, runtime)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

@@ -10,9 +10,9 @@ python deploy/python/infer.py --model export/adaface --compare a.jpg b.jpg --thr
 import argparse
 import sys
 
-from detector import ModelError
 from embedder import open_export
 from media import MediaError
+from runtimes import CHOICES, ModelError
 from session import add_options, expand_home, process, report_error, with_landmarks
 
 
@@ -20,14 +20,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-m", "--model", required=True, help="the folder of an export")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where the model runs (default: cpu)")
+    parser.add_argument("--runtime", choices=CHOICES, default="auto", help="what runs it (default: the fastest that is installed)")
     add_options(parser)
     options = argparse.Namespace(**{name: expand_home(value) for name, value in vars(parser.parse_args()).items()})
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:
-        find = open_export(options.model, options.threads, options.device)
+        find = open_export(options.model, options.threads, options.device, options.runtime)
         if options.landmarks:
-            find = with_landmarks(find, open_export(options.landmarks, options.threads, options.device), options)
+            landmarks = open_export(options.landmarks, options.threads, options.device)
+            find = with_landmarks(find, landmarks, options)
         return process(find, options)
     except (MediaError, ModelError) as error:
         return report_error(error)

@@ -1,4 +1,4 @@
-"""Finds the landmarks of faces with an exported model: needs paddle, numpy, OpenCV and PyYAML, and nothing of ppface."""
+"""Finds the landmarks of faces with an exported model: needs numpy, OpenCV, PyYAML and a runtime, and nothing of ppface."""
 
 import os
 import time
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from detector import DESCRIPTION, ExportedModel, Face, FaceDetector, ModelError, check_pixels
+from detector import ExportedModel, Face, FaceDetector, check_pixels
+from runtimes import DESCRIPTION, ModelError
 
 MARGIN = 1.2  # side of the square around landmarks, relative to the longer side of their box, as in training
 DETECTED_MARGIN, DETECTED_SHIFT = 1.0, 0.15  # the same square around the box of a detector, which is larger and higher
@@ -23,8 +24,8 @@ class FaceLandmarker(ExportedModel):
     needs = ("landmarks",)
     crops = True
 
-    def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu"):
-        super().__init__(folder, threads, device)
+    def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu", runtime: str = "auto"):
+        super().__init__(folder, threads, device, runtime)
         if (mode := self.about["input"]["test"]["mode"]) != "stretch":
             raise ModelError(f"{folder}/{DESCRIPTION}: expected a landmark model with input.test.mode 'stretch', received {mode!r}")
 

@@ -32,16 +32,17 @@ def arguments():
 def main() -> int:
     args = arguments()
     from ppface import predict
-    from ppface.core.config.run_config import EXPORT, config_file
+    from ppface.core.config.run_config import config_file
     from ppface.core.config.spec import load_config
     from ppface.engine.evaluation import measure, no_model
+    from ppface.predict.runtimes import is_export
 
     source, file = Path(args.model or args.config), args.config or args.model
     with config_file(Path(file)) as stored:
         config = load_config(stored, args.override)
     if not config["evaluators"]:
         raise UserError(f"{file}: expected evaluators in the config, found none: give a config that has some with -c")
-    if (source / EXPORT).is_file():
+    if is_export(source):
         model = predict.load_predictor(source)
     elif config["model"] or args.model:
         weights = args.weights or (args.model if args.config or not source.is_file() else None)

@@ -39,6 +39,11 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
     Shape:
         the static model takes `image` (N, 3, H, W) uint8 RGB with any N, and any H and W where the model does
     """
+    describe(model, folder, trace(model, folder), about)
+
+
+def trace(model: nn.Layer, folder: Path) -> list[str]:
+    """Writes `model.json` and `model.pdiparams`; returns the names of the outputs."""
     model.eval()
     height, width = model.input.size
     with paddle.no_grad():
@@ -46,6 +51,12 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
     sides = [None, None] if model.any_size else [height, width]
     static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, *sides], "uint8", "image")], full_graph=True)
     paddle.jit.save(static, str(folder / MODEL))
+    return names
+
+
+def describe(model: nn.Layer, folder: Path, names: list[str], about: dict[str, Any]) -> None:
+    """Writes `inference.yml`: what the model takes and returns, and the digests of the files `model.*` in the folder."""
+    height, width = model.input.size
     test = model.input.test
     described = {
         "format": 1,
@@ -60,10 +71,15 @@ def write(model: nn.Layer, folder: Path, about: dict[str, Any]) -> None:
         "outputs": names,
         **_stated(model.head, "classes", list),
         **_stated(model.post, "score_threshold", float),
-        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))},
+        "sha256": digests(folder),
         **about,
     }
     (folder / EXPORT).write_text(yaml.safe_dump(described, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files `model.*` of an export."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.glob(f"{MODEL}.*"))}
 
 
 def _stated(part: Any, name: str, kind: type) -> dict[str, Any]:
@@ -73,29 +89,31 @@ def _stated(part: Any, name: str, kind: type) -> dict[str, Any]:
 
 
 def verify(live: Any, exported: Any, tolerance: float) -> float:
-    """Runs both on the same pictures: at the training size, as a batch and, if the model takes any size, at an odd size.
+    """The largest difference between both on `questions`.
 
     Args:
         live: the model's predictor.
         exported: the exported model's.
         tolerance: see `compare`.
 
-    Returns:
-        the largest difference
-
     Raises:
         UserError: their outputs differ.
     """
-    height, width = live.model.input.size
-    odd = [(1, (height + 33, width - width // 5 - 1))] if live.model.any_size else []
+    return max(compare(live(batch), exported(batch), tolerance) for batch in questions(live.model))
+
+
+def questions(model: nn.Layer, counts: tuple[int, ...] = (1, 2)) -> list[dict[str, np.ndarray]]:
+    """Pictures of noise with coarse structure: batches of these counts at the training size and, if the model takes any size, one picture
+    of an odd size. No two pictures are the same."""
+    height, width = model.input.size
+    odd = [(1, (height + 33, width - width // 5 - 1))] if model.any_size else []
     rng = np.random.default_rng(0)
-    worst = 0.0
-    for count, size in [(1, (height, width)), *odd, (2, (height, width))]:
+    batches = []
+    for count, size in [(counts[0], (height, width)), *odd, *((count, (height, width)) for count in counts[1:])]:
         coarse = rng.integers(0, 256, (count, 3, 1 + size[0] // 16, 1 + size[1] // 16))
         image = np.kron(coarse, np.ones((16, 16)))[:, :, : size[0], : size[1]] + rng.integers(-8, 9, (count, 3, *size))
-        batch = {"image": image.clip(0, 255).astype("uint8")}
-        worst = max(worst, compare(live(batch), exported(batch), tolerance))
-    return worst
+        batches.append({"image": image.clip(0, 255).astype("uint8")})
+    return batches
 
 
 def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolerance: float) -> float:

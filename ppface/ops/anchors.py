@@ -17,7 +17,7 @@ def level_anchors(levels: list[paddle.Tensor], size: paddle.Tensor, steps: list[
     Shape:
         -> (A, 4) float32, centre x, centre y, width, height, relative to the input size
     """
-    scale = size.astype("float32").flip(0)
+    scale = paddle.concat([size[1:], size[:1]]).astype("float32")  # paddle2onnx aborts at `flip`
     anchors = []
     for i, level in enumerate(levels):
         # stacked columns, since broadcasting cells over sizes makes the exported graph several times slower;

@@ -6,7 +6,13 @@ paddle.where and paddle.ones_like are avoided, as they warn in a static graph.
 """
 
 import paddle
+import paddle.nn.functional as F
 from paddle.vision.ops import nms as _nms
+
+from ppface.ops.onnx_tracing import traced_for_onnx
+
+# the ONNX operator in the place of suppression in graphs traced for ONNX, with an alpha below -1, which networks do not use
+MARK = "ThresholdedRelu"
 
 
 def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, keep_top: int) -> tuple[paddle.Tensor, paddle.Tensor]:
@@ -21,6 +27,20 @@ def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, kee
     Shape:
         -> kept (N, Q) int64 positions in `rows` by descending score, present (N, Q) bool: False for padding; Q >= 1
     """
+    length = paddle.shape(rows)[1]
+    keep = _mark(rows, iou_threshold) if traced_for_onnx() else _greedy(rows, real, iou_threshold)
+    keep = paddle.logical_and(keep, real)
+    keep = paddle.logical_and(keep, keep.astype("int64").cumsum(axis=1) <= keep_top)
+
+    longest = paddle.clip(keep.astype("int64").sum(axis=1).max(), min=1)
+    position = paddle.arange(length).unsqueeze(0) + length * paddle.logical_not(keep).astype("int64")
+    kept = paddle.sort(position, axis=1)[:, :longest]
+    present = kept < length  # suppressed rows were moved beyond the end
+    return kept * present.astype("int64"), present
+
+
+def _greedy(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float) -> paddle.Tensor:
+    """(N, P, 4...), (N, P) -> (N, P) bool: what is kept."""
     batch, length = paddle.shape(rows)[0], paddle.shape(rows)[1]
     # One call for the whole batch: boxes of different images are shifted apart, in float64 so that the shift does not change the IoU.
     boxes = rows[:, :, :4].astype("float64")
@@ -30,15 +50,12 @@ def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, kee
     where = paddle.nonzero(paddle.logical_or(real, first))  # never empty, which nms does not support in a static graph
     remain = paddle.gather_nd(where, _nms(paddle.gather_nd(boxes, where), iou_threshold).unsqueeze(1))
     ones = (remain[:, 0] >= 0).astype("int64")
-    keep = paddle.scatter_nd(remain, ones, paddle.stack([batch, length])) > 0
-    keep = paddle.logical_and(keep, real)
-    keep = paddle.logical_and(keep, keep.astype("int64").cumsum(axis=1) <= keep_top)
+    return paddle.scatter_nd(remain, ones, paddle.stack([batch, length])) > 0
 
-    longest = paddle.clip(keep.astype("int64").sum(axis=1).max(), min=1)
-    position = paddle.arange(length).unsqueeze(0) + length * paddle.logical_not(keep).astype("int64")
-    kept = paddle.sort(position, axis=1)[:, :longest]
-    present = kept < length  # suppressed rows were moved beyond the end
-    return kept * present.astype("int64"), present
+
+def _mark(rows: paddle.Tensor, iou_threshold: float) -> paddle.Tensor:
+    """The place of `_greedy` in a graph: the mark takes boxes (N, P, 4) and gives (N, P, 4), above 0 where a box is kept."""
+    return F.thresholded_relu(rows[:, :, :4], threshold=-1 - iou_threshold).max(axis=2) > 0
 
 
 def blend(

@@ -70,7 +70,7 @@ class FacePost(nn.Layer):
     def _decode(self, outputs: dict, index: paddle.Tensor) -> paddle.Tensor:
         """(N, P) anchors -> (N, P, 4 + 2K) boxes and landmarks in pixels."""
         anchors = paddle.gather(outputs["anchors"], index.flatten()).reshape([-1, paddle.shape(index)[1], 4])
-        scale = outputs["size"].astype("float32").flip(0)
+        scale = paddle.concat([outputs["size"][1:], outputs["size"][:1]]).astype("float32")
         offsets = paddle.take_along_axis(outputs["boxes"], index.unsqueeze(-1), axis=1, broadcast=True)
         rows = decode_boxes(offsets.astype("float32"), anchors) * paddle.concat([scale, scale])
         if "landmarks" in outputs:

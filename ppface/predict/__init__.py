@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from ppface.core.config.run_config import EXPORT
 from ppface.core.config.spec import Spec
 from ppface.core.errors import WeightsError
 from ppface.predict.embedder import FaceEmbedder
@@ -15,6 +13,7 @@ from ppface.predict.face_landmarker import FaceLandmarker, LandmarkedDetector
 from ppface.predict.face_pipeline import FacePipeline
 from ppface.predict.face_quality import ANSWERED, ENROLLED, FaceQuality, QualityLimits
 from ppface.predict.live_model import load_into, load_start, open_model
+from ppface.predict.runtimes import is_export, open_export
 
 __all__ = [
     "ANSWERED", "ENROLLED", "Face", "FaceDetector", "FaceEmbedder", "FaceLandmarker", "FacePipeline", "FaceQuality", "LandmarkedDetector",
@@ -79,10 +78,8 @@ def open_predictor(
     names: str | os.PathLike | None = None,
 ) -> tuple[Any, Any]:
     """(predictor as of `load_predictor`, its origin): equal `identity()` of two origins means equal outputs."""
-    if not isinstance(source, Spec) and (Path(source) / EXPORT).is_file():
-        from ppface.predict.exported import Exported
-
-        exported = Exported(Path(source), threads)
+    if not isinstance(source, Spec) and is_export(source):
+        exported = open_export(source, threads)
         return exported, exported
     live = open_model(source, weights, overrides, names)
     return live.model.predictor(), live

@@ -65,7 +65,7 @@ def without_post(model):
     class Network(nn.Layer):
         def __init__(self):
             super().__init__()
-            self.model, self.input, self.head, self.any_size = model, model.input, model.head, model.any_size
+            self.model, self.input, self.head, self.any_size, self.post = model, model.input, model.head, model.any_size, None
 
         def infer(self, image):
             return {name: value for name, value in self.model({"image": image}).items() if name in ("boxes", "logits", "landmarks")}
@@ -99,7 +99,8 @@ def plain(folder: Path):
 
 
 def measure(config: str, aside: Path) -> None:
-    from detector import FaceDetector, predictor, resized
+    from detector import FaceDetector, resized
+    from runtimes import predictor
 
     from ppface.engine import export
 

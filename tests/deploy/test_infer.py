@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from detector import ExportedModel, FaceDetector, ModelError
+from detector import ExportedModel, FaceDetector
 from embedder import FaceEmbedder
 from PIL import Image
+from runtimes import ModelError
 from session import table
 
 from ppface import predict

@@ -47,7 +47,8 @@ class LandmarkHead(nn.Layer):
 
     def forward(self, features: list[paddle.Tensor], image: paddle.Tensor) -> dict[str, paddle.Tensor]:
         means = paddle.concat([feature.mean(axis=[2, 3]) for feature in features[1:]], axis=1)
-        size = paddle.shape(image)[2:].astype("float32").flip(0)  # width, height
+        shape = paddle.shape(image)
+        size = paddle.concat([shape[3:], shape[2:3]]).astype("float32")  # width, height; paddle2onnx aborts at `flip`
         outputs = {"landmarks": self.linear(means).reshape([-1, self.points, 2]) * size}
         if self.training and self.pose is not None:
             outputs["pose"] = self.pose(features[0])

@@ -2,6 +2,8 @@
 
 import paddle
 
+from ppface.ops.onnx_tracing import traced_for_onnx
+
 
 def upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
     """Nearest-neighbour x2, cropped to the size of `like`. Not F.interpolate, which oneDNN in paddle.inference 3.3 does not implement.
@@ -9,7 +11,8 @@ def upsampled(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
     Shape:
         (N, C, h, w), like (N, any, H, W) with H <= 2 * h and W <= 2 * w -> (N, C, H, W)
     """
-    if paddle.in_dynamic_mode():  # its gradient takes a tenth of the time of that of repeat_interleave
+    # in dynamic mode its gradient takes a tenth of the time of that of repeat_interleave, whose rank OpenVINO cannot infer
+    if paddle.in_dynamic_mode() or traced_for_onnx():
         x = paddle.stack([x, x], axis=4).flatten(3)
         x = paddle.stack([x, x], axis=3).flatten(2, 3)
     else:

@@ -1,0 +1,168 @@
+"""The runtimes that run an exported model: paddle.inference, ONNX Runtime or OpenVINO, whichever is installed and fastest."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DESCRIPTION, PARITY = "inference.yml", "parity.json"
+FILES = {"paddle": ("model.json", "model.pdiparams"), "onnxruntime": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
+PACKAGES = {"paddle": "paddlepaddle", "onnxruntime": "onnxruntime", "openvino": "openvino"}  # for pip
+CHOICES = ("auto", *FILES)
+CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
+Run = Callable[[np.ndarray], list[np.ndarray]]
+
+
+class ModelError(Exception):
+    """A folder that holds no usable export. The message is one line for the user."""
+
+    exit_code = 4
+
+
+def choose(folder: Path, runtime: str = "auto") -> tuple[Path, str]:
+    """The folder of one format, and the runtime for it.
+
+    Args:
+        folder: an export of one format, or of several with parity.json.
+        runtime: one of CHOICES; "auto" takes the fastest that is installed, by the latencies in parity.json.
+
+    Raises:
+        ModelError: no export, or none for this runtime, or none whose runtime is installed.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; expected one that ppface export wrote")
+    held = _single(folder) if (folder / DESCRIPTION).is_file() else _by_speed(folder)
+    fitting = [(place, name) for place, name in held if runtime in ("auto", name)]
+    if not fitting:
+        has = ", ".join(dict.fromkeys(name for _, name in held))
+        raise ModelError(f"{folder}: expected an export for {runtime}, this one is for {has}: export it with --format, or name another")
+    for place, name in fitting:
+        if importlib.util.find_spec(name) is not None:
+            return place, name
+    wanted = " or ".join(dict.fromkeys(f"pip install {PACKAGES[name]}" for _, name in fitting))
+    raise ModelError(f"{folder}: the runtime for it is not installed: {wanted}")
+
+
+def _single(folder: Path) -> list[tuple[Path, str]]:
+    """The runtime whose files lie there; Paddle if there are none, so that the message names what is missing."""
+    return [(folder, name) for name, files in FILES.items() if (folder / files[0]).is_file()] or [(folder, "paddle")]
+
+
+def _by_speed(folder: Path) -> list[tuple[Path, str]]:
+    """The formats in the folders of an export, fastest first."""
+    if not (folder / PARITY).is_file():
+        return [(folder, "paddle")]  # a message of what is missing follows
+    try:
+        rows = json.loads((folder / PARITY).read_text(encoding="utf-8"))["formats"]
+        ranked = sorted((min(row["ms"].values()), row["folder"], row["runtime"]) for row in rows)
+        held = [(folder / name, runtime) for _, name, runtime in ranked if (folder / name / DESCRIPTION).is_file() and runtime in FILES]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / PARITY}: not the figures of an export ({error}): name the folder of one format") from None
+    if not held:
+        raise ModelError(f"{folder}: expected the folders of the formats that {PARITY} lists, found none of them")
+    return held
+
+
+def verify(folder: Path, digests: dict[str, str], runtime: str = "paddle") -> tuple[Path, ...]:
+    """The files of an export, after comparing them with their digests: runtimes crash on truncated files.
+
+    Raises:
+        ModelError: a file other than the exported one.
+    """
+    files = tuple(folder / name for name in FILES[runtime])
+    for file in files:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digests.get(file.name):
+            raise ModelError(f"{file}: not the file that {DESCRIPTION} describes: truncated or replaced; export or copy both again")
+    return files
+
+
+def start(runtime: str, files: tuple[Path, ...], outputs: list[str], threads: int, device: str = "cpu") -> Run:
+    """(N, 3, H, W) uint8 -> the outputs in the order of `outputs`.
+
+    Raises:
+        ModelError: a device that the runtime does not have here.
+    """
+    if device != "cpu" and runtime != "paddle":
+        raise ModelError(f"expected device cpu for {runtime}, received {device!r}: choose the runtime paddle, or another device")
+    if runtime == "paddle":
+        return _paddle(files, threads, device)
+    try:
+        return {"onnxruntime": _onnxruntime, "openvino": _openvino}[runtime](files, outputs, threads)
+    except ImportError as error:
+        raise ModelError(f"{runtime} cannot be imported ({error}): pip install {PACKAGES[runtime]}") from None
+
+
+def _onnxruntime(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(outputs, {"image": np.ascontiguousarray(pixels)})
+
+
+def _openvino(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:
+    import openvino
+
+    # float32: where the processor has bfloat16, OpenVINO computes in it otherwise
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = openvino.Core().compile_model(str(files[0]), "CPU", settings).create_infer_request()
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        request.infer({"image": np.ascontiguousarray(pixels)}, share_inputs=True)
+        return [request.get_tensor(name).data.copy() for name in outputs]
+
+    return run
+
+
+def _paddle(files: tuple[Path, ...], threads: int, device: str) -> Run:
+    made = predictor(files[0], files[1], threads, device)
+    entry = made.get_input_handle("image")
+    handles = [made.get_output_handle(name) for name in made.get_output_names()]
+
+    def run(pixels: np.ndarray) -> list[np.ndarray]:
+        entry.copy_from_cpu(np.ascontiguousarray(pixels))
+        made.run()
+        return [handle.copy_to_cpu() for handle in handles]
+
+    return run
+
+
+def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
+    """A paddle.inference predictor with the fastest settings measured (tests/benchmarks/deployed_predictor.py)."""
+    if "MKL_DEBUG_CPU_TYPE" not in os.environ and _is_amd():
+        os.environ["MKL_DEBUG_CPU_TYPE"] = "5"  # AVX2 kernels of MKL, which are off on AMD by default; set before paddle is imported
+    os.environ.setdefault("GLOG_minloglevel", "2")  # of Paddle's C++ code only errors; read when paddle is imported
+    warnings.filterwarnings("ignore", message="No ccache found")  # Paddle repeats it on every import
+    from paddle import inference
+
+    config = inference.Config(str(model), str(weights))
+    config.disable_glog_info()
+    config.enable_new_executor()
+    config.enable_memory_optim()  # needs the new executor
+    if device == "gpu":
+        config.enable_use_gpu(256, 0)
+    else:
+        config.disable_gpu()
+        config.enable_mkldnn()
+        config.set_mkldnn_cache_capacity(CACHED_SHAPES)
+        config.set_cpu_math_library_num_threads(threads)
+    return inference.create_predictor(config)
+
+
+def _is_amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

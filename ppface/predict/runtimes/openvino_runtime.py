@@ -1,0 +1,44 @@
+"""An exported model as `predict(batch) -> named arrays`, run by OpenVINO."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ppface.core.errors import WeightsError
+from ppface.core.run.cpu import cores
+from ppface.predict.runtimes import FILES
+from ppface.predict.runtimes.description import DescribedModel
+
+
+class OpenVino(DescribedModel):
+    """The model.xml and model.bin in a folder that ppface export wrote.
+
+    Args:
+        folder: holds inference.yml, model.xml and model.bin.
+        threads: CPU threads; None: one per core.
+
+    Raises:
+        WeightsError: OpenVINO is missing or refuses the files; see also DescribedModel.
+    """
+
+    def __init__(self, folder: str | Path, threads: int | None = None):
+        super().__init__(folder, FILES["openvino"])
+        try:
+            import openvino
+        except ImportError:
+            raise WeightsError(f"{self.files[0]}: needs OpenVINO: install it with: pip install openvino") from None
+        # float32: where the processor has bfloat16, OpenVINO computes in it otherwise
+        settings = {
+            "INFERENCE_NUM_THREADS": threads or cores(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            self._request = openvino.Core().compile_model(self.files[0], "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise WeightsError(f"{self.files[0]}: OpenVINO cannot run it: {str(error).strip().splitlines()[-1]}") from error
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._request.infer({"image": np.ascontiguousarray(batch["image"])}, share_inputs=True)
+        return {name: self._request.get_tensor(name).data.copy() for name in self.about["outputs"]}

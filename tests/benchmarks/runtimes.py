@@ -1,0 +1,71 @@
+"""Latency of exported models under the three runtimes: BlazeFace 640x640 and 128x128, with and without post-processing, and MobileFaceNet.
+
+    python tests/benchmarks/runtimes.py [--threads 1] [--int8]
+
+Prints the shortest and the median ms of every model. They run in turns, since the load of the machine varies. The difference between a whole
+detector and its network alone is the post-processing in the graph. Weights are random, with scores as in a trained network.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+from deployed_predictor import pictures, realistic, without_post
+
+from ppface import predict
+from ppface.core.config.spec import build_model, load_config
+from ppface.engine.formats import exporter
+from ppface.predict.export_formats import suppression
+
+FORMATS, ROUNDS, CALIBRATION = ("paddle", "onnx", "openvino"), 40, 32
+
+
+def models() -> dict:
+    """(model, batches of pixels) by name."""
+    found = {}
+    for config in ("blazeface_1000e", "blazeface_128"):
+        whole = realistic(config)
+        pixels = np.stack(pictures(1, *whole.input.size)).transpose(0, 3, 1, 2)
+        found[f"{config}, network alone"] = without_post(whole), pixels
+        found[config] = whole, pixels
+    embedder = build_model(load_config(ROOT / "configs" / "recognition" / "adaface_mobilefacenet_cfp.yml"))
+    faces = np.stack(pictures(32, *embedder.input.size)).transpose(0, 3, 1, 2)
+    return found | {"MobileFaceNet, 1 picture": (embedder, faces[:1]), "MobileFaceNet, 32 pictures": (embedder, faces)}
+
+
+def measure(name: str, model, pixels: np.ndarray, threads: int, int8: bool, folder: Path) -> None:
+    """Exports one model in all formats and prints its latencies."""
+    folder.mkdir()
+    calibration = np.stack(pictures(CALIBRATION, *model.input.size)).transpose(0, 3, 1, 2)[:, None] if int8 else ()
+    places = exporter.write(model, folder, FORMATS, {}, *suppression(), list(calibration))
+    runs = {kind: predict.load_predictor(place, threads=threads) for kind, place in places.items()}
+    batch, times = {"image": np.ascontiguousarray(pixels)}, {kind: [] for kind in runs}
+    for turn in range(ROUNDS + 3):
+        for kind, run in runs.items():
+            start = time.perf_counter()
+            run(batch)
+            if turn >= 3:  # the first runs prepare kernels
+                times[kind].append(1000 * (time.perf_counter() - start))
+    print(name, *(f"{kind} {min(ms):.2f} ({np.median(ms):.2f})" for kind, ms in times.items()), sep="  ", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--int8", action="store_true")
+    args = parser.parse_args()
+    print(f"ms, shortest (median) of {ROUNDS} runs, threads: {args.threads}")
+    with tempfile.TemporaryDirectory() as aside:
+        for number, (name, (model, pixels)) in enumerate(models().items()):
+            measure(name, model, pixels, args.threads, args.int8, Path(aside, str(number)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""deploy/python with each runtime, where neither ppface nor, for ONNX Runtime and OpenVINO, paddle can be imported."""
+
+import json
+
+import numpy as np
+import pytest
+import runtimes
+from PIL import Image
+from runtimes import ModelError, choose
+
+from ppface import predict
+from ppface.engine.export import compare
+
+for package in ("onnx", "paddle2onnx", "onnxruntime", "openvino"):
+    pytest.importorskip(package, reason="needs the extras onnx and openvino")
+EXPORT, INFER = "tools/export_model.py", "deploy/python/infer.py"
+
+
+@pytest.fixture(scope="module")
+def several(trial, run_tool, tmp_path_factory):
+    """The small detector for ONNX Runtime and OpenVINO, and what the tool printed."""
+    out = tmp_path_factory.mktemp("several") / "export"
+    done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", out, "--format", "onnx", "openvino")
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def scene(seed: int, height: int = 97, width: int = 131) -> np.ndarray:
+    return np.kron(np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)), np.ones((8, 8, 1)))[
+        :height, :width
+    ].astype("uint8")
+
+
+def test_all_pictures_of_a_batch_get_their_faces(several, trial):
+    batch = {"image": np.stack([scene(seed).transpose(2, 0, 1) for seed in range(3)])}
+    want = predict.load_model(trial.config, trial.weights).predictor()(batch)
+    assert min(want["count"]) > 0
+    for name in ("onnx", "openvino"):
+        got = predict.load_predictor(several[0] / name)(batch)
+        assert got["count"].shape == (3,) and got["landmarks"].shape[1:] == (5, 2)
+        assert compare(want, got, 1e-3) < 1e-3
+    assert [line.split()[0] for line in several[1].splitlines()] == ["format", "onnx", "openvino"]
+
+
+def test_a_picture_without_faces_gives_no_rows(several):
+    for name in ("onnx", "openvino"):
+        got = predict.load_predictor(several[0] / name)({"image": np.zeros((2, 3, 32, 32), np.uint8)})
+        assert len(got["boxes"]) == len(got["scores"]) == len(got["landmarks"]) == got["count"].sum()
+
+
+def test_it_runs_without_paddle_and_ppface(several, trial, run_tool, tmp_path):
+    for name in ("paddle", "ppface"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not for this process')\n")
+    Image.fromarray(scene(0)).save(tmp_path / "a.png")
+    want = predict.load(trial.export)(tmp_path / "a.png")
+    best = [face for face in want if face.score >= 0.4]
+    assert best
+    for runtime in ("onnxruntime", "openvino"):
+        file = tmp_path / f"{runtime}.json"
+        done = run_tool(
+            INFER,
+            "-m",
+            several[0],
+            "--runtime",
+            runtime,
+            "-i",
+            tmp_path / "a.png",
+            "--json",
+            file,
+            "--threshold",
+            0.4,
+            PYTHONPATH=str(tmp_path),
+        )
+        assert done.returncode == 0, done.stderr
+        (record,) = json.loads(file.read_text())
+        np.testing.assert_allclose([face["box"] for face in record["faces"]], [face.box for face in best], atol=0.05)
+
+
+def test_the_fastest_installed_runtime_is_taken(several, monkeypatch, tmp_path):
+    found = json.loads((several[0] / "parity.json").read_text())
+    first = min(found["formats"], key=lambda row: min(row["ms"].values()))
+    assert choose(several[0]) == (several[0] / first["folder"], first["runtime"])
+    assert choose(several[0], "openvino") == (several[0] / "openvino", "openvino")
+    with pytest.raises(ModelError, match="expected an export for paddle, this one is for"):
+        choose(several[0], "paddle")
+    with pytest.raises(ModelError, match="expected an export for openvino, this one is for onnxruntime"):
+        choose(several[0] / "onnx", "openvino")
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="the runtime for it is not installed: pip install onnxruntime"):
+        choose(several[0] / "onnx")
+    (tmp_path / "parity.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"parity\.json: not the figures of an export"):
+        choose(tmp_path)
+
+
+def test_another_device_needs_paddle(several):
+    with pytest.raises(ModelError, match="expected device cpu for onnxruntime, received 'gpu'"):
+        runtimes.start("onnxruntime", (), [], 1, "gpu")

@@ -12,9 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from deployed_predictor import pictures, realistic, without_post
@@ -24,6 +23,7 @@ from ppface.core.config.spec import build_model, load_config
 from ppface.engine.formats import exporter
 from ppface.predict.export_formats import suppression
 
+ROOT = Path(__file__).resolve().parents[2]
 FORMATS, ROUNDS, CALIBRATION = ("paddle", "onnx", "openvino"), 40, 32
 
 

@@ -132,7 +132,7 @@ def test_the_outputs_determine_what_a_model_is_for(toy_export, trial):
         (["TOY", "--compare", "A"], 2, "infer.py: error: argument --compare: expected 2 arguments"),
         (["TOY", "--compare", "A", "A", "--threshold", "nan"], 2, "infer.py: error: argument --threshold: invalid number value: 'nan'"),
         (["TOY", "--compare", "A", "A", "--threshold", "inf"], 2, "infer.py: error: argument --threshold: invalid number value: 'inf'"),
-        (["TOY"], 2, "infer.py: error: one of the arguments -i/--input --compare is required"),
+        (["TOY"], 2, "infer.py: error: one of the arguments -i/--input/--video --compare is required"),
     ],
 )
 def test_mistakes_are_one_line(toy_export, trial, aligned_faces, alone, run_tool, given, code, told):

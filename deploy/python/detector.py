@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import yaml
 from runtimes import DESCRIPTION, FILES, ModelError, choose, start, verify
+from two_runs import merged
 
 MODES = ("native", "stretch", "letterbox", "long_side", "short_side")  # how a picture enters the network, by inference.yml
 GREY = 128  # around the picture in mode "letterbox"
@@ -115,14 +116,27 @@ class FaceDetector(ExportedModel):
         check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
-        size, inner = self.test_size(height, width), self.inner_size(height, width)
-        pixels = np.stack(cv2.split(placed(image, inner, size)))[None]
+        places = [(self.inner_size(height, width), self.test_size(height, width)), *self._coarser(height, width)]
+        inputs = [np.stack(cv2.split(placed(image, inner, size)))[None] for inner, size in places]
         prepared = time.perf_counter()
-        answer = self.run(pixels)
+        answers = [self.run(pixels) for pixels in inputs]
         ran = time.perf_counter()
-        faces = _faces(answer, inner, corner(inner, size), height, width)
+        rows = [_rows(answer, inner, corner(inner, size), height, width) for answer, (inner, size) in zip(answers, places, strict=True)]
+        if len(rows) == 2:
+            scale = max(places[0][0]) / max(height, width)
+            rows = [merged(*rows, self.about["input"]["test"]["large"] / scale)]
+        faces = _faces(rows[0], height, width, "landmarks" in answers[0])
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
+
+    def _coarser(self, height: int, width: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """The size, twice, of the second run, if inference.yml states one for faces that are too large for the first."""
+        fraction = self.about["input"]["test"].get("coarser", 0)
+        if not fraction:
+            return []
+        fine = self.test_size(height, width)
+        size = max(1, round(fine[0] * fraction)), max(1, round(fine[1] * fraction))
+        return [(size, size)]
 
     def warm_up(self, height: int, width: int, times: int = 2) -> None:
         """Runs black pictures of this size, so that the first real one does not wait for kernels to be prepared."""
@@ -192,12 +206,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _faces(answer: dict[str, np.ndarray], inner: tuple[int, int], start: tuple[int, int], height: int, width: int) -> list[Face]:
-    """The model's output for one picture, mapped from the network input to the pixels of the picture."""
+def _rows(answer: dict[str, np.ndarray], inner: tuple[int, int], start: tuple[int, int], height: int, width: int) -> np.ndarray:
+    """The model's output for one picture, (N, 5 + 2K) box, score and landmarks, mapped from the network input to the picture's pixels."""
     scale, offset = np.array([width / inner[1], height / inner[0]]), np.array(start[::-1])
-    boxes = np.clip((answer["boxes"] - np.tile(offset, 2)) * np.tile(scale, 2), 0, [width, height, width, height])
-    scores = answer["scores"]
-    landmarks = (answer["landmarks"] - offset) * scale if "landmarks" in answer else [None] * len(boxes)
+    boxes = (answer["boxes"] - np.tile(offset, 2)) * np.tile(scale, 2)
+    points = answer.get("landmarks", np.zeros((len(boxes), 0, 2)))
+    points = ((points - offset) * scale).reshape(len(boxes), 2 * points.shape[1])
+    return np.concatenate([boxes, answer["scores"][:, None], points], axis=1)
+
+
+def _faces(rows: np.ndarray, height: int, width: int, landmarks: bool) -> list[Face]:
+    boxes = np.clip(rows[:, :4], 0, [width, height, width, height])
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
-    order = [i for i in np.argsort(-scores, kind="stable") if inside[i]]
-    return [Face(tuple(boxes[i].tolist()), float(scores[i]), landmarks[i]) for i in order]
+    order = [i for i in np.argsort(-rows[:, 4], kind="stable") if inside[i]]
+    return [Face(tuple(boxes[i].tolist()), float(rows[i, 4]), rows[i, 5:].reshape(-1, 2) if landmarks else None) for i in order]

@@ -66,7 +66,12 @@ def describe(model: nn.Layer, folder: Path, names: list[str], about: dict[str, A
             "color": "RGB",
             "dtype": "uint8",
             "size": [height, width],
-            "test": {"mode": test.mode, "size": None if test.size is None else list(test.size), "max_side": test.max_side},
+            "test": {
+                "mode": test.mode,
+                "size": None if test.size is None else list(test.size),
+                "max_side": test.max_side,
+                **({"coarser": test.coarser, "large": test.large} if test.coarser else {}),
+            },
         },
         "outputs": names,
         **_stated(model.head, "classes", list),

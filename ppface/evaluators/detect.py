@@ -8,7 +8,8 @@ import numpy as np
 from ppface.core.run.log import log
 from ppface.data.pictures.picture import Picture
 from ppface.ops.boxes import clip
-from ppface.ops.resize import TestSize
+from ppface.ops.resize import Placement, TestSize
+from ppface.ops.two_runs import merged
 
 LOW_SCORE = 0.1  # a higher score threshold removes a part of the precision-recall curve that AP measures
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -60,9 +61,17 @@ def _warn_of_threshold(threshold: float | None) -> None:
 
 
 def run(predict: Predict, images: list[np.ndarray], size: TestSize, landmarks: bool = False) -> list[np.ndarray]:
-    """One call of `predict` for images (H, W, 3) of one test size -> for each (M, 5): x1, y1, x2, y2 in its own pixels, score; with
-    `landmarks` (M, 5 + 2K)."""
-    places = [size.place(*image.shape[:2]) for image in images]
+    """One call of `predict` for images (H, W, 3) of one test size, and one for the policy's coarser run if it has one -> for each (M, 5):
+    x1, y1, x2, y2 in its own pixels, score; with `landmarks` (M, 5 + 2K)."""
+    places = [size.places(*image.shape[:2]) for image in images]
+    runs = [_run_once(predict, images, list(of_one_run), landmarks) for of_one_run in zip(*places, strict=True)]
+    if not size.coarser:
+        return runs[0]
+    return [merged(fine, coarse, size.large / place[0].scale) for fine, coarse, place in zip(*runs, places, strict=True)]
+
+
+def _run_once(predict: Predict, images: list[np.ndarray], places: list[Placement], landmarks: bool) -> list[np.ndarray]:
+    """One call of `predict` for images of which each has its place in an input of the same size."""
     batch = np.stack([place.apply(image).transpose(2, 0, 1) for place, image in zip(places, images, strict=True)])
     outputs = predict({"image": batch})
     boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))

@@ -31,6 +31,11 @@ class Placement:
         """(y, x) of the picture's upper left corner in the input, in whole pixels."""
         return (self.size[0] - self.inner[0]) // 2, (self.size[1] - self.inner[1]) // 2
 
+    @property
+    def scale(self) -> float:
+        """Pixels of the input per pixel of the picture, along its longer side."""
+        return max(self.inner) / max(self.picture)
+
     def apply(self, image: np.ndarray) -> np.ndarray:
         """The picture (H, W, 3) uint8 -> the input (height, width, 3) uint8; the same image if it has that size."""
         resized = resize(image, self.inner)
@@ -66,18 +71,24 @@ class TestSize:
         size: (height, width) in pixels; unused by "native".
         max_side: upper limit of both sides in pixels (0: none), with the aspect ratio kept; not used by "stretch", not allowed with
             "letterbox", whose size is fixed.
+        coarser: for detectors: a second run at this fraction of the test size finds the faces that are too large for the first one; above 0
+            and below 1, 0: none; not allowed with "stretch" and "letterbox". `ppface/ops/two_runs.py` merges the faces.
+        large: longer side, in pixels of the test size, from which the faces of the second run are taken, > 0; unused without it.
 
     Raises:
-        ValueError: an unknown mode, a mode other than "native" without a size, or "letterbox" with max_side.
+        ValueError: an unknown mode, a mode other than "native" without a size, "letterbox" with max_side, or coarser or large out of range.
     """
 
     __test__ = False  # not a test class, in spite of its name
+    coarser, large = 0.0, 0.0
 
     def __init__(
         self,
         mode: Mode = "native",
         size: tuple[int, int] | None = None,
         max_side: int = 0,
+        coarser: float = 0.0,
+        large: float = 250.0,
     ):
         if mode not in get_args(Mode):
             raise ValueError(f"TestSize: expected mode to be one of {', '.join(get_args(Mode))}, received {mode!r}")
@@ -85,7 +96,15 @@ class TestSize:
             raise ValueError(f"TestSize: expected size: [height, width] of at least 1 with mode {mode!r}, received {size}")
         if mode == "letterbox" and max_side:
             raise ValueError(f"TestSize: expected max_side: 0 with mode 'letterbox', whose size is fixed, received {max_side}")
+        if coarser and not 0 < coarser < 1:
+            raise ValueError(f"TestSize: expected coarser above 0 and below 1 (0: no second run), received {coarser}")
+        if coarser and mode in ("stretch", "letterbox"):
+            raise ValueError(f"TestSize: expected coarser: 0 with mode {mode!r}, whose size is fixed, received {coarser}")
+        if not large > 0:
+            raise ValueError(f"TestSize: expected large above 0 pixels, received {large}")
         self.mode, self.size, self.max_side = mode, size, max_side
+        if coarser:  # otherwise no attributes of this object, whose attributes are a part of a model's identity
+            self.coarser, self.large = float(coarser), float(large)
 
     @property
     def letterbox(self) -> bool:
@@ -107,6 +126,14 @@ class TestSize:
         """Where a picture of (height, width) is in the network's input."""
         size = self.of(height, width)
         return letterboxed((height, width), size) if self.letterbox else Placement((height, width), size, size)
+
+    def places(self, height: int, width: int) -> list[Placement]:
+        """Where a picture of (height, width) is in the input of each run: `place`, and that of the coarser run, if there is one."""
+        fine = self.place(height, width)
+        if not self.coarser:
+            return [fine]
+        size = max(1, round(fine.size[0] * self.coarser)), max(1, round(fine.size[1] * self.coarser))
+        return [fine, Placement(fine.picture, size, size)]
 
 
 def letterboxed(picture: tuple[int, int], size: tuple[int, int]) -> Placement:

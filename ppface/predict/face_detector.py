@@ -9,7 +9,9 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.data.pictures.picture import Picture
+from ppface.ops.boxes import clip
 from ppface.ops.resize import Placement, TestSize
+from ppface.ops.two_runs import merged
 from ppface.predict.face import Face
 
 
@@ -40,12 +42,15 @@ class FaceDetector:
         """
         pixels = Picture.given(image).decode()
         start = time.perf_counter()
-        place = self._policy(size).place(*pixels.shape[:2])
-        batch = {"image": np.stack(cv2.split(place.apply(pixels)))[None]}  # several times faster than a transposed copy
+        policy = self._policy(size)
+        places = policy.places(*pixels.shape[:2])
+        inputs = [np.stack(cv2.split(place.apply(pixels)))[None] for place in places]  # several times faster than a transposed copy
         prepared = time.perf_counter()
-        answer = self.predict(batch)
+        answers = [self.predict({"image": batch}) for batch in inputs]
         ran = time.perf_counter()
-        faces = self._faces(answer, place)
+        runs = [_rows(answer, place) for answer, place in zip(answers, places, strict=True)]
+        rows = merged(*runs, policy.large / places[0].scale) if policy.coarser else runs[0]
+        faces = _faces(rows, pixels.shape[:2], "landmarks" in answers[0])
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
 
@@ -58,10 +63,18 @@ class FaceDetector:
             raise DataError(f"size: expected None, 'native' or (height, width), received {size!r}")
         return TestSize("stretch", (int(size[0]), int(size[1])))
 
-    def _faces(self, answer: dict[str, np.ndarray], place: Placement) -> list[Face]:
-        height, width = place.picture
-        boxes = np.clip(place.rows_back(answer["boxes"]), 0, [width, height, width, height])
-        landmarks = place.back(answer["landmarks"]) if "landmarks" in answer else [None] * len(boxes)
-        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
-        order = [i for i in np.argsort(-answer["scores"], kind="stable") if inside[i]]
-        return [Face(tuple(boxes[i].tolist()), float(answer["scores"][i]), landmarks[i]) for i in order]
+
+def _rows(answer: dict[str, np.ndarray], place: Placement) -> np.ndarray:
+    """The faces of one run, (N, 5 + 2K): box, score and landmarks, in pixels of the picture."""
+    boxes, scores = answer["boxes"], answer["scores"]
+    points = answer.get("landmarks", np.zeros((len(boxes), 0, 2)))
+    points = place.back(points).reshape(len(boxes), 2 * points.shape[1])
+    return np.concatenate([place.rows_back(boxes), scores[:, None], points], axis=1)
+
+
+def _faces(rows: np.ndarray, picture: tuple[int, int], landmarks: bool) -> list[Face]:
+    """Rows of a picture of (height, width) as faces, best first."""
+    boxes = clip(rows[:, :4], picture)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
+    order = [i for i in np.argsort(-rows[:, 4], kind="stable") if inside[i]]
+    return [Face(tuple(boxes[i].tolist()), float(rows[i, 4]), rows[i, 5:].reshape(-1, 2) if landmarks else None) for i in order]

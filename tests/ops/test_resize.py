@@ -69,6 +69,11 @@ def test_an_aligned_face_of_another_size_gets_borders_instead_of_an_error(rng):
         (("letterbox",), "TestSize: expected size: [height, width] of at least 1 with mode 'letterbox', received None"),
         (("letterbox", (0, 4)), "TestSize: expected size: [height, width] of at least 1 with mode 'letterbox', received (0, 4)"),
         (("letterbox", (4, 4), 9), "TestSize: expected max_side: 0 with mode 'letterbox', whose size is fixed, received 9"),
+        (("native", None, 0, 1.0), "TestSize: expected coarser above 0 and below 1 (0: no second run), received 1.0"),
+        (("native", None, 0, -0.1), "TestSize: expected coarser above 0 and below 1 (0: no second run), received -0.1"),
+        (("native", None, 0, 0.5, 0), "TestSize: expected large above 0 pixels, received 0"),
+        (("stretch", (4, 4), 0, 0.5), "TestSize: expected coarser: 0 with mode 'stretch', whose size is fixed, received 0.5"),
+        (("letterbox", (4, 4), 0, 0.5), "TestSize: expected coarser: 0 with mode 'letterbox', whose size is fixed, received 0.5"),
         (("fit", (4, 4)), "TestSize: expected mode to be one of native, stretch, letterbox, long_side, short_side, received 'fit'"),
     ],
 )
@@ -76,3 +81,18 @@ def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError) as caught:
         TestSize(*arguments)
     assert str(caught.value) == message
+
+
+def test_a_coarser_run_has_its_place():
+    fine, coarse = TestSize("short_side", (60, 60), 80, 0.25).places(30, 50)
+    assert (fine.inner, coarse.inner) == ((48, 80), (12, 20))
+    assert coarse.size == coarse.inner
+    np.testing.assert_allclose(coarse.rows_back(np.array([[6.0, 3, 20, 12]])), [[15, 7.5, 50, 30]])
+    assert fine.scale == 1.6
+    assert [place.inner for place in TestSize("native", None, 0, 0.1).places(4, 90)] == [(4, 90), (1, 9)]
+    assert len(TestSize("short_side", (60, 60)).places(30, 50)) == 1
+
+
+def test_without_a_coarser_run_a_models_identity_is_as_before():
+    assert vars(TestSize("short_side", (60, 60), 80)) == {"mode": "short_side", "size": (60, 60), "max_side": 80}
+    assert vars(TestSize("native", None, 0, 0.5, 90))["coarser"] == 0.5

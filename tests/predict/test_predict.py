@@ -272,6 +272,7 @@ def test_the_identity_is_that_of_config_weights_and_names(tmp_path, weights, tri
         ("input", "a", "input: expected a dict, received 'a'"),
         ("size", "ab", "size: expected a list, received 'ab'"),
         ("size", ["a", 1], "input.test: expected height, width and max_side, whole numbers of pixels, received ['a', 1, 0]"),
+        ("coarser", 2.0, "TestSize: expected coarser above 0 and below 1 (0: no second run), received 2.0"),
         ("size", [5], "input.test: expected height, width and max_side, whole numbers of pixels, received [5, 0]"),
         ("max_side", "1", "input.test: expected height, width and max_side, whole numbers of pixels, received [160, 160, '1']"),
     ],

@@ -29,7 +29,8 @@ def _read_description(files: list[Path]) -> tuple[dict[str, Any], TestSize]:
         sides = [*(shape or [1, 1]), policy["max_side"]]
         if len(sides) != 3 or any(type(side) is not int for side in sides):
             raise TypeError(f"input.test: expected height, width and max_side, whole numbers of pixels, received {sides!r}")
-        size = TestSize(policy["mode"], tuple(shape) if shape else None, policy["max_side"])
+        second = {key: policy[key] for key in ("coarser", "large") if key in policy}
+        size = TestSize(policy["mode"], tuple(shape) if shape else None, policy["max_side"], **second)
         digests, outputs = _of_type(about, "sha256", dict), _of_type(about, "outputs", list)
         if not all(isinstance(name, str) for name in outputs):
             raise TypeError(f"outputs: expected names, received {outputs!r}")

@@ -49,7 +49,7 @@ class FaceDetector:
         answers = [self.predict({"image": batch}) for batch in inputs]
         ran = time.perf_counter()
         runs = [_rows(answer, place) for answer, place in zip(answers, places, strict=True)]
-        rows = merged(*runs, policy.large / places[0].scale) if policy.coarser else runs[0]
+        rows = merged(runs[0], runs[1], policy.large / places[0].scale) if policy.coarser else runs[0]
         faces = _faces(rows, pixels.shape[:2], "landmarks" in answers[0])
         self.seconds = {"pre": prepared - start, "run": ran - prepared, "post": time.perf_counter() - ran}
         return faces
@@ -75,6 +75,6 @@ def _rows(answer: dict[str, np.ndarray], place: Placement) -> np.ndarray:
 def _faces(rows: np.ndarray, picture: tuple[int, int], landmarks: bool) -> list[Face]:
     """Rows of a picture of (height, width) as faces, best first."""
     boxes = clip(rows[:, :4], picture)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # drops boxes that lie wholly outside the picture
+    inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)  # drops boxes that lie wholly outside the picture
     order = [i for i in np.argsort(-rows[:, 4], kind="stable") if inside[i]]
     return [Face(tuple(boxes[i].tolist()), float(rows[i, 4]), rows[i, 5:].reshape(-1, 2) if landmarks else None) for i in order]

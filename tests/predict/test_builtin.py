@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from ppface import predict
 from ppface.core.config.spec import load_config
 from ppface.core.files.released import FOLDER, located
 from ppface.data import Subset, SyntheticFaces, VocFaces
+from ppface.data.pictures.picture import Picture
 from ppface.evaluators import FaceAP
+from ppface.ops.boxes import iou
+from ppface.ops.resize import TestSize
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "detection" / "builtin.yml"
@@ -50,6 +54,36 @@ def test_it_finds_faces_of_photographs_that_it_was_not_trained_on(live, shared_d
     assert dict(metrics)["ap"] > 0.8
 
 
+def drawn_portrait(seed):
+    """A picture, filled by one face, and its box."""
+    sample = SyntheticFaces(1, (190, 150), seed=seed, faces=(1, 1), face_size=(0.7, 0.75), difficulty=0)[0]
+    return sample["picture"].decode(), sample["gt_boxes"]
+
+
+def test_it_finds_the_one_face_that_fills_a_picture(live):
+    find = predict.FaceDetector(live.model.predictor())
+    for seed in range(3):
+        image, box = drawn_portrait(seed)
+        (face,) = [face for face in find(image) if face.score > 0.5]
+        assert iou(np.array([face.box]), box)[0, 0] > 0.7
+    find.predict.test_size = TestSize("short_side", (600, 600), 800)  # without the coarser run: parts of the face
+    boxes = np.array([face.box for face in find(image) if face.score > 0.5])
+    assert len(boxes) > 1
+    assert iou(boxes, box).max() < 0.7
+
+
+def test_it_finds_the_faces_of_portraits(live, shared_data):
+    files = [shared_data / "cfp" / "raw" / f"{person:03}" / "frontal" / "01.jpg" for person in range(1, 6)]
+    if not files[0].is_file():
+        pytest.skip(f"the portraits are not here: {files[0]} does not exist")
+    find = predict.FaceDetector(live.model.predictor())
+    for file in files:
+        height, width = Picture.open(file).size
+        best = find(file)[0].box
+        assert best[3] - best[1] > 0.5 * height
+        assert best[0] < width / 2 < best[2]
+
+
 def test_tools_take_it_by_name(run_tool, tmp_path):
     picture = SyntheticFaces(1, (200, 200), seed=5, faces=(1, 1), face_size=(0.5, 0.6), difficulty=0)[0]
     Image.fromarray(picture["picture"].decode()).save(tmp_path / "photo.png")
@@ -58,6 +92,8 @@ def test_tools_take_it_by_name(run_tool, tmp_path):
     assert "1 read, 1 faces, 0 broken" in done.stdout
     done = run_tool("tools/export_model.py", "builtin", "--out", tmp_path / "export")
     assert done.returncode == 0, done.stderr
+    policy = {"mode": "short_side", "size": [600, 600], "max_side": 800, "coarser": 0.35, "large": 250.0}
+    assert yaml.safe_load((tmp_path / "export" / "inference.yml").read_text())["input"]["test"] == policy
     (face,) = [face for face in predict.load(tmp_path / "export")(tmp_path / "photo.png") if face.score > 0.5]
     left, top, right, bottom = picture["gt_boxes"][0]
     assert np.abs(np.array(face.box) - picture["gt_boxes"][0]).max() < 0.15 * (right - left)

@@ -99,7 +99,9 @@ class Landmarks:
 
     def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
-        crop = Pipeline([LandmarkCrop(self._size(predict), self.margin)])
+        height, width = self._size(predict)
+        crop = Pipeline([LandmarkCrop((height, width), self.margin)])
+        square = min(height, width) / np.array([width, height])  # undoes the stretching of square crops to other inputs
         errors: list[float] = []
         attributes: list[np.ndarray] = []
         worst: list[tuple[float, np.ndarray]] = []
@@ -110,7 +112,7 @@ class Landmarks:
             found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
             for i, sample, points in zip(indices, samples, found, strict=True):
                 truth = one_face(sample, self.dataset.name(i))
-                errors.append(self._error(points, truth, self.dataset.name(i)))
+                errors.append(self._error(points * square, truth * square, self.dataset.name(i)))
                 attributes.append(sample.get("attributes", np.zeros(0, bool)))
                 if folder:
                     worst = sorted([*worst, (errors[-1], _drawn(sample["image"], points, truth))], key=lambda one: -one[0])[:WORST]

@@ -59,6 +59,17 @@ def test_the_values_are_those_of_plain_sums(data, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "worst.png")).shape == (120, 240, 3)
 
 
+def test_errors_are_those_before_the_crop_is_stretched(data):
+    class Wide(Off):
+        test_size = TestSize("stretch", (60, 120))
+
+        def __call__(self, batch):
+            return {"landmarks": super().__call__({"image": batch["image"][..., ::2]})["landmarks"] * [2, 1]}
+
+    moves = np.array([0, 1, 2, 5, 20.0])
+    assert dict(Landmarks(data)(Wide(data, moves)))["nme"] == pytest.approx(moves.mean() / 50, abs=1e-3)
+
+
 def test_each_attribute_of_the_data_has_its_mean_error(data):
     class Marked(LandmarkList):
         attribute_names = ("pose", "blur", "make_up")

@@ -28,8 +28,8 @@ class PtsLandmarks:
         sample: picture, gt_boxes (1, 4) around the landmarks, gt_landmarks (1, K, 2), counted from 0
 
     Raises:
-        DataError: a missing folder, none of these files, malformed files, files of different numbers of points (both listed together),
-            landmarks far outside their picture.
+        DataError: a missing folder, none of these files, two pictures of one .pts file, malformed files, files of different numbers of
+            points (all of a kind listed together), landmarks far outside their picture.
     """
 
     def __init__(self, root: str, folders: list[str] | None = None):
@@ -40,6 +40,11 @@ class PtsLandmarks:
         if not self.files:
             raise DataError(f"PtsLandmarks: no picture with a .pts file in {base}: {ADVICE}")
         labels = [file.with_suffix(".pts") for file in self.files]
+        label_files.refuse(
+            f"{file}: the file of {one} and of {other}: remove one of these pictures"
+            for file, one, other in zip(labels[1:], self.files, self.files[1:], strict=False)
+            if one.with_suffix(".pts") == file
+        )
         points = label_files.read_all(lambda i: read(labels[i]), len(labels))
         label_files.refuse(
             f"{file}: expected {len(points[0])} points as in the files before, received {len(one)}"

@@ -251,6 +251,15 @@ def test_pts_files_that_are_wrong_are_named(root, write, message):
         PtsLandmarks(str(root))
 
 
+def test_two_pictures_of_one_pts_file_are_refused(root):
+    images = root / "images"
+    (images / "a.jpg").write_bytes((images / "a.png").read_bytes())
+    pts(images / "a.pts", [(1, 1), (11, 21)])
+    with pytest.raises(DataError) as error:
+        PtsLandmarks(str(root))
+    assert str(error.value) == f"{images}/a.pts: the file of {images}/a.jpg and of {images}/a.png: remove one of these pictures"
+
+
 def test_pts_files_that_are_wrong_are_listed_together(root):
     pts(root / "images" / "a.pts", [(1, 1), (2, 2)], count=68)
     (root / "images" / "b c.pts").write_text("version: 1\nn_points: 1\n{\n1 two\n}\n")

@@ -11,6 +11,7 @@ import numpy as np
 from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import UserError
 from ppface.core.run.cpu import cores
+from ppface.core.run.log import log
 from ppface.engine import export
 from ppface.engine.evaluation import measure
 
@@ -40,6 +41,8 @@ def compare_formats(
     """
     live = model.predictor()
     asked = [(batch, live(batch)) for batch in export.questions(model, COUNTS)]
+    if not any(len(next(iter(answer.values()))) for _, answer in asked):
+        log.warning("the model finds no face on the pictures that are compared, which are noise; --evaluate compares on real ones")
     rows = []
     for name, folder in places.items():
         exported = load(folder)

@@ -131,7 +131,7 @@ class Gallery(Store):
             {"people": [ids], "images": number}
         """
         images: builtins.list[tuple[int, bytes]] = []
-        with self.database.transaction():
+        with self.writing():
             people = [self.known(name) for name in dict.fromkeys(names)]
             for person, owner in people:
                 found = self.database.rows("SELECT seq, uid FROM images WHERE person = ?", person)
@@ -192,7 +192,7 @@ class Gallery(Store):
             except BaseException:
                 copy.database.delete()
                 raise
-        with self.database.transaction():
+        with self.writing():
             self.audit("export", images=count)
         return count
 
@@ -209,7 +209,7 @@ class Gallery(Store):
             raise DataError(f"{self.database.path}: expected embeddings of {self.dtype}, received {other.dtype}")
         stored = dict(other.database.rows("SELECT uid, vector FROM images"))
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}
-        with self.database.transaction():
+        with self.writing():
             removed = {uid for (uid,) in self.database.rows("SELECT uid FROM removed")}
             known = {uid for (uid,) in self.database.rows("SELECT uid FROM images")}
             for name, owner, uid, about, crop in other.crops():
@@ -230,7 +230,7 @@ class Gallery(Store):
             raise DataError(f"{self.database.path}: not encrypted; `gallery export --key FILE` writes an encrypted copy")
         old, new = self.sealer, AesGcm(key, self.uid)
         try:
-            with self.database.transaction():
+            with self.writing():
                 self._seal_again(new)
                 self.sealer = new
                 self.write_description()
@@ -259,7 +259,7 @@ class Gallery(Store):
             database.write("UPDATE audit SET entry = ? WHERE seq = ?", sealed, seq)
 
     def set_calibration(self, calibration: Calibration) -> None:
-        with self.database.transaction():
+        with self.writing():
             self.calibration = calibration
             self.write_description()
             self.audit("calibrate", rate=calibration.rate, threshold=calibration.threshold)

@@ -1,10 +1,11 @@
 """Store: the people of a gallery and their images, in its file and in memory."""
 
+import contextlib
 import getpass
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
@@ -135,6 +136,13 @@ class Store:
             why = "embeds its stored faces again" if self.keep_crops else "enrols the pictures again; this one keeps no faces"
             raise DataError(f"{self.database.path}: expected its model: {difference}; `{how}` {why}")
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction; refused if another process changed the key, as rows under the old one would make the gallery unreadable."""
+        with self.database.transaction():
+            self._read_description(self.database.rows("SELECT value FROM about WHERE key = 'description'")[0][0])
+            yield
+
     def place(self, kind: str, *uids: bytes) -> bytes:
         """Where a row belongs: authenticated with it."""
         return b"/".join([self.uid, kind.encode(), *uids])
@@ -169,7 +177,7 @@ class Store:
             raise DataError(f"{name!r}: expected {'one crop' if self.keep_crops else 'no crops'} and as much of all else as embeddings")
         encoded = [encode(crop) for crop in crops] if crops is not None else None
         uids = [secrets.token_bytes(UID_BYTES) for _ in rows]
-        with self.database.transaction():
+        with self.writing():
             person, owner = self.enter_person(name)
             for i, row in enumerate(rows):
                 about = {"source": sources[i] if sources else None, "quality": qualities[i] if qualities else None, "added": now()}

@@ -7,7 +7,7 @@ import pytest
 
 import ppface
 from ppface.core.errors import DataError, SaveError
-from ppface.gallery import Gallery, ModelIdentity, new_key, read_key
+from ppface.gallery import Calibration, Gallery, ModelIdentity, new_key, read_key
 from ppface.gallery.vectors import best
 
 from .conftest import KEY, MODEL
@@ -181,6 +181,24 @@ def test_a_new_key_replaces_the_old_one(make, faces, tmp_path):
     with Gallery(tmp_path / "people.db", KEY[::-1]) as rotated:
         assert rotated.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob" and len(list(rotated.crops())) == 20
         assert rotated.audit_log()[-1]["what"] == "rotate-key"
+
+
+def test_who_opened_a_gallery_before_its_key_changed_writes_nothing(make, faces):
+    gallery, again = make()
+    gallery.add("Ann", faces[0])
+    gallery.set_calibration(Calibration(0.1, [{"rate": 0.1, "threshold": 0.3}]))
+    old = again()
+    gallery.rotate_key(KEY[::-1])
+    for write in (
+        lambda: old.add("Bob", faces[1]),
+        lambda: old.remove("Ann"),
+        lambda: old.set_calibration(Calibration(0.1, [{"rate": 0.1, "threshold": 0.4}])),
+        lambda: old.rotate_key(KEY),
+    ):
+        with pytest.raises(DataError, match="wrong key"):
+            write()
+    with Gallery(gallery.database.path, KEY[::-1]) as now:
+        assert now.list() == {"Ann": 4} and now.threshold() == 0.3 and len(now.audit_log()) == 3
 
 
 def test_the_wrong_key_changes_nothing(make, faces, tmp_path):

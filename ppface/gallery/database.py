@@ -125,6 +125,23 @@ class Database:
                 finally:
                     self._depth = 0
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads of the block see one state of the file, whatever other processes write meanwhile."""
+        with self.lock:
+            if self._depth:
+                yield
+                return
+            with self._errors("read it"):
+                self.connection.execute("BEGIN")
+                self._depth = 1
+                try:
+                    yield
+                finally:
+                    self._depth = 0
+                    with contextlib.suppress(sqlite3.Error):  # SQLite may have ended it already
+                        self.connection.execute("ROLLBACK")
+
     def must_purge(self) -> None:
         """Notes, in the transaction of a removal, that its bytes are still in the file."""
         self.write("INSERT OR REPLACE INTO about VALUES (?, ?)", PENDING, b"1")

@@ -42,7 +42,7 @@ class Gallery(Store):
         if k < 1 or by not in ("image", "mean"):
             raise DataError(f"search: expected k of at least 1 and by 'image' or 'mean', received {k} and {by!r}")
         queries = unit(embeddings, self.model.size)
-        with self.database.lock:
+        with self.database.snapshot():
             self.refresh()
             lowest = self.threshold(by) if threshold is None else threshold
             rows, owner = self._means() if by == "mean" else (self._vectors.rows, self._vectors.owner)
@@ -81,7 +81,7 @@ class Gallery(Store):
 
     def vectors_and_people(self) -> tuple[np.ndarray, np.ndarray]:
         """All unit vectors and the number of the person of each."""
-        with self.database.lock:
+        with self.database.snapshot():
             self.refresh()
             return self._vectors.rows.copy(), self._vectors.owner.copy()
 
@@ -89,7 +89,7 @@ class Gallery(Store):
         """Whether an embedding is of this person: (score >= threshold, score of the person's best image)."""
         person, _ = self.known(name)
         query = unit(embedding, self.model.size)[0]
-        with self.database.lock:
+        with self.database.snapshot():
             self.refresh()
             lowest = self.threshold() if threshold is None else threshold
             rows = self._vectors.rows[self._vectors.owner == person].astype(np.float64)
@@ -98,8 +98,9 @@ class Gallery(Store):
 
     def list(self) -> dict[str, int]:
         """Names, sorted, with their numbers of images."""
-        counts = dict(self.database.rows("SELECT person, count(*) FROM images GROUP BY person"))
-        people = self.database.rows("SELECT seq, uid, name FROM people")
+        with self.database.snapshot():
+            counts = dict(self.database.rows("SELECT person, count(*) FROM images GROUP BY person"))
+            people = self.database.rows("SELECT seq, uid, name FROM people")
         return dict(sorted((self._name(uid, sealed), counts.get(seq, 0)) for seq, uid, sealed in people))
 
     def _name(self, uid: bytes, sealed: bytes) -> str:
@@ -132,7 +133,7 @@ class Gallery(Store):
         """
         images: builtins.list[tuple[int, bytes]] = []
         with self.writing():
-            people = [self.known(name) for name in dict.fromkeys(names)]
+            people = list(dict.fromkeys(self.known(name) for name in names))
             for person, owner in people:
                 found = self.database.rows("SELECT seq, uid FROM images WHERE person = ?", person)
                 if image is not None:
@@ -161,7 +162,7 @@ class Gallery(Store):
             self.database.purge()
         except UserError as error:
             raise type(error)(f"{what}: removed, but bytes remain in the file until it is opened again: {error}") from None
-        with self.database.lock:
+        with self.database.snapshot():
             self.refresh()
 
     def forget(self, name: str) -> dict[str, Any]:
@@ -207,9 +208,9 @@ class Gallery(Store):
         self.check_model(other.model)
         if self.dtype != other.dtype:
             raise DataError(f"{self.database.path}: expected embeddings of {self.dtype}, received {other.dtype}")
-        stored = dict(other.database.rows("SELECT uid, vector FROM images"))
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}
-        with self.writing():
+        with self.writing(), other.database.snapshot():
+            stored = dict(other.database.rows("SELECT uid, vector FROM images"))
             removed = {uid for (uid,) in self.database.rows("SELECT uid FROM removed")}
             known = {uid for (uid,) in self.database.rows("SELECT uid FROM images")}
             for name, owner, uid, about, crop in other.crops():

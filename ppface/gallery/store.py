@@ -221,7 +221,7 @@ class Store:
         return self.database.write("INSERT INTO audit (uid, entry) VALUES (?, ?)", uid, sealed)
 
     def refresh(self) -> None:
-        """Brings what is in memory up to date with the file. Under the database's lock."""
+        """Brings what is in memory up to date with the file. Within a snapshot."""
         version = self.database.rows("PRAGMA data_version")[0][0]
         if self._seen and version == self._seen[0] and not self._changed:
             return

@@ -88,6 +88,34 @@ def test_readers_see_what_another_connection_adds_and_removes(make, faces):
     assert reader.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob"
 
 
+@pytest.mark.parametrize("moment", ["FROM people WHERE seq >", "SELECT uid FROM images WHERE seq"])
+def test_a_search_sees_one_state_while_another_connection_writes(make, faces, moment, monkeypatch):
+    writer, again = make()
+    writer.add("Ann", faces[0])
+    reader = again()
+    read = reader.database.rows
+
+    def rows(query, *values):
+        found = read(query, *values)
+        if moment in query and "Bob" not in writer.list():
+            writer.add("Bob", faces[1])
+            with writer.database.transaction():
+                writer._delete(*writer.known("Ann"), writer.database.rows("SELECT seq, uid FROM images WHERE person = 1"), whole=True)
+            return read(query, *values)
+        return found
+
+    monkeypatch.setattr(reader.database, "rows", rows)
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Ann"
+    assert reader.search(faces[1, 0], threshold=0.9)[0][0].name == "Bob"
+    assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown"
+
+
+def test_a_person_given_twice_is_removed_once(make, faces):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0])
+    assert gallery.remove("Ann", " Ann ")["images"] == 4
+
+
 def test_what_is_removed_is_in_no_file(make, faces, tmp_path, encrypted):
     gallery, again = make(encrypted=encrypted, keep_crops=True)
     filled(gallery, faces)

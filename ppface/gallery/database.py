@@ -54,8 +54,8 @@ class Database:
         elif not self.path.is_file():
             raise DataError(f"{self.path}: no such gallery; `gallery add` makes one")
         try:
-            self.connection = sqlite3.connect(self.path, WAIT_S, isolation_level=None, check_same_thread=False)
             with self._errors("open it"):
+                self.connection = sqlite3.connect(self.path, WAIT_S, isolation_level=None, check_same_thread=False)
                 if create:
                     self._create()
                 self._check()

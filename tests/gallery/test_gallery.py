@@ -323,6 +323,15 @@ def test_files_that_are_no_gallery_are_refused_by_name(tmp_path, make):
         Gallery.create(path, MODEL, KEY)
 
 
+def test_a_gallery_that_may_not_be_read_is_one_line(make, monkeypatch):
+    _, again = make()
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.OperationalError("unable to open database file"))
+    )
+    with pytest.raises(SaveError, match=r"people\.db: cannot open it: unable to open"):
+        again()
+
+
 def test_a_plain_gallery_in_place_of_an_encrypted_one_is_noticed(make, tmp_path, monkeypatch):
     make(encrypted=False)
     with pytest.raises(DataError, match="expected an encrypted gallery, as a key was given; this one is not: was it replaced"):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ppface.commands._gallery_models import of_aligned, of_photographs, pictures_of
-from ppface.core.errors import DataError, UserError
+from ppface.core.errors import DataError, SaveError, UserError
 from ppface.core.files.atomic_write import replace_text
 from ppface.core.run import cli
 from ppface.gallery import Gallery, calibrate, new_key, read_key
@@ -171,13 +171,21 @@ def _found(row: dict[str, Any]) -> str:
     return f"{row['picture']}{place}: {names or 'not searched: ' + '; '.join(row['refused'])}"
 
 
+def _only_face(faces_of: Any, file: Path) -> Any:
+    """`one_face`, with the picture in its errors."""
+    try:
+        return one_face(faces_of, file)
+    except DataError as error:
+        raise DataError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from None
+
+
 def verify(args: argparse.Namespace) -> None:
     model, faces_of = _model(args)
     with _open(args, model) as gallery:
         gallery.known(args.name)
         results = []
         for source, file in pictures_of(args.input):
-            same, score = gallery.verify(args.name, one_face(faces_of, file).embedding, args.threshold)
+            same, score = gallery.verify(args.name, _only_face(faces_of, file).embedding, args.threshold)
             results.append({"picture": source, "name": args.name, "same": same, "score": score})
     _print(args, results, "\n".join(f"{r['picture']}: {'' if r['same'] else 'not '}{r['name']}, {r['score']:.3f}" for r in results))
 
@@ -209,7 +217,11 @@ def forget(args: argparse.Namespace) -> None:
     with _open(args) as gallery:
         receipt = json.dumps(gallery.forget(args.name), indent=1, ensure_ascii=False)
     if args.receipt:
-        replace_text(Path(args.receipt), receipt + "\n")
+        try:
+            replace_text(Path(args.receipt), receipt + "\n")
+        except OSError as error:
+            print(receipt)  # the person is removed already, and nothing else would tell
+            raise SaveError(f"{args.receipt}: cannot write this receipt: {error.strerror}; {args.name!r} is removed") from None
     print(args.receipt or receipt)
 
 
@@ -223,7 +235,7 @@ def set_thresholds(args: argparse.Namespace) -> None:
 
             pictures = pictures_of(args.input)
             people = np.array([name_of(source) for source, _ in pictures])
-            vectors = unit(np.stack([one_face(faces_of, file).embedding for _, file in pictures]), gallery.model.size)
+            vectors = unit(np.stack([_only_face(faces_of, file).embedding for _, file in pictures]), gallery.model.size)
         else:
             vectors, people = gallery.vectors_and_people()
         found = calibrate(vectors, people, args.rates, args.use)
@@ -268,10 +280,16 @@ def embed(args: argparse.Namespace) -> None:
         model = replace(found, alignment=gallery.model.alignment)  # the faces are stored as they were aligned
         key, count = read_key(args.key) if args.key else None, 0
         with Gallery.create(args.out, model, key, gallery.encrypted, gallery.dtype, keep_crops=True) as new:
-            for name, _, _, about, crop in gallery.crops():
-                face, known = one_face(faces_of, np.asarray(Image.open(io.BytesIO(crop)))), json.loads(about)
-                new.add(name, face.embedding, [face.aligned], [known["source"]], [face.quality])
-                count += 1
+            try:
+                for name, _, uid, about, crop in gallery.crops():
+                    if crop is None:
+                        raise DataError(f"{args.gallery}: image {uid.hex()} of {name!r} has no stored face: remove it by `remove --image`")
+                    face, known = one_face(faces_of, np.asarray(Image.open(io.BytesIO(crop)))), json.loads(about)
+                    new.add(name, face.embedding, [face.aligned], [known["source"]], [face.quality])
+                    count += 1
+            except BaseException:
+                new.database.delete()
+                raise
     _print(args, {"images": count}, f"{args.out}: {count} images embedded; calibrate it, then delete {args.gallery}")
 
 

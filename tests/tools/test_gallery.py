@@ -1,11 +1,14 @@
 """tools/gallery.py: from pictures to names and back to nothing, in the files and words a user meets."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ppface.gallery import Gallery, read_key
+from ppface.commands.gallery import _only_face
+from ppface.core.errors import DataError, SaveError
+from ppface.gallery import Gallery, ModelIdentity, new_key, read_key
 
 TOOL = "tools/gallery.py"
 
@@ -66,6 +69,32 @@ def test_a_gallery_moves_to_another_file_key_and_model(run, run_tool, toy_export
     assert run_tool(TOOL, "new-key", tmp_path / "new.key").returncode == 0
     run("rotate-key", "--new-key", tmp_path / "new.key")
     assert run("list", code=3) == f"error: {tmp_path}/people.db: wrong key; nothing was changed\n"
+
+
+def test_a_receipt_that_cannot_be_written_is_printed(run_tool, tmp_path):
+    key = tmp_path / "gallery.key"
+    new_key(key)
+    Gallery.create(tmp_path / "people.db", ModelIdentity("a" * 64, 2), read_key(key)).close()
+    with Gallery(tmp_path / "people.db", read_key(key)) as gallery:
+        gallery.add("Ann", np.ones(2))
+    done = run_tool(TOOL, "forget", tmp_path / "people.db", "Ann", "--key", key, "--receipt", tmp_path / "none" / "receipt.json")
+    assert done.returncode == SaveError.exit_code and json.loads(done.stdout)["forgotten"] == "Ann"
+    assert "cannot write this receipt: No such file or directory; 'Ann' is removed" in done.stderr
+
+
+def test_the_picture_without_a_face_is_named():
+    with pytest.raises(DataError, match=r"^folder/1\.jpg: expected one face, found none"):
+        _only_face(lambda file: [], Path("folder/1.jpg"))
+
+
+def test_a_gallery_whose_faces_cannot_all_be_embedded_again_leaves_no_part(run, aligned_faces, tmp_path):
+    run("add", "--input", aligned_faces, "--keep-crops", model=True)
+    key = read_key(tmp_path / "gallery.key")
+    with Gallery(tmp_path / "people.db", key) as people, Gallery.create(tmp_path / "bare.db", people.model, key) as bare:
+        bare.add("Zoe", np.ones(people.model.size))
+        people.import_(bare)
+    assert "of 'Zoe' has no stored face" in run("embed", "--out", tmp_path / "new.db", code=3, model=True)
+    assert not list(tmp_path.glob("new.db*"))
 
 
 def test_embeddings_are_those_of_the_model(run, toy_export, aligned_faces, tmp_path):

@@ -99,7 +99,7 @@ def identity_of(source: str, pipeline: Any) -> ModelIdentity:
     predictor, origin = predict.open_predictor(source)
     height, width = pipeline.size
     size = predictor({"image": np.zeros((1, 3, height, width), np.uint8)})["embedding"].shape[1]
-    return ModelIdentity(origin.identity(), size, "cosine", f"{pipeline.align} at {height}x{width}", "RGB", pipeline.flip)
+    return ModelIdentity(origin.identity(), size, "cosine", f"{pipeline.align} at {height}x{width}", "RGB", pipeline.mirrored)
 
 
 def pictures_of(given: str) -> list[tuple[str, Path]]:

@@ -42,7 +42,7 @@ class FacePipeline:
     Attributes:
         size: (height, width) of the aligned faces.
         align: the name of the alignment.
-        flip: whether the embedding of the mirrored face is added.
+        mirrored: whether the embedding of the mirrored face is added.
         seconds: of the last call by stage: "pre" (resizing and aligning), "run" (the models) and "post"; without decoding files.
 
     Raises:
@@ -78,7 +78,7 @@ class FacePipeline:
                 "model by `landmarks`, a detector with landmarks, or align='crop'"
             )
         self._find, self.align, self.threshold, self.batch_size = find, align, threshold, batch_size
-        self.flip = flip or self._embedder.flip
+        self.mirrored = flip or self._embedder.flip
         self.size = self._embedder.predict.test_size.of(112, 112)
         self.seconds: dict[str, float] = {}
 
@@ -124,7 +124,7 @@ class FacePipeline:
         start = time.perf_counter()
         crops = [face.aligned for faces in pictures for face in faces if face.aligned is not None]
         batches = [crops[first : first + self.batch_size] for first in range(0, len(crops), self.batch_size)]
-        rows = (row for batch in batches for row in _rows(described(self._embedder.predict, batch, self.flip)))
+        rows = (row for batch in batches for row in _rows(described(self._embedder.predict, batch, self.mirrored)))
         done = [[face if face.aligned is None else replace(face, **next(rows)) for face in faces] for faces in pictures]
         self.seconds["run"] += time.perf_counter() - start
         return done

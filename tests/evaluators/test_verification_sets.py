@@ -156,7 +156,7 @@ def test_a_picture_of_another_size_is_named_unless_a_resize_is_asked_for(faces):
     folder = faces[0]
     with pytest.raises(DataError) as error:
         dict(built(folder)(Pixels((20, 24))))
-    told = "expected an aligned face of 24x20 pixels, received 16x16: align it with tools/align_faces.py, or enable `resize`"
+    told = "expected an aligned face of 24x20 pixels, received 16x16: align it with ppface align, or enable `resize`"
     assert str(error.value).startswith(f"{folder}/images/p") and str(error.value).endswith(told)
     assert "list/accuracy" in dict(built(folder, "resize: true")(Pixels((20, 24))))
 
@@ -268,7 +268,7 @@ def test_its_data_is_looked_at_before_training(faces):
     with pytest.raises(DataError) as caught:
         evaluator.check(model)
     first, second = sorted(str(caught.value).removeprefix("list: ").splitlines())
-    assert first == f"{one}expected an aligned face of 16x16 pixels, received 20x18: align it with tools/align_faces.py, or enable `resize`"
+    assert first == f"{one}expected an aligned face of 16x16 pixels, received 20x18: align it with ppface align, or enable `resize`"
     assert second.startswith(other)
     del evaluator.sets["list"]
     with pytest.raises(DataError, match=r"^drawn: ") as caught:

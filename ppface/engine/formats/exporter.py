@@ -52,7 +52,7 @@ def write(
         place.mkdir(exist_ok=True)
         if place != folder:
             openvino_file.copy_about(folder, place)
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".onnx.") as aside:  # beside it: removed together if a signal ends the tool
         if "paddle" in places:
             export.write(model, places["paddle"], about)
         if set(names) - {"paddle"}:

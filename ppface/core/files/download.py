@@ -108,8 +108,8 @@ def _receive(address: str, part: Part, size: int | None) -> bool:
         if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             part.remove()
             return False
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else size
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else size
         with _disk(part.file):
             _check_space(part.file, (total or 0) - start)
             part.mark.write_text(response.headers.get("ETag", ""), encoding="utf-8")

@@ -32,6 +32,7 @@ class Behaviour:
         sleep: seconds before it sends.
         ranges: whether it continues a download.
         code: of every answer.
+        length: the Content-Length it claims; None: the true one.
         tag: of the content's version; "" sends none.
         requests: path and Range header of each request so far.
     """
@@ -41,6 +42,7 @@ class Behaviour:
     sleep: float = 0
     ranges: bool = True
     code: int = 200
+    length: str | None = None
     tag: str = '"one"'
     requests: list = field(default_factory=list)
 
@@ -75,7 +77,7 @@ def server(monkeypatch):
                 self.send_header("Content-Range", f"bytes {first}-{len(behaviour.content) - 1}/{len(behaviour.content)}")
             if behaviour.tag:
                 self.send_header("ETag", behaviour.tag)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", behaviour.length or str(len(body)))
             self.end_headers()
             self.wfile.write(body[: behaviour.cut.pop(0)] if behaviour.cut else body)
 
@@ -121,6 +123,16 @@ def refused(entry, **options) -> str:
 
 def names(entry) -> set[str]:
     return {file.name for file in entry.path.parent.iterdir()}
+
+
+@pytest.mark.parametrize("length", ["many", "-5"])
+def test_a_content_length_that_is_no_size_is_ignored(entry, server, length):
+    server.length = length
+    assert zoo.get(entry).read_bytes() == CONTENT
+    server.cut = [1000] * 10
+    entry.path.unlink()
+    server.ranges = False
+    assert "the connection ended too early" in refused(entry)
 
 
 def test_a_file_is_downloaded_once(entry, server, tmp_path, caplog):

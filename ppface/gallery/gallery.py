@@ -188,6 +188,7 @@ class Gallery(Store):
         with Gallery.create(path, self.model, key, encrypted, self.dtype, self.keep_crops) as copy:
             try:
                 count = copy.import_(self)["images"]
+                copy.keep_removed(self)
                 if self.calibration:
                     copy.set_calibration(self.calibration)
             except BaseException:
@@ -196,6 +197,12 @@ class Gallery(Store):
         with self.writing():
             self.audit("export", images=count)
         return count
+
+    def keep_removed(self, other: "Gallery") -> None:
+        """Remembers who was removed from another gallery, whose copy this is: earlier exports bring them back here neither."""
+        with self.writing():
+            for (uid,) in other.database.rows("SELECT uid FROM removed"):
+                self.database.write("INSERT OR IGNORE INTO removed (uid) VALUES (?)", uid)
 
     def import_(self, other: "Gallery") -> dict[str, int]:
         """Adds the people and images of another gallery of the same model, all or none. People of one name are taken for one person.

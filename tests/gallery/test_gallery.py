@@ -170,6 +170,9 @@ def test_an_import_brings_back_nobody_who_was_removed(make, faces, tmp_path):
         assert "Ann" not in again().list() and gallery.list()["Bob"] == 3
         gallery.add("Ann", faces[0, :1])  # enrolled anew: the old images still stay away
         assert gallery.import_(export)["images"] == 0 and gallery.list()["Ann"] == 1
+        gallery.export(tmp_path / "later.db", KEY)
+        with Gallery(tmp_path / "later.db", KEY) as later:  # a copy of this gallery remembers them too
+            assert later.import_(export)["images"] == 0 and later.list()["Ann"] == 1
         fresh, _ = make("fresh.db")
         assert fresh.import_(export) == {"images": 20, "known": 0, "removed": 0}
         assert fresh.search(faces[3, 0], threshold=0.9)[0][0].name == NAMES[3]

@@ -110,12 +110,18 @@ def _receive(address: str, part: Part, size: int | None) -> bool:
             return False
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else size
+        if size is not None and total != size:
+            raise DownloadError(f"the server offers a file of {total} bytes, expected {size}")
         with _disk(part.file):
             _check_space(part.file, (total or 0) - start)
             part.mark.write_text(response.headers.get("ETag", ""), encoding="utf-8")
             handle = part.file.open("ab" if continued else "wb")
         with handle, tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.target.name, disable=None) as progress:
             while block := response.read(BLOCK):
+                start += len(block)
+                if total is not None and start > total:
+                    part.remove()
+                    raise DownloadError(f"the server sends more than the {total} bytes of the file")
                 with _disk(part.file):
                     handle.write(block)
                     handle.flush()  # so that a full disk is noticed here

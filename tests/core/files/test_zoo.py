@@ -135,6 +135,19 @@ def test_a_content_length_that_is_no_size_is_ignored(entry, server, length):
     assert "the connection ended too early" in refused(entry)
 
 
+@pytest.mark.parametrize("length", ["3", "999999999999999"])
+def test_a_server_that_offers_another_size_is_refused(entry, server, length):
+    server.length = length
+    assert f"the server offers a file of {length} bytes, expected {entry.size}" in refused(entry)
+    assert not entry.path.exists() and len(server.requests) == 1
+
+
+def test_a_server_that_sends_more_than_the_file_is_stopped(entry, server):
+    server.content, server.length = CONTENT + b"more" * 100_000, "no number"
+    assert f"the server sends more than the {entry.size} bytes of the file" in refused(entry)
+    assert not any(name.endswith(".part") for name in names(entry))
+
+
 def test_a_file_is_downloaded_once(entry, server, tmp_path, caplog):
     caplog.set_level(logging.INFO, "ppface")
     path = zoo.get(entry)

@@ -75,8 +75,8 @@ def of_photographs(
     """
     from ppface import predict
 
-    embedder = predict.FaceEmbedder(_embedding(source, predict.load_predictor(source)))
-    pipeline = predict.FacePipeline(detector, embedder, landmarks, align, flip=flip)
+    model, origin = predict.open_predictor(source)
+    pipeline = predict.FacePipeline(detector, predict.FaceEmbedder(_embedding(source, model)), landmarks, align, flip=flip)
 
     def faces_of(image: Any) -> list[Any]:
         faces = pipeline(image)
@@ -84,21 +84,18 @@ def of_photographs(
             raise DataError("; ".join(refusals))
         return faces
 
-    return identity_of(source, pipeline), faces_of
+    return identity_of(model, origin, pipeline), faces_of
 
 
-def identity_of(source: str, pipeline: Any) -> ModelIdentity:
+def identity_of(model: Any, origin: Any, pipeline: Any) -> ModelIdentity:
     """What a gallery is bound to whose embeddings are those of a FacePipeline.
 
     Args:
-        source: of the pipeline's embedder.
+        model, origin: of the pipeline's embedder, as of `predict.open_predictor`.
         pipeline: a FacePipeline.
     """
-    from ppface import predict
-
-    predictor, origin = predict.open_predictor(source)
     height, width = pipeline.size
-    size = predictor({"image": np.zeros((1, 3, height, width), np.uint8)})["embedding"].shape[1]
+    size = model({"image": np.zeros((1, 3, height, width), np.uint8)})["embedding"].shape[1]
     return ModelIdentity(origin.identity(), size, "cosine", f"{pipeline.align} at {height}x{width}", "RGB", pipeline.mirrored)
 
 

@@ -49,8 +49,10 @@ def arguments():
 def _gallery(args, pipeline):
     from ppface.commands._gallery_models import identity_of
     from ppface.gallery import Gallery, read_key
+    from ppface.predict import open_predictor
 
-    gallery = Gallery(args.gallery, read_key(args.key) if args.key else None, identity_of(args.embedder, pipeline))
+    identity = identity_of(*open_predictor(args.embedder), pipeline)
+    gallery = Gallery(args.gallery, read_key(args.key) if args.key else None, identity)
     gallery.threshold()  # refuses one that is not calibrated before anything is written
     return gallery
 

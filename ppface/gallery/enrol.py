@@ -16,7 +16,7 @@ FacesOf = Callable[[Any], Sequence[Any]]  # a picture -> faces with `embedding`,
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What became of one picture.
+    """The result of enrolling one picture.
 
     Attributes:
         source: its path.

@@ -296,17 +296,20 @@ def test_a_signal_to_all_leaves_no_process_and_no_words_of_workers(tmp_path, num
 def test_a_worker_ends_silently_when_the_training_process_ends_with_a_result_unread(monkeypatch):
     monkeypatch.setattr(workers, "_exit_with_parent", lambda parent: None)
     training, worker = multiprocessing.get_context("spawn").Pipe()
+    sent = []
 
     class Pipe:
         recv = worker.recv
 
         def send(self, result):
             worker.send(result)
+            sent.append(result)
             training.close()  # from now on reading fails with "connection reset by peer"
 
     training.send(types.SimpleNamespace(batch=operator.eq))  # any function of two values that can be pickled
     training.send((0, [1]))
     workers.worker_main(0, Pipe(), [-1, 0])
+    assert sent == [(False, None)]
 
 
 def test_a_timeout_has_a_sense():

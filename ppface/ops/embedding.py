@@ -74,3 +74,10 @@ def similarity(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / lengths) if lengths > 0 else 0.0
+
+
+def normalised(x: np.ndarray | None) -> np.ndarray:
+    """(..., D) -> float64 of the same directions with length 1; zeros stay zeros."""
+    x = np.asarray(x, np.float64)
+    length = np.linalg.norm(x, axis=-1, keepdims=True)
+    return x / np.where(length == 0, 1, length)

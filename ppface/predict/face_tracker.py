@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ppface.ops.boxes import iou
+from ppface.ops.embedding import normalised
 from ppface.predict.face import Face
 
 
@@ -34,7 +35,7 @@ class Track:
     @property
     def embedding(self) -> np.ndarray | None:
         """(D,) of length 1, fused over the frames that were `fuse`d, or None before the first of them."""
-        return None if self._sum is None else _unit(self._sum / self._weights)
+        return None if self._sum is None else normalised(self._sum / self._weights)
 
     def fuse(self, face: Face) -> None:
         """Adds a face to the embedding: x = sum of w_i x_i / |x_i| over sum of w_i, where w is the face's quality, as the norm-weighted
@@ -44,7 +45,7 @@ class Track:
         weight = face.quality if face.variance is None else 1 / np.asarray(face.variance, np.float64)
         if weight is None or not np.all(np.isfinite(weight)) or not np.all(np.asarray(weight) > 0):
             weight = 1.0
-        self._sum = weight * _unit(face.embedding) + (0 if self._sum is None else self._sum)
+        self._sum = weight * normalised(face.embedding) + (0 if self._sum is None else self._sum)
         self._weights = self._weights + weight
 
     def likeness(self, unit: np.ndarray) -> float | None:
@@ -86,7 +87,7 @@ class FaceTracker:
         """The tracks of the faces of the next frame, in their order."""
         self.frame += 1
         self.living = [track for track in self.living if self.frame - track.last <= self.patience]
-        units = [None if face.embedding is None or not np.isfinite(face.embedding).all() else _unit(face.embedding) for face in faces]
+        units = [None if face.embedding is None or not np.isfinite(face.embedding).all() else normalised(face.embedding) for face in faces]
         gain = np.zeros((len(faces), len(self.living)))
         overlaps = iou(*(np.array([thing.box for thing in things], np.float64).reshape(-1, 4) for things in (faces, self.living)))
         for i, j in np.ndindex(*gain.shape):
@@ -110,8 +111,3 @@ class FaceTracker:
         if cosine is None:
             return 2 + overlap if near else 0.0
         return 2 + overlap + cosine if cosine >= self.similarity or (near and cosine >= self.contradiction) else 0.0
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return x / (np.linalg.norm(x) or 1.0)

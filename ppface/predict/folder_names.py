@@ -7,6 +7,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.run.log import log
 from ppface.data.pictures import picture_files
+from ppface.ops.embedding import normalised
 from ppface.predict.face_pipeline import FacePipeline
 from ppface.predict.face_quality import ENROLLED, QualityLimits
 
@@ -46,7 +47,7 @@ class FolderNames:
                 log.warning("%s: not enrolled: %s", folder / file, "; ".join(refusals))
             elif face is not None:
                 self.names.append(name)
-                rows.append(_unit(face.embedding))
+                rows.append(normalised(face.embedding))
         if not people:
             raise DataError(f"{folder}: expected a folder of photographs for each person, FOLDER/NAME/photograph.jpg, found none")
         if lost := sorted(people - set(self.names)):
@@ -55,13 +56,7 @@ class FolderNames:
 
     def names_of(self, embeddings: np.ndarray) -> list[tuple[str, float]]:
         """(N, D) -> the best person's name and cosine of each, "Unknown" where the cosine is below the threshold."""
-        scores = _unit(embeddings) @ self._rows.T
+        scores = normalised(embeddings) @ self._rows.T
         best = scores.argmax(axis=1)
         found = scores[np.arange(len(best)), best]
         return [(self.names[i] if score >= self.threshold else UNKNOWN, float(score)) for i, score in zip(best, found, strict=True)]
-
-
-def _unit(x: np.ndarray | None) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    length = np.linalg.norm(x, axis=-1, keepdims=True)
-    return x / np.where(length == 0, 1, length)

@@ -12,7 +12,7 @@ import yaml
 from ppface.core.config.annotated_yaml import with_origins
 from ppface.core.config.json_schema import json_schema
 from ppface.core.config.spec import load_config, resolve
-from ppface.core.config.yaml_tree import parse
+from ppface.core.config.yaml_tree import Node, parse
 from ppface.core.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,37 +30,44 @@ def test_what_is_printed_of_a_config_is_that_config(file):
     assert yaml.safe_load(with_origins(config)) == config.plain()
 
 
-def keys(value, path=()):
-    """The path of every key of a config; the names of an evaluator's sets are free."""
-    if isinstance(value, dict):
-        for key, child in value.items():
+def keys(node, path=()):
+    """The path of every key of a config, with the component that it is an argument of; the names of an evaluator's sets are free."""
+    if isinstance(node.value, dict):
+        component = node.value["name"].plain() if "name" in node.value else path
+        for key, child in node.value.items():
             if path[-1:] != ("sets",):
-                yield (*path, key)
+                yield component, (*path, key)
             yield from keys(child, (*path, key))
-    elif isinstance(value, list):
-        for i, child in enumerate(value):
+    elif isinstance(node.value, list):
+        for i, child in enumerate(node.value):
             yield from keys(child, (*path, i))
 
 
-def misspelt(value, path):
-    """A copy of the config with one letter of the key at `path` doubled."""
+def misspelt(node, path):
+    """A copy of the config with the first letter of the key at `path` doubled."""
     if len(path) == 1:
-        return {(key[0] + key if key == path[0] else key): child for key, child in value.items()}
-    if isinstance(value, list):
-        return [misspelt(child, path[1:]) if i == path[0] else child for i, child in enumerate(value)]
-    return {key: misspelt(child, path[1:]) if key == path[0] else child for key, child in value.items()}
+        return Node({(key[0] + key if key == path[0] else key): child for key, child in node.value.items()}, node.origin)
+    children = enumerate(node.value) if isinstance(node.value, list) else node.value.items()
+    copies = {key: misspelt(child, path[1:]) if key == path[0] else child for key, child in children}
+    return Node(list(copies.values()) if isinstance(node.value, list) else copies, node.origin)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_typo_in_any_key_is_found_and_the_right_key_named(path):
-    plain = load_config(path).plain()
-    for where in keys(plain):
-        with pytest.raises(ConfigError) as caught:
-            resolve(parse(yaml.safe_dump(misspelt(plain, where)), "c.yml"))
-        typo = where[-1][0] + where[-1]
-        assert any(typo in line or "name" in where for line in caught.value.mistakes), where
-        if where[-1] != "name":
-            assert any(f"Did you mean '{where[-1]}'?" in line for line in caught.value.mistakes), where
+def test_a_typo_in_any_key_is_found_and_the_right_key_named():
+    """Every argument of every component that a config has, in the first config that has it."""
+    seen = set()
+    for path in CONFIGS:
+        tree = parse(yaml.safe_dump(load_config(path).plain()), "c.yml")
+        for component, where in keys(tree):
+            if (component, where[-1]) in seen:
+                continue
+            seen.add((component, where[-1]))
+            with pytest.raises(ConfigError) as caught:
+                resolve(misspelt(tree, where))
+            typo = where[-1][0] + where[-1]
+            assert any(typo in line or "name" in where for line in caught.value.mistakes), (path, where)
+            if where[-1] != "name":
+                assert any(f"Did you mean '{where[-1]}'?" in line for line in caught.value.mistakes), (path, where)
+    assert len(seen) > 500
 
 
 def test_a_right_config_is_printed_with_the_origin_of_each_value():

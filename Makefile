@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EACH := $(shell n=$$(nproc); echo $$((n < 4 ? 1 : n < 8 ? 2 : 4)))# training processes of each of two trainings
 SHELL := /bin/bash -o pipefail
 
-.PHONY: quickstart detection recognition test lint wheel-check clean
+.PHONY: quickstart detection recognition test faults lint wheel-check clean
 
 # without --no-compile pip takes half as long again, to compile packages of which a run imports few
 $(VENV)/ready: setup.py
@@ -48,7 +48,11 @@ recognition:
 	$(BIN)/python deploy/python/infer.py --model $(HERE)/export --threshold 0.5 --compare $(HERE)/people/000[01]/0000.jpg
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --ignore tests/faults
+
+# a few kills, full disks, signals and hostile files each; `python tests/faults/run.py` injects thousands
+faults: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n 2 tests/faults
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .

@@ -239,7 +239,7 @@ class ToolServer:
 
 @pytest.fixture(scope="session")
 def run_tool(tmp_path_factory):
-    """Runs a Python file of the repository as a user does; the environment can be added to. `fresh`: in a Python of its own."""
+    """Runs a Python file, by a path that may be relative to the repository, as a user does; the environment can be added to. `fresh`: in a Python of its own."""
     server = ToolServer(tmp_path_factory.mktemp("tools"))
 
     def run(file: str, *arguments: object, fresh: bool = False, **environment: str) -> subprocess.CompletedProcess:

@@ -1,10 +1,12 @@
-"""Runs the tools for tests in forks of one process that has imported Paddle, which takes longer than most of what the tools then do.
+"""Runs the tools for tests in forks of one process that has imported Paddle and all else that tools import when they need it, and has
+loaded the CPU kernels: that takes longer than most of what the tools then do.
 
 A line of its input is a request, JSON: file, arguments, folder, environment, stdout and stderr (files to create). A line of its output is the
 exit code of that fork; that of a process that a signal ended is its negative number, as in `subprocess`.
 """
 
 import atexit
+import importlib
 import json
 import os
 import sys
@@ -13,6 +15,7 @@ import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LATE = ("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "scipy.io", "scipy.optimize", "visualdl")
 
 
 def child(request: dict) -> int:
@@ -46,9 +49,14 @@ def child(request: dict) -> int:
 def serve() -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")  # as ppface.core.run.cli sets it before Paddle is imported
     from ppface.core.registry import PACKAGES, names
+    from ppface.ops.cpu import compiler
 
     for kind in PACKAGES:
         names(kind)  # imports all components, and with them Paddle
+    for module in LATE:
+        importlib.import_module(module)
+    for file in (ROOT / "ppface" / "ops" / "cpu").glob("*_kernels.py"):
+        compiler.load(file.stem.removesuffix("_kernels"))
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -138,7 +138,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())
     if world.rank == 0:
-        _warn_of_batch(model, loader.batch_size, world.size)
+        warn_of_batch(model, loader.batch_size, world.size)
     step = build_step(config, model)
     for part in step.sublayers():
         if hasattr(part, "check_batch"):  # such as a head with a memory that a batch must fit into
@@ -170,7 +170,7 @@ def _check_metric(config: Spec, evaluators: list[Any]) -> None:
     raise ConfigError([f"{origin}: trainer.metric: no evaluator returns '{metric}'. {advice}"])
 
 
-def _warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
+def warn_of_batch(model: Any, batch_size: int, processes: int) -> None:
     """Reports batch norm that a batch of one picture a process disables without an error."""
     if names := model.single_value_norms(batch_size // processes):
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -63,8 +63,7 @@ def test_a_process_that_was_killed_is_named_not_the_one_that_aborts_for_it(tmp_p
     assert (code, said.strip()) == (137, f"{told}; continue the run with --resume")
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback(tmp_path, capfd, victim):
+def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback(tmp_path, capfd):
     script = tmp_path / "dies.py"
     script.write_text(
         "import os, signal, sys\n"
@@ -73,12 +72,12 @@ def test_a_training_one_of_whose_processes_is_killed_says_so_without_a_traceback
         "    world = World('cpu')\n"
         "    with world.failing_together():\n"
         "        for step in range(5):\n"
-        f"            if step == 3 and world.rank == {victim}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "            if step == 3 and world.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "            world.mean({'loss': 1.0})\n"
         "cli.run(main)\n"
     )
     code, said = launch(script, capfd)
-    assert code == 137 and f"error: process {victim} of 2 was killed by signal 9 (SIGKILL)" in said, said
+    assert code == 137 and "error: process 1 of 2 was killed by signal 9 (SIGKILL)" in said, said
     assert "Traceback" not in said
 
 
@@ -277,8 +276,7 @@ def test_a_world_is_seeded():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("rank", ["0", "1"])
-@pytest.mark.parametrize("where", ["data", "forward"])
+@pytest.mark.parametrize(("where", "rank"), [("data", "0"), ("forward", "1")])
 def test_a_mistake_that_one_process_meets_is_reported_once_and_ends_all(tmp_path, capfd, where, rank):
     script = tmp_path / "one.py"
     script.write_text(

@@ -1,6 +1,5 @@
 """Center loss against the paper's rules in loops, and on two processes against one."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_labels_and_embeddings_that_do_not_fit(rng):
         ask(CenterLoss(4, 5), rng.normal(size=(2, 3)), np.array([0, 1]))
 
 
-def test_two_processes_give_what_one_gives(tmp_path):
+def test_two_processes_give_what_one_gives(tmp_path, run_tool):
     """A whole training with centres and a learned scale: a class may be in both halves of a batch."""
     script = tmp_path / "train.py"
     script.write_text(
@@ -105,7 +104,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
         "step = t.step(model, Scaled(), CenterLoss(2, 2, weight=0.5))\n"
         "t.Trainer(step, make, loader, [], world, folder, 0, iterations=6).train()\n"
     )
-    assert subprocess.run([sys.executable, str(script), str(tmp_path / "one")], timeout=120).returncode == 0
+    assert run_tool(script, tmp_path / "one").returncode == 0
     assert devices.launch([sys.executable, str(script), str(tmp_path / "two")], 2) == 0
     from tests.engine.toys import files
 

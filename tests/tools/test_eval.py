@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ CONFIG = str(ROOT / "configs" / "quickstart" / "detection.yml")
 FEW = ["evaluators.0.dataset.length=6", "model.post.pre_top=50", "model.post.keep_top=10"]
 
 
-def tool(name: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+@pytest.fixture
+def tool(run_tool):
+    return lambda name, *arguments: run_tool(f"tools/{name}.py", *arguments)
 
 
 def refused(done: subprocess.CompletedProcess, code: int) -> str:
@@ -42,7 +41,7 @@ def weights(tmp_path_factory):
     return path
 
 
-def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights):
+def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights, tool):
     run = tmp_path / "run"
     CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, {"step": 1}, best=False)
     (run / "config.yml").write_text(yaml.safe_dump(load_config(CONFIG, FEW).plain()))
@@ -61,7 +60,7 @@ def test_a_config_a_run_and_an_export_have_the_same_values(tmp_path, weights):
     assert float(table["ap"]) == pytest.approx(config["ap"], abs=1e-4)
 
 
-def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_exported(tmp_path, weights):
+def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_exported(tmp_path, weights, tool):
     run, config = tmp_path / "run", load_config(CONFIG, FEW).plain()
     state = {"step": 1, "config": config}
     step = CheckpointFolder(run / "checkpoints").save({"weights.safetensors": load_file(weights)}, state, best=False)
@@ -84,7 +83,7 @@ def test_a_run_without_its_config_and_a_checkpoint_alone_are_evaluated_and_expor
     assert line == f"error: {run}: expected evaluators in the config, found none: give a config that has some with -c"
 
 
-def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
+def test_weights_that_do_not_fit_are_one_line(tmp_path, weights, tool):
     gone = refused(tool("eval", "-c", CONFIG, "-w", "gone.pdparams"), 4)
     assert (
         gone
@@ -102,7 +101,7 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path, weights):
     assert "expected only arrays, but the file refers to posix.getcwd at 'a'; it was not loaded" in line
 
 
-def test_a_missing_data_set_is_one_line_with_what_to_do(weights):
+def test_a_missing_data_set_is_one_line_with_what_to_do(weights, tool):
     line = refused(
         tool("train", "-c", ROOT / "configs" / "detection" / "blazeface_1000e.yml", "-o", "processes=1", "output=/dev/null/x"), 3
     )
@@ -112,7 +111,7 @@ def test_a_missing_data_set_is_one_line_with_what_to_do(weights):
     assert "gone" in line
 
 
-def test_channels_that_do_not_fit_are_one_line():
+def test_channels_that_do_not_fit_are_one_line(tool):
     line = refused(tool("eval", "-c", CONFIG, "-w", "x", "-o", "model.backbone.blaze_filters=[[24, 24], [23, 48, 2]]"), 2)
     assert line == (
         "error: "
@@ -120,7 +119,7 @@ def test_channels_that_do_not_fit_are_one_line():
     )
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_with_its_code(tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_training_with_its_code(tmp_path, tool):
     done = tool(
         "train", "-c", CONFIG, "--folder", tmp_path / "run",
         "-o", "processes=1", "train.dataset.length=16", "evaluators=[]", "loss.loc_weight=1e38", "loss.conf_weight=1e38", "trainer.epochs=1",
@@ -130,11 +129,11 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_its_code(tmp_path):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_an_option_that_is_missing_is_a_usage_error():
+def test_an_option_that_is_missing_is_a_usage_error(tool):
     assert tool("train").returncode == tool("eval").returncode == tool("export_model", "--out", "x").returncode == 2
 
 
-def test_a_high_score_threshold_is_reported_for_live_models_and_exports(tmp_path, weights):
+def test_a_high_score_threshold_is_reported_for_live_models_and_exports(tmp_path, weights, tool):
     options = [*FEW, "model.post.score_threshold=0.2", "evaluators.0.dataset.length=2"]
     assert tool("export_model", "-c", CONFIG, "-w", weights, "--out", tmp_path / "export", "-o", *options).returncode == 0
     for source in (["-c", CONFIG, "-w", weights, "--json", tmp_path / "c.json", "-o", *options], [tmp_path / "export"]):

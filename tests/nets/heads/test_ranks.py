@@ -1,28 +1,23 @@
 """Two processes that share the classes out give the loss, the gradients and the weights of one."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from ppface.engine import devices
+
 SCRIPT = Path(__file__).with_name("on_ranks.py")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, run_tool):
     """{processes: the folder of their results}."""
-    made = {}
-    for count in (1, 2):
-        made[count] = tmp_path_factory.mktemp(f"ranks{count}")
-        command = [sys.executable, str(SCRIPT), str(made[count])]
-        launch = f"import sys; from ppface.engine.devices import launch; sys.exit(launch({command!r}, {count}))"
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, "-c", launch], capture_output=True, text=True, env=environment, timeout=300)
-        assert done.returncode == 0, done.stderr
+    made = {count: tmp_path_factory.mktemp(f"ranks{count}") for count in (1, 2)}
+    done = run_tool(SCRIPT, made[1])
+    assert done.returncode == 0, done.stderr
+    assert devices.launch([sys.executable, str(SCRIPT), str(made[2])], 2) == 0
     return made
 
 

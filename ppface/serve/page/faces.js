@@ -1,0 +1,67 @@
+// The list of a photo's faces. Names are other people's text: they enter the page by textContent alone.
+
+import { thumbnail } from "./picture.js";
+import { kind, UNKNOWN } from "./words.js";
+
+const at = (id) => document.getElementById(id);
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+const score = (value) => value.toFixed(3);
+
+// Lines under a face's name: [mark, words].
+function lines(face, threshold) {
+  const found = `detection score ${face.score.toFixed(2)}`;
+  const best = face.matches?.[0];
+  const refused = (face.refusals ?? []).map((reason) => ["Not usable:", reason]);
+  const words = {
+    named: () => [["Match:", `score ${score(best.score)}, threshold ${score(threshold)}`]],
+    unknown: () => [[`${UNKNOWN}:`, best?.score > -1 ? `best score ${score(best.score)}, threshold ${score(threshold)}` : "nobody is enrolled"]],
+    refused: () => [],
+    plain: () => [],
+  }[kind(face)]();
+  return [...words, ...refused, ["", found]];
+}
+
+function item(face, i, { answer, source, sourceWidth, selected, onSelect, threshold }) {
+  const li = element("li");
+  const row = element(onSelect ? "button" : "div", `face ${kind(face)}`);
+  if (onSelect) {
+    row.type = "button";
+    row.setAttribute("aria-pressed", i === selected);
+    row.addEventListener("click", () => onSelect(i));
+  }
+  const canvas = element("canvas");
+  canvas.setAttribute("aria-hidden", "true");
+  thumbnail(canvas, source, sourceWidth, answer, face);
+  const title = element("span");
+  const name = kind(face) === "plain" ? "Face" : kind(face) === "refused" ? "Not usable" : face.name;
+  title.append(element("span", "number", `${i + 1}`), element("strong", "", name));
+  const about = element("span", "about");
+  for (const [mark, words] of lines(face, threshold)) {
+    const line = element("span");
+    if (mark) line.append(element("span", "mark", mark), " ");
+    line.append(words);
+    about.append(line);
+  }
+  for (const match of (face.matches ?? []).slice(1)) about.append(element("span", "", `or ${match.name}: score ${score(match.score)}`));
+  row.append(canvas, title, about);
+  li.append(row);
+  return li;
+}
+
+// options: {answer, source, sourceWidth, selected, onSelect (null: the list only shows), threshold}
+export function list(options) {
+  const ol = at("faces");
+  const focused = [...ol.querySelectorAll("button")].indexOf(document.activeElement);
+  const faces = options?.answer?.faces ?? [];
+  ol.replaceChildren(...faces.map((face, i) => item(face, i, options)));
+  at("faces-empty").hidden = faces.length > 0;
+  at("faces-empty").textContent = options?.answer ? "No face was found in this photo." : "The faces of your photo are listed here.";
+  ol.querySelectorAll("button")[focused]?.focus();
+}

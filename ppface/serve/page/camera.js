@@ -21,23 +21,29 @@ export function explain(error) {
   return { title, text };
 }
 
-export async function open(video, device = "") {
+// False if it is not `wanted()` any more when the camera has come.
+export async function open(video, device, wanted) {
   close(video);
-  const size = { width: { ideal: 1280 }, height: { ideal: 720 } };
-  const opened = await navigator.mediaDevices.getUserMedia({ audio: false, video: device ? { ...size, deviceId: { exact: device } } : size });
+  const wished = { width: { ideal: 1280 }, height: { ideal: 720 }, ...(device && { deviceId: { exact: device } }) };
+  const opened = await navigator.mediaDevices.getUserMedia({ audio: false, video: wished });
+  if (!wanted()) {
+    opened.getTracks().forEach((track) => track.stop());
+    return false;
+  }
   stream = opened;
   opened.getVideoTracks()[0].addEventListener("ended", () => stream === opened && video.dispatchEvent(new Event("unplugged")));
   video.srcObject = opened;
   await video.play();
   await offer(opened);
+  return wanted();
 }
 
 // The list of cameras, shown where there is a choice.
 async function offer(opened) {
   const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
   const current = opened.getVideoTracks()[0].getSettings().deviceId;
-  const options = cameras.map((camera, i) => new Option(camera.label || `Camera ${i + 1}`, camera.deviceId, false, camera.deviceId === current));
-  at("camera-select").replaceChildren(...options);
+  const option = ({ label, deviceId }, i) => new Option(label || `Camera ${i + 1}`, deviceId, false, deviceId === current);
+  at("camera-select").replaceChildren(...cameras.map(option));
   at("camera-choice").hidden = cameras.length < 2;
 }
 
@@ -52,5 +58,5 @@ export function close(video) {
 export function frame(video, full = false) {
   const { videoWidth: width, videoHeight: height } = video;
   const scale = full ? 1 : Math.min(1, LIVE_WIDTH / width);
-  return canvasOf(video, width * scale, height * scale, 0, 0, width, height);
+  return canvasOf(video, width * scale, height * scale, [0, 0, width, height]);
 }

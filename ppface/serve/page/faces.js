@@ -14,21 +14,36 @@ function element(tag, className, text) {
 
 const score = (value) => value.toFixed(3);
 
+const bestOf = (face) => face.matches?.[0]?.score ?? face.best; // `best`: of a face that is Unknown, where the service says it
+
 // Lines under a face's name: [mark, words].
 function lines(face, threshold) {
   const found = `detection score ${face.score.toFixed(2)}`;
-  const best = face.matches?.[0];
+  const best = bestOf(face);
   const refused = (face.refusals ?? []).map((reason) => ["Not usable:", reason]);
+  const against = `threshold ${score(threshold)}`;
   const words = {
-    named: () => [["Match:", `score ${score(best.score)}, threshold ${score(threshold)}`]],
-    unknown: () => [[`${UNKNOWN}:`, best?.score > -1 ? `best score ${score(best.score)}, threshold ${score(threshold)}` : "nobody is enrolled"]],
+    named: () => [["Match:", `score ${score(best)}, ${against}`]],
+    unknown: () => [[`${UNKNOWN}:`, best == null ? `nobody reaches the ${against}` : `best score ${score(best)}, ${against}`]],
     refused: () => [],
     plain: () => [],
   }[kind(face)]();
   return [...words, ...refused, ["", found]];
 }
 
-function item(face, i, { answer, source, sourceWidth, selected, onSelect, threshold }) {
+// The score as a length, with a tick at the threshold; the words beside it say the same.
+function bar(value, threshold) {
+  const whole = element("span", "bar-score");
+  whole.setAttribute("aria-hidden", "true");
+  const [part, tick] = [element("span", "part"), element("span", "tick")];
+  const share = (number) => `${100 * Math.min(1, Math.max(0, number))}%`;
+  part.style.width = share(value);
+  tick.style.left = share(threshold);
+  whole.append(part, tick);
+  return whole;
+}
+
+function item(face, i, { answer, source, selected, onSelect, threshold }) {
   const li = element("li");
   const row = element(onSelect ? "button" : "div", `face ${kind(face)}`);
   if (onSelect) {
@@ -38,7 +53,7 @@ function item(face, i, { answer, source, sourceWidth, selected, onSelect, thresh
   }
   const canvas = element("canvas");
   canvas.setAttribute("aria-hidden", "true");
-  thumbnail(canvas, source, sourceWidth, answer, face);
+  if (source) thumbnail(canvas, source, answer, face);
   const title = element("span");
   const name = kind(face) === "plain" ? "Face" : kind(face) === "refused" ? "Not usable" : face.name;
   title.append(element("span", "number", `${i + 1}`), element("strong", "", name));
@@ -51,11 +66,12 @@ function item(face, i, { answer, source, sourceWidth, selected, onSelect, thresh
   }
   for (const match of (face.matches ?? []).slice(1)) about.append(element("span", "", `or ${match.name}: score ${score(match.score)}`));
   row.append(canvas, title, about);
+  if (bestOf(face) != null) row.append(bar(bestOf(face), threshold));
   li.append(row);
   return li;
 }
 
-// options: {answer, source, sourceWidth, selected, onSelect (null: the list only shows), threshold}
+// options: {answer, source (null: no thumbnails), selected, onSelect (null: the list only shows), threshold}
 export function list(options) {
   const ol = at("faces");
   const focused = [...ol.querySelectorAll("button")].indexOf(document.activeElement);

@@ -19,7 +19,7 @@ function show(kind, title, text) {
   clear();
   at("message").dataset.kind = kind;
   const strong = document.createElement("strong");
-  strong.textContent = title;
+  strong.textContent = text ? `${title}.` : title;
   at(kind === "problem" ? "message-alert" : "message-status").append(strong, text ? ` ${text}` : "");
   at("message-buttons").hidden = false;
   at("message-action").hidden = true;

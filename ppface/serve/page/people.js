@@ -4,6 +4,7 @@ import { count } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const SHOWN = 200; // more rows than this are found by the filter
+const OFFERED = 1000; // names while one is typed
 const FILTER_FROM = 8;
 let people = [];
 let deletable = null;
@@ -19,7 +20,7 @@ export function show(found, why, onDelete) {
   at("people-empty").hidden = !at("people-empty").textContent;
   at("people-filter-label").hidden = people.length < FILTER_FROM;
   if (people.length < FILTER_FROM) at("people-filter").value = "";
-  at("names").replaceChildren(...people.slice(0, 1000).map((person) => Object.assign(document.createElement("option"), { value: person.name })));
+  at("names").replaceChildren(...people.slice(0, OFFERED).map((person) => new Option(person.name, person.name)));
   rows();
 }
 
@@ -28,7 +29,8 @@ function rows() {
   const chosen = people.filter((person) => person.name.toLocaleLowerCase().includes(part));
   at("people").replaceChildren(...chosen.slice(0, SHOWN).map(row));
   at("people-more").hidden = chosen.length > 0 && chosen.length <= SHOWN || !people.length;
-  at("people-more").textContent = chosen.length ? `${count(chosen.length - SHOWN, "more name")}: use the filter.` : "No name has this in it.";
+  const more = `${count(chosen.length - SHOWN, "more name")}: use the filter.`;
+  at("people-more").textContent = chosen.length ? more : "No name has this in it.";
 }
 
 function row(person) {
@@ -55,7 +57,8 @@ function confirm(person) {
   const dialog = at("delete");
   at("delete-title").textContent = `Delete ${person.name}?`;
   at("delete-text").textContent =
-    `${count(person.images, "image")} of this person will be removed from the gallery. This cannot be undone, and the person will be Unknown from then on.`;
+    `${count(person.images, "image")} of this person will be removed from the gallery. ` +
+    "This cannot be undone, and the person will be Unknown from then on.";
   dialog.returnValue = "cancel";
   const remove = deletable;
   dialog.onclose = () => {

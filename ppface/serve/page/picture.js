@@ -2,6 +2,7 @@
 
 export const ACCEPTED = new Set(["image/jpeg", "image/png", "image/webp", "image/bmp"]);
 const MARGIN = 0.6; // of a face's box on each side, in what is cut out
+const LARGEST = 1280; // pixels of the longer side of what is cut out
 const GREY = "rgb(127 127 127)";
 
 // An <img> filled with the file, turned upright by its EXIF orientation as all browsers do; null if the browser cannot show it.
@@ -21,17 +22,18 @@ const blobOf = (canvas, type, quality) =>
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the browser could not write the picture"))), type, quality);
   });
 
-export function canvasOf(source, width, height, x = 0, y = 0, w = source.naturalWidth ?? source.width, h = source.naturalHeight ?? source.height) {
+// part: [x, y, width, height] of the source; else all of it.
+export function canvasOf(source, width, height, part = [0, 0, source.naturalWidth ?? source.width, source.naturalHeight ?? source.height]) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width));
   canvas.height = Math.max(1, Math.round(height));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, x, y, w, h, 0, 0, canvas.width, canvas.height);
+  context.drawImage(source, ...part, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
-// The file itself if it is within {bytes, pixels} and of an accepted type; else a JPEG of the picture that is. Without a size it cannot be reduced.
+// The file itself if it is of an accepted type and within {bytes, pixels}, or cannot be shown (size: null); else a JPEG of it that is.
 export async function withinLimits(file, image, size, limits) {
   const bytes = limits?.bytes ?? Infinity;
   const pixels = limits?.pixels ?? Infinity;
@@ -57,7 +59,8 @@ export function cutOut(image, answer, index) {
   const top = Math.max(0, Math.floor(y1 - MARGIN * h));
   const width = Math.min(image.naturalWidth, Math.ceil(x2 + MARGIN * w)) - left;
   const height = Math.min(image.naturalHeight, Math.ceil(y2 + MARGIN * h)) - top;
-  const canvas = canvasOf(image, width, height, left, top, width, height);
+  const zoom = LARGEST / Math.max(width, height);
+  const canvas = canvasOf(image, width, height, [left, top, width, height]);
   const context = canvas.getContext("2d");
   const outside = new Path2D();
   outside.rect(0, 0, width, height);
@@ -69,12 +72,12 @@ export function cutOut(image, answer, index) {
     const [marginX, marginY] = [0.1 * (c - a), 0.1 * (d - b)];
     if (i !== index) context.fillRect(a - marginX - left, b - marginY - top, c - a + 2 * marginX, d - b + 2 * marginY);
   });
-  return blobOf(canvas, "image/png");
+  return blobOf(zoom < 1 ? canvasOf(canvas, width * zoom, height * zoom) : canvas, "image/jpeg", 0.95);
 }
 
 // A small square picture of a face.
-export function thumbnail(canvas, source, sourceWidth, answer, face) {
-  const scale = sourceWidth / answer.width;
+export function thumbnail(canvas, source, answer, face) {
+  const scale = (source.naturalWidth ?? source.width) / answer.width;
   const [x1, y1, x2, y2] = face.box.map((value) => value * scale);
   const side = Math.max(x2 - x1, y2 - y1) * 1.25;
   const size = Math.round(56 * (window.devicePixelRatio || 1));

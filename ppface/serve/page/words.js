@@ -1,7 +1,7 @@
 // What the page says: errors, rates and counts, in plain words.
 
 const ERRORS = {
-  bad_image: ["This file is not a photo that the service can read", "JPEG, PNG, WebP and BMP are accepted."],
+  bad_image: ["This file is not a photo that the service can read", ""],
   no_face: ["No face found", "Take a photo in which the face is larger, sharper or better lit."],
   several_faces: ["More than one face", "A photo to enrol shows one person: choose one face in the list, or another photo."],
   too_large: ["The photo is too large", "Take a smaller one."],
@@ -21,12 +21,13 @@ export const AGAIN = new Set(["busy", "rate_limited", "unavailable", "internal",
 export function explain(error) {
   const [title, hint] = ERRORS[error.code] ?? ERRORS.internal;
   const wait = error.wait ? `Try again in ${count(Math.ceil(error.wait), "second")}.` : hint;
-  return { title, text: [sentence(error.message), wait].filter(Boolean).join(" ") };
+  const said = error.code === "unauthorized" ? "" : sentence(error.message); // that is about headers
+  return { title, text: [said, wait].filter(Boolean).join(" ") };
 }
 
 function sentence(text) {
   const trimmed = (text ?? "").trim();
-  return !trimmed || /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+  return trimmed && trimmed[0].toLocaleUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? "" : ".");
 }
 
 export const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;

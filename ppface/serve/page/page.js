@@ -15,8 +15,8 @@ onChange(async (problem) => {
   at("threshold-section").hidden = !searches();
   if (state.info) threshold.setup(state.info, photo.lookAgain);
   offerEnrolment();
-  await loadPeople(problem);
   if (state.info) photo.lookAgain();
+  await loadPeople(problem);
 });
 
 function open(file) {

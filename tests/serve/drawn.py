@@ -22,6 +22,7 @@ def picture(people: dict[str, tuple[int, int, int]], size: tuple[int, int] = (48
         x, y, w = (value * scale for value in place)
         h = 1.25 * w
         draw.rectangle((x - 0.15 * w, y + 1.02 * h, x + 1.15 * w, canvas.height), fill=(96, 100, 108))
+        draw.ellipse((x - 0.08 * w, y - 0.08 * h, x + 1.08 * w, y + 0.8 * h), fill=(66, 56, 54))
         draw.ellipse((x, y, x + w, y + h), fill=COLOURS[name])
         for px, py in POINTS[:2]:
             draw.ellipse((x + (px - 0.07) * w, y + (py - 0.05) * h, x + (px + 0.07) * w, y + (py + 0.05) * h), fill=(250, 250, 250))
@@ -41,7 +42,7 @@ def jpeg(image: Image.Image, orientation: int | None = None) -> bytes:
 
 
 def pipeline(pictures: Sequence[np.ndarray]) -> list[list[Face]]:
-    """(H, W, 3) uint8 RGB each -> its faces from left to right; embeddings are colours, so that one person's have a cosine of nearly 1."""
+    """(H, W, 3) uint8 RGB each -> its faces from top to bottom; embeddings are colours, so that one person's have a cosine of nearly 1."""
     return [_faces(pixels) for pixels in pictures]
 
 
@@ -55,4 +56,4 @@ def _faces(pixels: np.ndarray) -> list[Face]:
             embedding = np.array([*colour, 30.0, 0.0, 0.0], np.float32)
             box = (float(x), float(y), float(x + w), float(y + h))
             found.append(Face(box, 0.97, POINTS * (w, h) + (x, y), embedding, quality=float(np.linalg.norm(embedding))))
-    return sorted(found, key=lambda face: face.box[0])
+    return found

@@ -176,7 +176,9 @@ def test_a_chosen_face_of_several_is_enrolled_found_and_deleted(page, running, p
     assert page.run("[...document.querySelectorAll('.face')].map(f => f.getAttribute('aria-pressed'))") == ["false", "true", "false"]
     page.click("#enrol-submit")
     page.wait_text("#result", "3 faces found: Unknown, Dr. Bo / 50%41 Ünal, Unknown.")
-    assert "is enrolled. with 1 image" in page.text("#message") and running.people() == {"Dr. Bo / 50%41 Ünal": 1}
+    assert "is enrolled. The gallery has 1 image of this person." in page.text("#message") and running.people() == {
+        "Dr. Bo / 50%41 Ünal": 1
+    }
 
     page.click("#people button")
     assert page.text("#delete h2") == "Delete Dr. Bo / 50%41 Ünal?"

@@ -29,7 +29,7 @@ export async function connect() {
   at("service").dataset.state = "ready";
   at("service").textContent = `Ready: ${[detector, embedder].filter(Boolean).join(" + ")}`;
   at("version").textContent = `ppface ${version}.`;
-  at("limits").textContent = `JPEG, PNG, WebP or BMP${limits?.bytes ? `; above ${megabytes(limits.bytes)} it is reduced` : ""}`;
+  at("limits").textContent = `JPEG, PNG, WebP or BMP. Photos above ${megabytes(limits.bytes)} are reduced before they are sent.`;
   await changed(null);
 }
 

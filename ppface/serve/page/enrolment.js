@@ -35,10 +35,10 @@ async function enrol() {
   at("enrol-submit").setAttribute("aria-disabled", "true");
   try {
     const done = await service.enrol(name, one ? photo.blob : await cutOut(at("photo"), answer, selected));
-    message.tell(`${done.name} is enrolled`, `with ${count(done.images, "image")}.`);
+    message.tell(`${done.name} is enrolled`, `The gallery has ${count(done.images, "image")} of this person.`);
     at("enrol-name").value = "";
-    await loadPeople();
-    if (photo === state.photo) await lookAgain();
+    loadPeople();
+    if (photo === state.photo) lookAgain();
   } catch (error) {
     fail(error, enrol);
   } finally {

@@ -1,6 +1,6 @@
 // Draws boxes, names and landmarks on the canvas that lies over a photo or a video.
 
-import { kind, UNKNOWN } from "./words.js";
+import { kind } from "./words.js";
 
 const STYLES = {
   named: { colour: "#34d399", dash: [] },
@@ -11,7 +11,7 @@ const STYLES = {
 const DARK = "rgb(8 10 18 / 85%)"; // under every line, so that it shows on pictures of any colour
 const FONT = '600 14px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
-export const labelOf = (face, i) => (kind(face) === "named" ? `${i + 1} ${face.name}` : face.name === UNKNOWN ? `${i + 1} ?` : `${i + 1}`);
+const labelOf = (face, i) => `${i + 1} ${{ named: face.name, unknown: "?", refused: "!", plain: "" }[kind(face)]}`.trim();
 
 // answer: {width, height, faces} in pixels of the upright picture, or null to clear; selected: index of a face or null.
 export function draw(canvas, answer, selected) {
@@ -24,7 +24,7 @@ export function draw(canvas, answer, selected) {
   context.scale(density, density);
   const scale = { x: width / answer.width, y: height / answer.height };
   const order = answer.faces.map((_, i) => i).sort((a, b) => (a === selected) - (b === selected)); // the chosen one on top
-  for (const i of order) drawFace(context, answer.faces[i], i, scale, i === selected, width);
+  for (const i of order) drawFace(context, answer.faces[i], i, scale, i === selected, { width, height });
 }
 
 function drawFace(context, face, i, scale, chosen, limit) {
@@ -41,13 +41,13 @@ function drawFace(context, face, i, scale, chosen, limit) {
   }
   context.setLineDash([]);
   drawPoints(context, face.landmarks ?? [], scale, w, colour);
-  drawLabel(context, labelOf(face, i), x, y, limit, colour);
+  drawLabel(context, labelOf(face, i), { x, y, bottom: y + h }, limit, colour);
 }
 
 function drawPoints(context, points, scale, width, colour) {
   const radius = Math.max(1, Math.min(3.2, width / (points.length > 20 ? 90 : 35)));
   for (const [px, py] of points) {
-    for (const [fill, size] of [[DARK, radius + 1.2], [colour, radius]]) {
+    for (const [fill, size] of [[DARK, radius + Math.min(1.2, width / 40)], [colour, radius]]) {
       context.fillStyle = fill;
       context.beginPath();
       context.arc(px * scale.x, py * scale.y, size, 0, 2 * Math.PI);
@@ -56,16 +56,16 @@ function drawPoints(context, points, scale, width, colour) {
   }
 }
 
-// Above the box, or inside where there is no room; cut to the width of the picture.
-function drawLabel(context, text, x, y, limit, colour) {
+// Above the box, below it where there is no room, else inside; cut to the width of the picture.
+function drawLabel(context, text, { x, y, bottom }, limit, colour) {
   context.font = FONT;
   context.textBaseline = "middle";
   let shown = [...text].slice(0, 60);
-  while (shown.length > 4 && context.measureText(`${shown.join("")}…`).width > Math.min(limit - 12, 260)) shown.pop();
+  while (shown.length > 4 && context.measureText(`${shown.join("")}…`).width > Math.min(limit.width - 12, 260)) shown.pop();
   const label = shown.length < [...text].length ? `${shown.join("")}…` : text;
   const width = context.measureText(label).width + 12;
-  const left = Math.max(0, Math.min(x - 1.5, limit - width));
-  const top = y >= 27 ? y - 26 : Math.max(0, y) + 3;
+  const left = Math.max(0, Math.min(x - 1.5, limit.width - width));
+  const top = y >= 27 ? y - 26 : bottom + 27 <= limit.height ? bottom + 4 : Math.max(0, y) + 3;
   context.fillStyle = colour;
   context.beginPath();
   context.roundRect(left, top, width, 22, 5);

@@ -29,7 +29,10 @@ def guarded(tmp_path_factory):
         yield service
 
 
-@pytest.mark.parametrize("headers", [{}, {"authorization": "reader"}, {"authorization": "Basic reader"}, bearer("other"), {"authorization": "Bearer"}, bearer("\xe9")])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "reader"}, {"authorization": "Basic reader"}, bearer("other"), {"authorization": "Bearer"}, bearer("\xe9")],
+)
 def test_without_a_known_key_nothing_is_answered(guarded, headers):
     headers = {name: value.encode("latin-1") for name, value in headers.items()}
     for method, path in (("GET", "/v1/info"), ("POST", "/v1/detect?k=x"), ("DELETE", "/v1/people/Ann")):
@@ -148,10 +151,22 @@ def test_the_file_of_keys(tmp_path, monkeypatch, capsys):
         ("", "expected a list of keys as `ppface serve new-key NAME` prints them, received NoneType"),
         ("a: [", "expected YAML, a list of keys as `ppface serve new-key NAME` prints them"),
         ("- {name: a}", "key 1: expected name, sha256, scopes and, for a limit, rate; nothing else"),
-        ("- {name: a, sha256: secret, scopes: [read]}", "key 1 (a): sha256: expected 64 hexadecimal digits, the digest of the key, never the key itself"),
-        (f"- {{name: a, sha256: {'a' * 64}, scopes: [write]}}", "key 1 (a): scopes: expected some of read, search, enrol, delete, received ['write']"),
-        (f"- {{name: a, sha256: {'a' * 64}, scopes: [read], rate: .nan}}", "key 1 (a): rate: expected a number of requests a minute above 0, received nan"),
-        (f"- {{name: a, sha256: {'a' * 64}, scopes: [read]}}\n- {{name: b, sha256: {'a' * 64}, scopes: [read]}}", "two keys have the same sha256"),
+        (
+            "- {name: a, sha256: secret, scopes: [read]}",
+            "key 1 (a): sha256: expected 64 hexadecimal digits, the digest of the key, never the key itself",
+        ),
+        (
+            f"- {{name: a, sha256: {'a' * 64}, scopes: [write]}}",
+            "key 1 (a): scopes: expected some of read, search, enrol, delete, received ['write']",
+        ),
+        (
+            f"- {{name: a, sha256: {'a' * 64}, scopes: [read], rate: .nan}}",
+            "key 1 (a): rate: expected a number of requests a minute above 0, received nan",
+        ),
+        (
+            f"- {{name: a, sha256: {'a' * 64}, scopes: [read]}}\n- {{name: b, sha256: {'a' * 64}, scopes: [read]}}",
+            "two keys have the same sha256",
+        ),
     ],
 )
 def test_mistakes_in_the_file_of_keys(tmp_path, text, message):

@@ -46,7 +46,9 @@ def test_it_serves_and_a_signal_stops_it_after_what_was_begun(trial, toy_export,
     about = httpx.get(f"{url}/v1/info", timeout=20).json()
     assert (about["detector"], about["landmarks"], about["gallery"], about["encrypted"]) == (trial.export.name, 5, True, True)
     content, answers = picture(size=(480, 640), kind=".jpg"), []
-    senders = [threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/v1/embed", content=content, timeout=20))) for _ in range(6)]
+    senders = [
+        threading.Thread(target=lambda: answers.append(httpx.post(f"{url}/v1/embed", content=content, timeout=20))) for _ in range(6)
+    ]
     for sender in senders:
         sender.start()
     while "in_flight 6" not in (text := httpx.get(f"{url}/metrics", timeout=20).text) and 'embed",status="200"} 6' not in text:

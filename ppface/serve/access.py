@@ -54,7 +54,7 @@ class Access:
         (left, before), now = self._left[key], self._clock()
         left = min(key.rate, left + (now - before) * key.rate / 60)
         least = min(1.0, key.rate)  # a rate below 1 is one request in several minutes
-        if left < least:
+        if left < least - 1e-9:  # rounding
             self._left[key] = left, now
             wait = (least - left) * 60 / key.rate
             raise ServiceError("rate_limited", f"expected at most {key.rate:g} requests a minute", retry_after=wait)

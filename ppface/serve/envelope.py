@@ -96,6 +96,8 @@ class Exchange:
             if self.status >= 400 and self.status != 408 and not self._complete:
                 await self._drain()
             headers = MutableHeaders(scope=message)
+            if self.status >= 400 and not self._complete:
+                headers["Connection"] = "close"
             for name, value in HEADERS.items():
                 headers[name] = value
             headers["X-Request-Id"] = self.id

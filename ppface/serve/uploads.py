@@ -57,15 +57,17 @@ async def fields(request: Request, limits: Limits) -> dict[str, bytes]:
     parser.spool_max_size = limits.bytes + 1  # never in a file
     try:
         form = await parser.parse()
-    except (MultiPartException, ValueError, KeyError, UnicodeError, AssertionError):
-        raise ServiceError("invalid", "expected multipart/form-data with the pictures as files, received damaged or other fields") from None
-    found = {}
-    for name, value in form.multi_items():
-        if name not in ("image", "other") or name in found or not isinstance(value, UploadFile):
+    except (MultiPartException, ValueError, KeyError, AssertionError):
+        for file in parser._files_to_close_on_error:
+            file.close()
+        raise ServiceError("invalid", "expected multipart/form-data with pictures as files, received damaged or other fields") from None
+    items = form.multi_items()
+    try:
+        if {name for name, _ in items} - {"image", "other"} or len({name for name, _ in items}) < len(items):
             raise ServiceError("invalid", "expected the files image and, to compare two, other, once each and nothing else")
-        found[name] = await value.read()
-        await value.close()
-    return found
+        return {name: await value.read() for name, value in items if isinstance(value, UploadFile)}
+    finally:
+        await form.close()
 
 
 async def _once(content: bytes) -> AsyncGenerator[bytes, None]:

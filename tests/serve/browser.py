@@ -22,6 +22,7 @@ FLAGS = [
 ]  # fmt: skip
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), " ": (32, " "), "ArrowRight": (39, ""), "ArrowLeft": (37, "")}
 SHIFT = 8
+PLAIN = ".replaceAll(/[\\u2068\\u2069]/g, '')"  # without the marks around names within sentences
 
 
 class Browser:
@@ -107,11 +108,12 @@ class Browser:
         self.wait(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
 
     def text(self, selector: str) -> str:
-        return self.run(f"document.querySelector({json.dumps(selector)}).innerText.trim()")
+        return self.run(f"document.querySelector({json.dumps(selector)}).innerText.trim(){PLAIN}")
 
     def wait_text(self, selector: str, part: str) -> str:
         element = f"document.querySelector({json.dumps(selector)})"
-        return self.wait(f"{element}?.checkVisibility() && {element}.innerText.includes({json.dumps(part)}) && {element}.innerText")
+        text = f"{element}.innerText{PLAIN}"
+        return self.wait(f"{element}?.checkVisibility() && {text}.includes({json.dumps(part)}) && {text}")
 
     def click(self, selector: str) -> None:
         """A click of the mouse in the middle of an element that nothing covers."""

@@ -123,7 +123,7 @@ def test_a_photo_is_shown_with_names_boxes_and_points(page, running, photo):
     page.wait_text("#result", "3 faces found: Ann, Bo, Unknown.")
     rows = page.run("[...document.querySelectorAll('#faces li')].map(row => row.innerText)")
     assert "Match: score 1.000, threshold 0.950" in rows[0] and "detection score 0.97" in rows[1] and rows[2].splitlines()[0] == "3Unknown"
-    assert page.run("document.querySelector('#photo').alt") == "Your photo. 3 faces found: Ann, Bo, Unknown."
+    assert page.run("document.querySelector('#photo').alt") == "Your photo. 3 faces found: \u2068Ann\u2069, \u2068Bo\u2069, Unknown."
     green, inside, point, amber, corner = colours(page, [(60, 136), (90, 150), (60 + 0.5 * 90, 80 + 0.58 * 112.5), (401, 97), (2, 2)])
     assert green[1] > 180 > green[0] and green[3] > 200, "the left edge of Ann's box is green"
     assert point[1] > 180 and point[3] > 200, "her nose has a point"
@@ -338,6 +338,26 @@ def test_the_live_view_sends_one_frame_at_a_time_and_takes_a_photo(page, running
     page.wait_text("#faces button", "Bo")
     assert page.run("document.querySelector('#video').hidden && document.querySelector('#video').srcObject === null")
     assert page.run("document.querySelector('#photo').naturalWidth") >= 640
+
+
+def test_the_live_view_waits_while_the_service_is_busy_and_says_why_there_is_no_camera(page, running):
+    page.run(
+        """(() => { const send = fetch; let busy = true; window.fetch = async (...request) => {
+        if (!busy || !request[0].includes("search")) return send(...request);
+        busy = false;
+        const error = {code: "busy", message: "too many requests at once"};
+        return new Response(JSON.stringify({error}), {status: 429, headers: {"Retry-After": "1"}}); }; })()"""
+    )
+    page.click("#camera-open")
+    page.wait_text("#result", "The service is busy: waiting.")
+    page.wait_text("#result", "1 face found")
+    page.click("#camera-close")
+    assert page.run("document.activeElement.id") == "camera-open" and page.run("document.querySelector('#frame').hidden")
+    page.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+    page.click("#camera-open")
+    page.wait_text("#message", "The camera is not permitted.")
+    page.click("#message-close")
+    assert page.run("document.activeElement.id") == "camera-open"
 
 
 def test_dropped_and_pasted_photos(page, photo):

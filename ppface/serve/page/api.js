@@ -12,9 +12,21 @@ export class ServiceError extends Error {
   }
 }
 
+// A browser that permits no storage keeps the key until the page is loaded again.
+let kept = "";
+try {
+  kept = sessionStorage.getItem(KEY) ?? "";
+} catch {}
+
 export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+  get: () => kept,
+  set(value) {
+    kept = value;
+    try {
+      if (value) sessionStorage.setItem(KEY, value);
+      else sessionStorage.removeItem(KEY);
+    } catch {}
+  },
 };
 
 async function call(method, path, body) {

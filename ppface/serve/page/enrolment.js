@@ -7,7 +7,7 @@ import * as people from "./people.js";
 import { lookAgain } from "./photo.js";
 import { cutOut } from "./picture.js";
 import { can, state } from "./state.js";
-import { count } from "./words.js";
+import { count, isolated } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -35,7 +35,7 @@ async function enrol() {
   at("enrol-submit").setAttribute("aria-disabled", "true");
   try {
     const done = await service.enrol(name, one ? photo.blob : await cutOut(at("photo"), answer, selected));
-    message.tell(`${done.name} is enrolled`, `The gallery has ${count(done.images, "image")} of this person.`);
+    message.tell(`${isolated(done.name)} is enrolled`, `The gallery has ${count(done.images, "image")} of this person.`);
     at("enrol-name").value = "";
     loadPeople();
     if (photo === state.photo) lookAgain();
@@ -50,7 +50,7 @@ async function remove(name) {
   try {
     const receipt = await service.forget(name);
     const file = { name: "receipt.json", label: "Save the receipt", content: JSON.stringify(receipt, null, 2) };
-    message.tell(`${name} is deleted`, "Embeddings and stored pictures of this person are removed from the gallery.", file);
+    message.tell(`${isolated(name)} is deleted`, "Embeddings and stored pictures of this person are removed from the gallery.", file);
   } catch (error) {
     fail(error, () => remove(name));
   }

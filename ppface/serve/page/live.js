@@ -17,6 +17,7 @@ async function start(device) {
   try {
     if (!(await camera.open(at("video"), device, () => mine === starts))) return;
   } catch (error) {
+    if (mine !== starts) return;
     const { title, text } = camera.explain(error);
     stop();
     return message.warn(title, text);

@@ -4,10 +4,11 @@ import { AGAIN, explain } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 let action = null;
+let before = null; // what had the focus when the message came
 
 export function clear() {
   const box = at("message");
-  if (box.contains(document.activeElement)) at("photo-heading").focus();
+  if (box.contains(document.activeElement)) (before?.checkVisibility?.() ? before : at("photo-heading")).focus({ preventScroll: true });
   delete box.dataset.kind;
   at("message-alert").replaceChildren();
   at("message-status").replaceChildren();
@@ -17,6 +18,7 @@ export function clear() {
 
 function show(kind, title, text) {
   clear();
+  before = document.activeElement;
   at("message").dataset.kind = kind;
   const strong = document.createElement("strong");
   strong.textContent = text ? `${title}.` : title;

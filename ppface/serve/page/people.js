@@ -1,6 +1,6 @@
 // The people of the gallery, and their deletion after a confirmation.
 
-import { count } from "./words.js";
+import { count, isolated } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const SHOWN = 200; // more rows than this are found by the filter
@@ -55,7 +55,7 @@ function row(person) {
 
 function confirm(person) {
   const dialog = at("delete");
-  at("delete-title").textContent = `Delete ${person.name}?`;
+  at("delete-title").textContent = `Delete ${isolated(person.name)}?`;
   at("delete-text").textContent =
     `${count(person.images, "image")} of this person will be removed from the gallery. ` +
     "This cannot be undone, and the person will be Unknown from then on.";

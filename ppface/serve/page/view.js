@@ -6,7 +6,7 @@ import { draw, faceAt } from "./overlay.js";
 import * as people from "./people.js";
 import { can, state } from "./state.js";
 import * as threshold from "./threshold.js";
-import { count, summary } from "./words.js";
+import { count, isolated, summary } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const QUIET = 1000; // milliseconds at least between two sentences of the live view, which a screen reader speaks
@@ -54,6 +54,7 @@ export function fit() {
 function select(i) {
   state.selected = i;
   render();
+  at("faces").children[i].scrollIntoView({ block: "nearest" });
 }
 
 export function offerEnrolment() {
@@ -65,7 +66,8 @@ export function offerEnrolment() {
   const name = at("enrol-name").value.trim();
   const person = people.known(name);
   const which = state.selected === null ? "Choose the face in the list above, then enter a name." : `Face ${state.selected + 1} is chosen.`;
-  at("enrol-which").textContent = person ? `${which} ${name} is known by ${count(person.images, "image")}; this one is added.` : which;
+  const added = person ? ` ${isolated(name)} is known by ${count(person.images, "image")}; this one is added.` : "";
+  at("enrol-which").textContent = which + added;
 }
 
 at("overlay").addEventListener("click", (event) => {

@@ -53,6 +53,9 @@ export function falseMatches(threshold, calibration) {
   return `False match rate: between ${percent(above.false_match_rate)} and ${percent(below.false_match_rate)}.`;
 }
 
+// A name within a sentence: one that is written from right to left leaves the order of the others.
+export const isolated = (name) => `\u2068${name}\u2069`;
+
 export const UNKNOWN = "Unknown";
 
 // "named", "unknown", "refused" or "plain" (no search): how a face is drawn and described.
@@ -68,5 +71,5 @@ export function summary(faces) {
   const found = `${count(faces.length, "face")} found`;
   if (!faces.some((face) => face.name)) return `${found}.`;
   const unnamed = { refused: "not usable", unknown: UNKNOWN, plain: UNKNOWN };
-  return `${found}: ${faces.map((face) => unnamed[kind(face)] ?? face.name).join(", ")}.`;
+  return `${found}: ${faces.map((face) => unnamed[kind(face)] ?? isolated(face.name)).join(", ")}.`;
 }

@@ -78,6 +78,6 @@ export function list(options) {
   const faces = options?.answer?.faces ?? [];
   ol.replaceChildren(...faces.map((face, i) => item(face, i, options)));
   at("faces-empty").hidden = faces.length > 0;
-  at("faces-empty").textContent = options?.answer ? "No face was found in this photo." : "The faces of your photo are listed here.";
+  at("faces-empty").textContent = options?.answer ? "No face was found." : "The faces of your photo are listed here.";
   ol.querySelectorAll("button")[focused]?.focus();
 }

@@ -31,7 +31,7 @@ function drawFace(context, face, i, scale, chosen, limit) {
   const { colour, dash } = STYLES[kind(face)];
   const [x1, y1, x2, y2] = face.box;
   const [x, y, w, h] = [x1 * scale.x, y1 * scale.y, (x2 - x1) * scale.x, (y2 - y1) * scale.y];
-  for (const [stroke, line, pattern] of [[DARK, chosen ? 8 : 5, []], [colour, chosen ? 4 : 2.5, dash]]) {
+  for (const [stroke, line, pattern] of [[DARK, chosen ? 7 : 5, []], [colour, chosen ? 4 : 2.5, dash]]) {
     context.strokeStyle = stroke;
     context.lineWidth = line;
     context.setLineDash(pattern);

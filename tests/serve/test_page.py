@@ -20,12 +20,12 @@ GROUP = {"Ann": (60, 80, 90), "Bo": (220, 60, 120), "Cy": (400, 90, 70)}
 
 
 def test_the_page_refers_to_its_own_files_alone():
-    html = (PAGE / "index.html").read_text()
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
     used = re.findall(r'(?:src|href)="([^"#]+)"', html)
     assert len(used) == 4 and all(address.startswith("page/") and (PAGE / address[5:]).is_file() for address in used)
     assert not re.search(r"<style|<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", html)
     for file in PAGE.iterdir():
-        text = file.read_text().replace("http://www.w3.org/2000/svg", "").replace("on https:// or localhost", "")
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "").replace("on https:// or localhost", "")
         assert not re.search(r"https?://|//cdn|@import|url\(", text), file.name
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|localStorage|document\.cookie", text), (
             file.name
@@ -38,7 +38,7 @@ def test_the_page_refers_to_its_own_files_alone():
 def test_every_error_of_the_service_has_words():
     from ppface.serve.service_error import STATUS
 
-    words = (PAGE / "words.js").read_text()
+    words = (PAGE / "words.js").read_text(encoding="utf-8")
     assert set(CODES) - {"offline"} == set(STATUS)
     for code in CODES:
         assert re.search(rf"^  {code}: \[\"[A-Z]", words, re.M), code
@@ -219,6 +219,10 @@ def test_files_that_are_no_photos_get_a_message_and_the_next_photo_works(page, p
     page.wait_text("#result", "No face found.")
     page.files("#file", photo({"Di": (90, 60, 100)}))
     page.wait_text("#result", "1 face found: Unknown.")
+    drawn.picture({"Di": (90, 60, 100), "Bo": (300, 60, 100)}, (540, 320)).save(tmp_path / "moving.gif")
+    page.files("#file", tmp_path / "moving.gif")  # which the service does not read, but the browser does
+    page.wait_text("#result", "2 faces found: Unknown, Unknown.")
+    assert page.run("document.querySelector('#message').innerText.trim()") == ""
 
 
 def test_a_face_that_is_too_small_says_so(page, photo):

@@ -22,7 +22,9 @@ export async function open(file) {
   const { blob, reduced } = await pictures.withinLimits(file, at("photo"), size, state.info?.limits);
   if (turn !== state.turn) return;
   photo.blob = blob;
-  if (reduced) message.tell("The photo was reduced", `to ${reduced.width}x${reduced.height} pixels, which the service accepts.`);
+  if (reduced && reduced.width < size.width) {
+    message.tell("The photo was reduced", `to ${reduced.width}x${reduced.height} pixels, which the service accepts.`);
+  }
   await look();
 }
 

@@ -379,6 +379,8 @@ def test_dropped_and_pasted_photos(page, photo):
 def test_a_key_is_asked_for_and_kept_for_the_tab_alone(chrome, new_site, photo):
     new_site(keys={"all": (("read", "search", "enrol", "delete"), None)})
     chrome.wait_text("#banner", "An API key is needed")
+    chrome.files("#file", photo({"Ann": (400, 200, 300)}, (1600, 1000)))
+    chrome.wait("!document.querySelector('#photo').hidden")
     chrome.click("#banner-action")
     chrome.type("wrong")
     chrome.press("Enter")
@@ -389,8 +391,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_alone(chrome, new_site, photo):
     chrome.wait_text("#service", "Ready")
     assert chrome.run("[{...sessionStorage}, localStorage.length, document.cookie]") == [{"ppface-key": "all"}, 0, ""]
     assert chrome.run("document.querySelector('#banner').hidden")
-    chrome.files("#file", photo({"Ann": (60, 80, 90)}))
-    chrome.wait_text("#result", "1 face found: Unknown.")
+    chrome.wait_text("#result", "1 face found: Unknown.")  # in the photo that waited for the key
+    chrome.wait_text("#message", "The photo was reduced.")
     chrome.click("#key-open")
     chrome.click("#key-forget")
     chrome.wait_text("#banner", "An API key is needed")

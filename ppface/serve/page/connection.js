@@ -8,6 +8,7 @@ import { explain, megabytes } from "./words.js";
 const at = (id) => document.getElementById(id);
 const POLL = 5000; // milliseconds between looks for a service that does not answer
 let poll = 0;
+let turns = 0;
 let changed = async () => {};
 
 // what: called whenever `state.info` has changed.
@@ -15,22 +16,30 @@ export const onChange = (what) => (changed = what);
 
 // Asks what the service permits.
 export async function connect() {
+  const turn = ++turns;
   clearTimeout(poll);
+  let info = null;
+  let problem = null;
   try {
-    state.info = await service.info();
+    info = await service.info();
   } catch (error) {
-    state.info = null;
-    down(error);
-    await changed(error);
-    return;
+    problem = error;
   }
+  if (turn !== turns) return; // asked again meanwhile, perhaps with another key
+  state.info = info;
+  if (problem) down(problem);
+  else up();
+  await changed(problem);
+}
+
+function up() {
   at("banner").hidden = true;
+  at("banner-title").textContent = "";
   const { detector, embedder, version, limits } = state.info;
   at("service").dataset.state = "ready";
   at("service").textContent = `Ready: ${[detector, embedder].filter(Boolean).join(" + ")}`;
   at("version").textContent = `ppface ${version}.`;
   at("limits").textContent = `JPEG, PNG, WebP or BMP. Photos above ${megabytes(limits.bytes)} are reduced before they are sent.`;
-  await changed(null);
 }
 
 function down(error) {

@@ -1,6 +1,6 @@
 // A photo: opened, sent, its faces shown.
 
-import { fail } from "./connection.js";
+import { connect, fail } from "./connection.js";
 import * as message from "./message.js";
 import * as pictures from "./picture.js";
 import { ask, can, state } from "./state.js";
@@ -16,25 +16,32 @@ export async function open(file) {
   const size = await pictures.show(at("photo"), file);
   if (turn !== state.turn) return;
   at("photo").hidden = !size;
-  const photo = { blob: file, image: size !== null, ...(size ?? { width: 0, height: 0 }) };
-  state.photo = photo;
+  state.photo = { file, blob: null, image: size !== null, ...(size ?? { width: 0, height: 0 }) };
   render();
-  const { blob, reduced } = await pictures.withinLimits(file, at("photo"), size, state.info?.limits);
-  if (turn !== state.turn) return;
-  photo.blob = blob;
-  if (reduced && reduced.width < size.width) {
+  await look();
+}
+
+// What is sent of a photo: within the limits of the service.
+async function fitted({ file, image, width, height }) {
+  const size = image ? { width, height } : null;
+  const { blob, reduced } = await pictures.withinLimits(file, at("photo"), size, state.info.limits);
+  if (reduced && reduced.width < width) {
     message.tell("The photo was reduced", `to ${reduced.width}x${reduced.height} pixels, which the service accepts.`);
   }
-  await look();
+  return blob;
 }
 
 // Sends the photo and shows the answer; of several that are under way the last one counts.
 async function look() {
   const turn = ++state.turn;
+  const { photo } = state;
   busy(true);
   try {
-    if (state.info && !can("read") && !can("search")) return message.warn("This API key does not permit to find faces");
-    const answer = await ask(state.photo.blob);
+    if (!state.info) return connect(); // which looks again
+    if (!can("read") && !can("search")) return message.warn("This API key does not permit to find faces");
+    photo.blob ??= await fitted(photo);
+    if (turn !== state.turn) return;
+    const answer = await ask(photo.blob);
     if (turn !== state.turn) return;
     const same = state.answer?.faces.length === answer.faces.length;
     state.selected = answer.faces.length === 1 ? 0 : same ? state.selected : null;

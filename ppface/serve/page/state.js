@@ -5,7 +5,7 @@ import * as threshold from "./threshold.js";
 
 export const state = {
   info: null, // of /v1/info; null while the service does not answer or wants a key
-  photo: null, // {blob: what was sent, image: whether the browser shows it, width, height}
+  photo: null, // {file, blob: what is sent of it, image: whether the browser shows it, width, height}
   answer: null, // of the service, for the photo or the last frame of the camera
   selected: null, // index of the chosen face
   turn: 0, // counts photos and starts of the camera, so that late answers are dropped

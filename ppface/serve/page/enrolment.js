@@ -7,6 +7,7 @@ import * as people from "./people.js";
 import { lookAgain } from "./photo.js";
 import { cutOut } from "./picture.js";
 import { can, state } from "./state.js";
+import { offerEnrolment } from "./view.js";
 import { count, isolated } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -19,6 +20,7 @@ export async function loadPeople(problem = null) {
   if (!can("read")) return people.show(null, "This API key does not permit to list people.", null);
   try {
     people.show((await service.people()).people, undefined, can("delete") ? remove : null);
+    offerEnrolment(); // for a name that was typed before
   } catch (error) {
     fail(error, () => loadPeople());
   }

@@ -68,7 +68,7 @@ def main() -> int:
         print(entry, end="")
         print(f"key: {key}\nIt is shown this once; the entry for the file of keys holds its digest alone.", file=sys.stderr)
         return 0
-    limits = Limits(args.max_bytes, args.max_pixels, args.max_requests, args.batch)
+    limits = Limits(bytes=args.max_bytes, pixels=args.max_pixels, requests=args.max_requests, batch=args.batch)
     keys = read_keys(args.keys) if args.keys else None
     with server.listen(args.host, args.port, keys is not None) as listening:
         pipeline, landmarks, identity = _models(args)

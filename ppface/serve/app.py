@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 import ppface
 from ppface.serve import schema
@@ -56,7 +58,15 @@ def create_app(settings: Settings) -> FastAPI:
     if PAGE.is_dir():
         app.mount("/page", PageFiles(directory=PAGE), name="page")
         app.add_api_route("/", _page, include_in_schema=False)
+    if settings.keys is None:
+        _describe_without_keys(app)
     return app
+
+
+def _describe_without_keys(app: FastAPI) -> None:
+    for operations in app.openapi()["paths"].values():
+        for operation in operations.values():
+            operation.pop("security", None)
 
 
 async def _page() -> Response:
@@ -73,10 +83,13 @@ async def _invalid(_: Request, error: Any) -> Response:
     return ServiceError("invalid", "; ".join(mistakes)).response()
 
 
-async def _no_route(_: Request, error: Any) -> Response:
+async def _no_route(request: Request, error: Any) -> Response:
     code = "not_found" if error.status_code == 404 else "invalid"
     response = ServiceError(code, str(error.detail), error.status_code).response()
-    response.headers.update(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of the first route with this address alone
+        routes = [route for route in (*router.routes, *request.app.routes) if isinstance(route, APIRoute)]
+        fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+        response.headers["Allow"] = ", ".join(sorted({method for route in fitting for method in route.methods or ()}))
     return response
 
 

@@ -56,7 +56,9 @@ def find(keys: Sequence[Key], given: str) -> Key | None:
 def new_key(name: str, scopes: Sequence[str], rate: float | None) -> tuple[str, str]:
     """(a new random key, its entry for the file of keys)."""
     key = f"ppface_{secrets.token_urlsafe(32)}"
-    entry: dict[str, Any] = {"name": name, "sha256": digest(key).hex(), "scopes": list(scopes)} | ({"rate": rate} if rate else {})
+    entry: dict[str, Any] = {"name": name, "sha256": digest(key).hex(), "scopes": list(scopes)} | (
+        {"rate": rate} if rate is not None else {}
+    )
     _checked(entry, f"key {name!r}")
     return key, yaml.safe_dump([entry], sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True)
 

@@ -22,7 +22,11 @@ Threshold = Annotated[
     float | None,
     Query(ge=-1, le=1, allow_inf_nan=False, description="lowest cosine of a match; default: the calibrated one", examples=[0.4]),
 ]
-Name = Annotated[str, Path(min_length=1, max_length=1000, description="the person's name, percent-encoded", examples=["Ann"])]
+IN_ADDRESS = {"maxLength": 200, "pattern": schema.NAME}  # of the name itself, which is percent-encoded here
+Name = Annotated[
+    str,
+    Path(min_length=1, max_length=1000, description="the person's name, percent-encoded", json_schema_extra=IN_ADDRESS, examples=["Ann"]),
+]
 
 
 def service_of(request: Request) -> Service:
@@ -116,7 +120,9 @@ async def search(
 async def verify(
     request: Request,
     service: Here,
-    name: Annotated[str | None, Query(max_length=1000, description="of a person; without it two pictures are expected")] = None,
+    name: Annotated[
+        str | None, Query(max_length=200, pattern=schema.NAME, description="of a person; without it two pictures are expected")
+    ] = None,
     threshold: Threshold = None,
 ) -> Any:
     with service.slot():

@@ -16,6 +16,7 @@ RECEIPT = {
     "gallery": "0d7a2f6b9c1e4a58b3f2c6d7e8091a2b", "not_covered": "copies and exports made before",
 }  # fmt: skip
 Number = float | None
+NAME = r"^[^\u0000-\u001f\u007f-\u009f]+$"
 
 
 def example(**values: Any) -> ConfigDict:
@@ -104,7 +105,7 @@ class People(BaseModel):
 
 class NewPerson(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Ann"}]})
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, pattern=NAME)
 
 
 class Enrolled(BaseModel):

@@ -17,6 +17,8 @@ class Limits:
     Attributes:
         bytes: of the body of a request.
         pixels: of a picture, read from its header before it is decoded.
+        model_pixels: of a picture as the models get it: larger ones are decoded at a half, a quarter or an eighth of their sides, as
+            detectors without a test size need memory for each pixel (a RetinaFace about 200 bytes).
         requests: that are received, wait or run at once; further ones are answered with 429.
         batch: pictures in one call of the pipeline.
         batch_wait_s: how long an incomplete batch waits for requests that are being received.
@@ -27,6 +29,7 @@ class Limits:
 
     bytes: int = 10_000_000
     pixels: int = 25_000_000
+    model_pixels: int = 6_500_000
     requests: int = 32
     batch: int = 8
     batch_wait_s: float = 0.003

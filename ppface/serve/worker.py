@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ppface.data.pictures.picture import Picture
+from ppface.predict.face import Face
 from ppface.serve.settings import Limits
 
 
@@ -92,7 +93,7 @@ class Worker:
         pictures = []
         for job in jobs:
             try:
-                pictures.append((job, job.picture.decode()))
+                pictures.append((job, job.picture.decode(reduction(job.picture.size, self._limits.model_pixels))))
             except Exception as error:
                 job.future.set_exception(error)
         if not pictures:
@@ -106,14 +107,33 @@ class Worker:
             for job, pixels in pictures:  # the others of the batch get their answers
                 self._alone(job, pixels)
             return
-        for (job, _), faces in zip(pictures, answers, strict=True):
-            job.future.set_result(faces)
+        for (job, pixels), faces in zip(pictures, answers, strict=True):
+            job.future.set_result(at_full_size(faces, pixels, job.picture))
 
     def _alone(self, job: Job, pixels: np.ndarray) -> None:
         try:
-            job.future.set_result(self._pipeline([pixels])[0])
+            job.future.set_result(at_full_size(self._pipeline([pixels])[0], pixels, job.picture))
         except Exception as error:
             job.future.set_exception(error)
+
+
+def reduction(size: tuple[int, int], most: int) -> int:
+    """By what a picture of (height, width) is made smaller: 1, 2, 4 or 8."""
+    return next((factor for factor in (1, 2, 4) if -(-size[0] // factor) * -(-size[1] // factor) <= most), 8)
+
+
+def at_full_size(faces: list[Face], pixels: np.ndarray, picture: Picture) -> list[Face]:
+    """Faces in pixels of a reduced picture -> in those of the picture."""
+    if pixels.shape[:2] == picture.size:
+        return faces
+    scale = max(picture.size) / max(pixels.shape[:2])
+    height, width = picture.size
+    made = []
+    for face in faces:
+        box = np.clip(np.array(face.box) * scale, 0, [width, height, width, height])
+        points = None if face.landmarks is None else face.landmarks * scale
+        made.append(replace(face, box=tuple(box.tolist()), landmarks=points))
+    return made
 
 
 def _pixels(job: Job) -> int:

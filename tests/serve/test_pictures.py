@@ -12,7 +12,7 @@ import pytest
 
 from ppface.ops.embedding import similarity
 from ppface.predict.face_quality import FaceQuality
-from tests.serve.conftest import ToyPipeline, error, person, picture
+from tests.serve.conftest import POINTS, ToyPipeline, error, person, picture
 
 FAILS = cv2.imencode(".png", np.full((120, 130, 3), 7, np.uint8))[1].tobytes()
 
@@ -55,6 +55,16 @@ def test_two_pictures_are_compared(service):
     )
     assert error(service.client.post("/v1/verify", files=files))[:2] == (422, "invalid")  # the gallery has no threshold yet
     assert error(service.post("/v1/verify?threshold=0.9", picture(1)))[:2] == (422, "invalid")
+
+
+def test_large_pictures_reach_the_models_smaller(start):
+    service = start(limits={"model_pixels": 2600})
+    find, seen = service.pipeline.faces, []
+    service.pipeline.faces = lambda pixels: [seen.append(pixels.shape), *find(pixels)][1:]
+    face = service.post("/v1/detect", picture(1, size=(190, 200), kind=".png")).json()["faces"][0]
+    assert seen == [(48, 50, 3)]
+    assert face["box"] == [80, 80, 200, 190]  # 20, 20, 90, 100 of the picture at a quarter, within the whole one
+    np.testing.assert_allclose(face["landmarks"], 4 * (POINTS - 2))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

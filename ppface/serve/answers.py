@@ -12,6 +12,8 @@ from ppface.predict.face import Face
 from ppface.predict.face_quality import ANSWERED, ENROLLED, FaceQuality, QualityLimits
 from ppface.serve.service_error import ServiceError
 
+NOBODY = -1.0  # the score of a search in an empty gallery
+
 
 def finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
@@ -39,9 +41,10 @@ def place(found: Face) -> dict[str, Any]:
 
 
 def named(found: Face, refusals: list[str], matches: Sequence[Match]) -> dict[str, Any]:
-    """A face with the people that it may be."""
+    """A face with the people that it may be; `best` is the score of the most similar person, known or below the threshold."""
     known = [asdict(match) for match in matches if match.name != UNKNOWN]
-    return place(found) | {"refusals": refusals, "name": known[0]["name"] if known else UNKNOWN, "matches": known}
+    best = matches[0].score if matches and matches[0].score > NOBODY else None
+    return place(found) | {"refusals": refusals, "name": known[0]["name"] if known else UNKNOWN, "best": best, "matches": known}
 
 
 def only_face(faces: Sequence[Face], picture: str, limits: QualityLimits) -> Face:

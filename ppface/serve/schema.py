@@ -71,12 +71,13 @@ class PersonMatch(BaseModel):
 class NamedFace(Place):
     refusals: list[str] = Field(description="why this face was not searched")
     name: str = Field(description="the best person, or Unknown")
+    best: Number = Field(description="cosine of the most similar person, above or below the threshold; null if nobody was compared")
     matches: list[PersonMatch]
 
 
 class Searched(BaseModel):
     model_config = example(
-        width=640, height=480, threshold=0.42, faces=[PLACE | {"refusals": [], "name": "Ann", "matches": [MATCH]}]
+        width=640, height=480, threshold=0.42, faces=[PLACE | {"refusals": [], "name": "Ann", "best": 0.71, "matches": [MATCH]}]
     )  # fmt: skip
     width: int
     height: int

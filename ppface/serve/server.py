@@ -6,15 +6,46 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ppface.core.errors import UserError
 from ppface.core.run import signals
 from ppface.serve import journal
 from ppface.serve.settings import Limits, is_local
 
-HEADERS_S = 10.0
-IDLE_S = 30
+HEADERS_S = 10.0  # for the first line and the headers of a request
+IDLE_S = 30  # between the requests of a connection
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if the headers of a request do not arrive in time, which uvicorn does not check."""
+
+    _headers_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._unwatch()
+        elif self._headers_due is None:
+            self._headers_due = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def _unwatch(self) -> None:
+        if self._headers_due is not None:
+            self._headers_due.cancel()
+            self._headers_due = None
 
 
 class Server(uvicorn.Server):
@@ -56,7 +87,7 @@ def listen(host: str, port: int, keys: bool) -> socket.socket:
 
 def configured(app: Any, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="h11", ws="none", lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        app, http=Connection, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=IDLE_S, timeout_graceful_shutdown=int(limits.stop_s), h11_max_incomplete_event_size=32_768,
     )  # fmt: skip
 

@@ -1,9 +1,8 @@
 """The service against its own pipeline: throughput, latencies, memory, overload and a stop under load.
 
-    python tests/benchmarks/service.py DETECTOR EMBEDDER PICTURES [REQUESTS]
+    python tests/benchmarks/service.py DETECTOR EMBEDDER PICTURES [throughput] [stopping] [overload] [memory]
 
-DETECTOR, EMBEDDER: exports. PICTURES: a folder of photographs; each is put into the middle of 640x480 pixels. REQUESTS: of the memory figure
-(default 10,000).
+DETECTOR, EMBEDDER: exports. PICTURES: a folder of photographs; each is put into the middle of 640x480 pixels. Default: all figures.
 
 Loop: one process decodes picture after picture and calls FacePipeline. Service: `ppface serve` in another process, 8 clients in this one, each
 with its connection, that post JPEGs to /v1/embed. Both have as many threads as the machine has cores, and alternate for four rounds, as other
@@ -132,7 +131,7 @@ class Load:
         return self.answers
 
 
-def throughput(detector: str, embedder: str, folder: str, contents: list[bytes]) -> None:
+def throughput(detector: str, embedder: str, contents: list[bytes], folder: str) -> None:
     code = LOOP.format(root=str(ROOT), detector=detector, embedder=embedder, pictures=folder)
     alone = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert alone.stdin and alone.stdout and alone.stdout.readline() == "ready\n"
@@ -160,7 +159,7 @@ def throughput(detector: str, embedder: str, folder: str, contents: list[bytes])
     )
 
 
-def memory(detector: str, embedder: str, contents: list[bytes], requests: int) -> None:
+def memory(detector: str, embedder: str, contents: list[bytes], _: str, requests: int = 10_000) -> None:
     service = Service(detector, embedder)
     load, sizes = Load(service.port, contents), []
     while len(load.answers) < requests:
@@ -174,7 +173,7 @@ def memory(detector: str, embedder: str, contents: list[bytes], requests: int) -
     service.stop()
 
 
-def overload(detector: str, embedder: str, contents: list[bytes]) -> None:
+def overload(detector: str, embedder: str, contents: list[bytes], _: str) -> None:
     service = Service(detector, embedder, "--max-requests", str(CLIENTS))
     results = []
     for clients in (CLIENTS, 2 * CLIENTS):
@@ -187,7 +186,7 @@ def overload(detector: str, embedder: str, contents: list[bytes]) -> None:
     service.stop()
 
 
-def stopping(detector: str, embedder: str, contents: list[bytes]) -> None:
+def stopping(detector: str, embedder: str, contents: list[bytes], _: str) -> None:
     service = Service(detector, embedder)
     load = Load(service.port, contents)
     time.sleep(5)
@@ -208,10 +207,9 @@ def main() -> None:
     detector, embedder, folder = sys.argv[1:4]
     contents = pictures_of(folder)
     print(f"{len(contents)} pictures of 640x480, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
-    throughput(detector, embedder, folder, contents)
-    stopping(detector, embedder, contents)
-    overload(detector, embedder, contents)
-    memory(detector, embedder, contents, int(sys.argv[4]) if len(sys.argv) > 4 else 10_000)
+    figures = {figure.__name__: figure for figure in (throughput, stopping, overload, memory)}
+    for name in sys.argv[4:] or figures:
+        figures[name](detector, embedder, contents, folder)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from ppface.ops.embedding import similarity
 from ppface.predict.face_quality import FaceQuality
+from ppface.serve import server
 from tests.serve.conftest import POINTS, ToyPipeline, error, person, picture
 
 FAILS = cv2.imencode(".png", np.full((120, 130, 3), 7, np.uint8))[1].tobytes()
@@ -207,6 +208,25 @@ def test_slow_bodies_and_slow_models_come_to_an_end(start):
     assert error(service.post("/v1/detect", picture()))[:2] == (503, "unavailable")
     assert service.app.state.service._in_flight == 0
     service.pipeline.wait.set()
+
+
+def test_slow_headers_come_to_an_end_and_slow_answers_do_not(start, monkeypatch):
+    monkeypatch.setattr(server, "HEADERS_S", 0.2)
+    service = start()
+    host, port = service.url.removeprefix("http://").split(":")
+    for whole in (b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
+        for begin in (b"", b"GET /health HTTP/1.1\r\nHo")[bool(whole) :]:
+            with socket.create_connection((host, int(port)), timeout=5) as connection:
+                connection.sendall(whole)
+                assert not whole or connection.recv(65536).startswith(b"HTTP/1.1 200")
+                connection.sendall(begin)
+                while connection.recv(65536):
+                    pass
+    service.pipeline.wait = threading.Event()
+    threading.Timer(0.5, service.pipeline.wait.set).start()
+    assert service.post("/v1/detect", picture()).status_code == 200
+    time.sleep(0.3)
+    assert service.post("/v1/detect", picture()).status_code == 200
 
 
 def test_a_stop_answers_what_was_begun(start):

@@ -14,17 +14,14 @@ function element(tag, className, text) {
 
 const score = (value) => value.toFixed(3);
 
-const bestOf = (face) => face.matches?.[0]?.score ?? face.best; // `best`: of a face that is Unknown, where the service says it
-
 // Lines under a face's name: [mark, words].
 function lines(face, threshold) {
   const found = `detection score ${face.score.toFixed(2)}`;
-  const best = bestOf(face);
   const refused = (face.refusals ?? []).map((reason) => ["Not usable:", reason]);
   const against = `threshold ${score(threshold)}`;
   const words = {
-    named: () => [["Match:", `score ${score(best)}, ${against}`]],
-    unknown: () => [[`${UNKNOWN}:`, best == null ? `nobody reaches the ${against}` : `best score ${score(best)}, ${against}`]],
+    named: () => [["Match:", `score ${score(face.best)}, ${against}`]],
+    unknown: () => [[`${UNKNOWN}:`, face.best === null ? "nobody is enrolled" : `best score ${score(face.best)}, ${against}`]],
     refused: () => [],
     plain: () => [],
   }[kind(face)]();
@@ -66,7 +63,7 @@ function item(face, i, { answer, source, selected, onSelect, threshold }) {
   }
   for (const match of (face.matches ?? []).slice(1)) about.append(element("span", "", `or ${match.name}: score ${score(match.score)}`));
   row.append(canvas, title, about);
-  if (bestOf(face) != null) row.append(bar(bestOf(face), threshold));
+  if (face.best != null) row.append(bar(face.best, threshold)); // null: nobody is enrolled; undefined: no search
   li.append(row);
   return li;
 }

@@ -35,7 +35,7 @@ export const count = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? 
 // 0.001 -> "0.1 %", 0.00001 -> "0.001 %"
 export const percent = (rate) => `${Number((100 * rate).toPrecision(2))} %`;
 
-export const megabytes = (bytes) => `${Number((bytes / 2 ** 20).toPrecision(2))} MB`;
+export const megabytes = (bytes) => `${Number((bytes / 1e6).toPrecision(2))} MB`;
 
 // What is known of the false match rate at a threshold: it falls as the threshold rises.
 export function falseMatches(threshold, calibration) {

@@ -52,7 +52,9 @@ class Envelope:
             return
         exchange = Exchange(scope, receive, send, self._drained)
         try:
-            check_origin(Headers(scope=scope), self._local_only)
+            check_host(Headers(scope=scope), self._local_only)
+            if scope["path"].startswith("/v1"):  # links to the page may come from anywhere
+                check_origin(Headers(scope=scope))
             scope["path"] = kept_slashes(scope)
             await self._app(scope, exchange.receive, exchange.send)
         except ServiceError as failure:
@@ -116,22 +118,29 @@ class Exchange:
             await self.receive()
 
 
-def check_origin(headers: Headers, local_only: bool) -> None:
+def check_host(headers: Headers, local_only: bool) -> None:
+    """Refuses foreign names of this machine.
+
+    Raises:
+        ServiceError: such a name in the header Host.
+    """
+    try:
+        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        name = ""
+    if local_only and not is_local(name):
+        raise ServiceError("forbidden", "expected the address 127.0.0.1 or localhost; for others the service needs keys")
+
+
+def check_origin(headers: Headers) -> None:
     """Refuses what a page of another site sends by a browser.
 
     Raises:
-        ServiceError: a foreign page, or a foreign name of this machine.
+        ServiceError: such a page.
     """
-    host = headers.get("host", "")
-    if local_only:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            name = ""
-        if not is_local(name):
-            raise ServiceError("forbidden", "expected the address 127.0.0.1 or localhost; for others the service needs keys")
     origin = headers.get("origin")
-    if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and origin.partition("://")[2] != host):
+    foreign = origin is not None and origin.partition("://")[2] != headers.get("host", "")
+    if foreign or headers.get("sec-fetch-site") == "cross-site":
         raise ServiceError("forbidden", "this service answers no pages of other sites")
 
 

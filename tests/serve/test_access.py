@@ -94,6 +94,7 @@ def test_logs_show_no_names_and_no_keys(guarded, caplog):
 def test_pages_of_other_sites_are_refused(service):
     for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
         assert error(service.post("/v1/people/Ann/images", picture(), headers=headers))[:2] == (403, "forbidden")
+    assert service.client.get("/health", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # as a link to the page
     own = {"origin": service.url, "sec-fetch-site": "same-origin"}
     assert service.post("/v1/detect", picture(), headers=own).status_code == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "[", "10.0.0.1:80"):  # a name that its owner points at this machine
@@ -188,3 +189,12 @@ def test_addresses_of_other_machines_need_keys():
             server.listen("127.0.0.1", port, keys=False)
     with pytest.raises(UserError, match="limits: expected a number above 0 for requests, received 0"):
         Limits(requests=0)
+
+
+def test_without_the_packages_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["serve", "--detector", "builtin", "--embedder", "x"])
+    for name in [name for name in sys.modules if name.startswith("ppface.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(UserError, match=r'^ppface serve needs fastapi, .*: pip install "ppface\[serve\]"'):
+        serve.main()

@@ -89,7 +89,7 @@ def _short(source: str) -> str:
 
 
 def _models(args: Any) -> tuple[Any, int, Any]:
-    """(pipeline, landmarks of a face, identity for a gallery), run once, as the first run prepares kernels."""
+    """(pipeline, landmarks of a face, identity for a gallery), run once with each size of a batch, whose first run prepares kernels."""
     import numpy as np
 
     from ppface import predict
@@ -101,6 +101,8 @@ def _models(args: Any) -> tuple[Any, int, Any]:
     embedder: Any = predict.of_predictor(model)
     pipeline = predict.FacePipeline(detector, embedder, mark, args.align, args.min_score, args.flip, threads=args.threads)
     pipeline([np.zeros((480, 640, 3), np.uint8)])
+    for count in range(1, args.batch + 1):
+        model({"image": np.zeros((count, 3, *pipeline.size), np.uint8)})
     points = mark or detector
     height, width = points.predict.test_size.of(480, 640)
     answer = points.predict({"image": np.zeros((1, 3, height, width), np.uint8)})

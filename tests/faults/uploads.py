@@ -255,6 +255,7 @@ def run(counts: str, folder: Path) -> list[tuple[str, str, str]]:
     crashed = service.poll()
     true = send(port, ("POST", "/v1/people/Bob/images", {}, encoded(".png", rng)))
     service.stdin.close()
+    service.stdout.close()
     code = service.wait(30)
     bugs = [line for line in (folder / "log").read_text().splitlines() if '"bug"' in line or "Traceback" in line]
     wrong = sorted({pair for pair in statuses if not 200 <= pair[1] < 500})

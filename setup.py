@@ -34,7 +34,7 @@ setup(
     keywords=["face detection", "face recognition", "facial landmarks", "paddlepaddle", "blazeface", "retinaface", "arcface", "adaface"],
     python_requires=">=3.10",
     packages=find_packages(include=["ppface", "ppface.*"]),
-    package_data={"ppface": ["py.typed", "weights/*/*"]},
+    package_data={"ppface": ["py.typed", "weights/*/*", "serve/page/*"]},
     cmdclass={"build_py": BuildWithFolders},
     entry_points={"console_scripts": ["ppface=ppface.__main__:main"]},
     install_requires=[
@@ -57,12 +57,18 @@ setup(
         ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "gallery": ["cryptography>=42"],  # encrypted galleries of people
+        "serve": ["fastapi>=0.115", "uvicorn>=0.32", "prometheus-client>=0.20", "python-multipart>=0.0.18", "cryptography>=42"],
         # paddle2onnx has no wheel for Python 3.13 and pins onnx 1.17
         "onnx": ["paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'", "onnxruntime>=1.17"],
         "openvino": ["openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
         "int8": ["nncf>=3.0", "openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
         "dev": [
             "cryptography>=42",
+            "fastapi>=0.115",
+            "uvicorn>=0.32",
+            "prometheus-client>=0.20",
+            "python-multipart>=0.0.18",
+            "httpx>=0.27",
             "pytest>=8",
             "pytest-xdist>=3",
             "ruff>=0.9",

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "predict": {"core", "ops", *MIDDLE},
     "engine": {"core"},
     "gallery": {"core", "ops"},
-    "commands": {"core", "ops", *MIDDLE, "evaluators", "predict", "engine", "gallery"},
+    "serve": {"core", "ops", "data", "predict", "gallery"},
+    "commands": {"core", "ops", *MIDDLE, "evaluators", "predict", "engine", "gallery", "serve"},
     "__main__.py": {"core", "commands"},
 }
 KINDS = [kind for kind in registry.PACKAGES if kind != "run"]

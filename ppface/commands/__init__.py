@@ -17,6 +17,7 @@ GROUPS = {
     },
     "people": {
         "gallery": "enrol, search, verify and remove people in an encrypted file",
+        "serve": "all of it over HTTP, with keys, limits and a page",
     },
     "prepare data": {
         "data": "statistics of a set of people",

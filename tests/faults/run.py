@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("pickles", "pictures", "workers", "checkpoints", "kills", "disks", "signals", "resumes", "galleries")
+NAMES = ("pickles", "pictures", "workers", "checkpoints", "kills", "disks", "signals", "resumes", "galleries", "uploads")
 Row = tuple[str, str, str]
 
 

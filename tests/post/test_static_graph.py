@@ -6,9 +6,8 @@ import numpy as np
 import paddle
 import pytest
 from paddle import inference, nn
-from paddle.static import InputSpec
 
-from ppface.engine.export import compare
+from ppface.engine import export
 from ppface.nets.backbones import BlazeNet, MobileNetV1
 from ppface.nets.heads import FaceHead
 from ppface.nets.model import FaceModel, Input
@@ -17,16 +16,6 @@ from ppface.post import NMS, Blend, FacePost
 
 SINGLE = [[24, 24], [24, 24], [24, 48, 2], [48, 48], [48, 48]]
 DOUBLE = [[48, 24, 96, 2], [96, 24, 96], [96, 24, 96], [96, 24, 96, 2], [96, 24, 96], [96, 24, 96]]
-
-
-class Whole(nn.Layer):
-    def __init__(self, model, post):
-        super().__init__()
-        self.model, self.post = model, post
-
-    def forward(self, image):
-        faces = self.post(self.model({"image": image}))
-        return [faces[key] for key in sorted(faces)]
 
 
 def settle(model, rng):
@@ -41,7 +30,7 @@ def settle(model, rng):
 
 
 def predictor(folder):
-    config = inference.Config(str(folder / "m.json"), str(folder / "m.pdiparams"))
+    config = inference.Config(str(folder / "model.json"), str(folder / "model.pdiparams"))
     config.disable_gpu()
     config.enable_mkldnn()
     config.set_cpu_math_library_num_threads(1)
@@ -66,19 +55,16 @@ def test_a_saved_graph_gives_the_faces_of_dynamic_mode(rng, tmp_path, neck, land
         BlazeNet(SINGLE, DOUBLE, act="hard_swish" if landmarks else "relu"),
         partial(FaceHead, min_sizes=[[16, 24], [32, 48, 64, 80, 96, 128]], steps=[8, 16], landmarks=landmarks),
         partial(BlazeNeck, neck_type=neck) if neck else None,
+        FacePost(overlap(0.3), score_threshold=0.3, pre_top=100),
     )
     settle(model, rng)
-    whole = Whole(model, FacePost(overlap(0.3), score_threshold=0.3, pre_top=100))
-    whole.eval()
-    image = InputSpec([None, 3, None, None], "uint8", name="image")
-    paddle.jit.save(paddle.jit.to_static(whole, input_spec=[image], full_graph=True), str(tmp_path / "m"))
-    run = predictor(tmp_path)
-    names = ["boxes", "count", *(["landmarks"] if landmarks else []), "scores"]
+    names, run = export.trace(model, tmp_path), predictor(tmp_path)
+    assert names == ["boxes", "count", *(["landmarks"] if landmarks else []), "scores"]
     seen = 0
     for shape in [(1, 3, 160, 160), (2, 3, 321, 517), (3, 3, 24, 40)]:
         picture = rng.integers(0, 256, shape, dtype=np.uint8)
         with paddle.no_grad():
-            want = dict(zip(names, whole(paddle.to_tensor(picture)), strict=True))
+            want = model.infer(paddle.to_tensor(picture))
         got = dict(zip(names, run(picture), strict=True))
         assert got["count"].tolist() == want["count"].tolist() and got["count"].dtype == np.int32
         seen += got["count"].sum()
@@ -95,18 +81,14 @@ def test_a_saved_retinaface_gives_the_faces_of_dynamic_mode_also_where_there_is_
     paddle.seed(5)
     head = partial(FaceHead, min_sizes=[[16, 32], [64, 128], [256, 512]], steps=[8, 16, 32], landmarks=5, kernel_size=1)
     size = Input((160, 160), [123, 117, 104], [1, 1, 1], order="BGR")
-    model = FaceModel(size, MobileNetV1(0.25, "leaky_0.1"), partial(head, background_first=True), FPN)
+    post = FacePost(NMS(0.4), threshold)
+    model = FaceModel(size, MobileNetV1(0.25, "leaky_0.1"), partial(head, background_first=True), FPN, post)
     settle(model, rng)
-    model.eval()
-    whole = Whole(model, FacePost(NMS(0.4), threshold))
-    whole.eval()
-    static = paddle.jit.to_static(whole, input_spec=[InputSpec([None, 3, None, None], "uint8", "image")], full_graph=True)
-    paddle.jit.save(static, str(tmp_path / "m"))
-    run, names = predictor(tmp_path), ["boxes", "count", "landmarks", "scores"]
+    names, run = export.trace(model, tmp_path), predictor(tmp_path)
     for shape in ((1, 3, 160, 160), (2, 3, 97, 131)):
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         with paddle.no_grad():
-            want = {name: output.numpy() for name, output in zip(names, whole(paddle.to_tensor(image)), strict=True)}
+            want = {name: output.numpy() for name, output in model.infer(paddle.to_tensor(image)).items()}
         got = dict(zip(names, run(image), strict=True))
-        assert compare(want, got, 1e-3) <= 1e-3 and got["landmarks"].shape[1:] == (5, 2)
+        assert export.compare(want, got, 1e-3) <= 1e-3 and got["landmarks"].shape[1:] == (5, 2)
         assert (len(want["scores"]) == 0) == (threshold == 1.0)

@@ -104,6 +104,8 @@ def pictures_of(given: str) -> list[tuple[str, Path]]:
     from ppface.data.pictures import picture_files
 
     path = Path(given)
+    if not path.exists():
+        raise DataError(f"{given}: expected a picture or a folder of pictures, no such file exists")
     files = picture_files.find(path).files if path.is_dir() else [path.name]
     if not files:
         raise DataError(f"{given}: expected pictures in this folder, found none")

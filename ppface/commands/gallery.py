@@ -44,9 +44,9 @@ def main() -> int:
 def _model(args: argparse.Namespace) -> Any:
     """(identity, faces_of) of the model; photographs of several faces are searched whole, and enrolled not at all."""
     if not args.detector:
-        for name in ("landmarks", "align"):
+        for name in ("landmarks", "align", "any_quality"):
             if getattr(args, name):
-                raise UserError(f"--{name}: it needs a detector: give one by --detector, such as builtin")
+                raise UserError(f"--{name.replace('_', '-')}: it needs a detector: give one by --detector, such as builtin")
         return of_aligned(args.model, args.flip, args.resize)
     limits = (
         None if args.action == "search" else _limits(args)
@@ -66,7 +66,12 @@ def _open(args: argparse.Namespace, model: Any = None) -> Gallery:
 
 
 def _print(args: argparse.Namespace, value: Any, text: str) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False) if args.json else text)
+    print(json.dumps(value, indent=1, ensure_ascii=False) if args.json else _shown(text))
+
+
+def _shown(text: str) -> str:
+    """With escapes for characters that a terminal would act on, as names of files may hold them."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def add(args: argparse.Namespace) -> int:
@@ -79,7 +84,7 @@ def add(args: argparse.Namespace) -> int:
         done = list(enrol(gallery, faces_of, pictures, args.name, args.min_quality))
     left_out = [one for one in done if one.reason]
     for one in left_out:
-        print(f"left out: {one.source}: {one.reason.removeprefix(f'{one.source}: ')}", file=sys.stderr)
+        print(_shown(f"left out: {one.source}: {one.reason.removeprefix(f'{one.source}: ')}"), file=sys.stderr)
     people = len({one.name for one in done if not one.reason})
     _print(args, [asdict(one) for one in done], f"{len(done) - len(left_out)} images of {people} people enrolled, {len(left_out)} left out")
     return DataError.exit_code if left_out else 0
@@ -101,7 +106,7 @@ def search(args: argparse.Namespace) -> int:
                     found.append({"picture": source, **box, "matches": [asdict(match) for match in answer], "refused": refused})
             except DataError as error:
                 broken += 1
-                print(f"left out: {error}", file=sys.stderr)
+                print(_shown(f"left out: {error}"), file=sys.stderr)
     _print(args, found, "\n".join(map(_found, found)))
     return DataError.exit_code if broken else 0
 

@@ -226,6 +226,8 @@ class Gallery(Store):
                     continue
                 person, mine = self.enter_person(checked_name(name), owner)
                 vector = other.unsealed(stored[uid], "vector", owner, uid)
+                if not vectors.is_unit(vector, self.model.size, self.dtype):  # a gallery without encryption can be changed by anybody
+                    raise DataError(f"{other.database.path}: image {uid.hex()}: expected a vector of length 1: it was changed")
                 self.enter_image(person, mine, uid, vector, about, crop if self.keep_crops else None)
                 counts["images"] += 1
             self.audit("import", **counts)

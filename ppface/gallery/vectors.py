@@ -59,6 +59,13 @@ class Vectors:
         self.count = left
 
 
+def is_unit(stored: bytes, size: int, dtype: str) -> bool:
+    """Whether these bytes are a vector of length 1, but for the rounding of float16."""
+    if len(stored) != size * np.dtype(dtype).itemsize:
+        return False
+    return abs(float(np.linalg.norm(np.frombuffer(stored, dtype).astype(np.float64))) - 1) < 0.01  # False for NaN too
+
+
 def _longer(array: np.ndarray, length: int) -> np.ndarray:
     longer = np.zeros((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array

@@ -381,3 +381,17 @@ def test_keys_are_written_for_their_owner_alone_and_never_shown(tmp_path, monkey
         with pytest.raises(DataError) as error:
             read_key()
         assert str(error.value) == "PPFACE_GALLERY_KEY: expected a key of 64 hexadecimal digits, as `gallery new-key FILE` writes"
+
+
+def test_an_import_of_changed_vectors_is_refused(make, faces, tmp_path):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0, 0])
+    other, again = make("other.db", encrypted=False)
+    other.add("Bob", faces[1, :2])
+    for changed in (np.full(16, np.nan, "f4"), np.full(16, 2, "f4"), np.ones(15, "f4")):
+        with sqlite3.connect(tmp_path / "other.db") as database:
+            database.execute("UPDATE images SET vector = ? WHERE seq = 2", (changed.tobytes(),))
+        database.close()
+        with pytest.raises(DataError, match=r"other\.db: image [0-9a-f]{32}: expected a vector of length 1: it was changed$"):
+            gallery.import_(again())
+    assert gallery.list() == {"Ann": 1}

@@ -82,6 +82,23 @@ def test_a_receipt_that_cannot_be_written_is_printed(run_tool, tmp_path):
     assert "cannot write this receipt: No such file or directory; 'Ann' is removed" in done.stderr
 
 
+def test_a_mistake_makes_no_gallery(run, aligned_faces, tmp_path):
+    gone = tmp_path / "gone.jpg"
+    said = run("add", "--input", gone, code=3, model=True)
+    assert said == f"error: {gone}: expected a picture or a folder of pictures, no such file exists\n"
+    assert run("add", "--input", aligned_faces, "--any-quality", code=1, model=True).startswith("error: --any-quality: it needs a detector")
+    assert not (tmp_path / "people.db").exists()
+
+
+def test_names_of_files_cannot_control_the_terminal(run, aligned_faces):
+    (aligned_faces / "person 0" / "0.png").rename(aligned_faces / "person 0" / "\x1b[2J.png")
+    (aligned_faces / "person 0" / "1.png").write_text("words")
+    (aligned_faces / "person 0" / "1.png").rename(aligned_faces / "person 0" / "\x07.png")
+    assert r"\x07.png" in run("add", "--input", aligned_faces, code=3, model=True)
+    shown = run("show", "person 0")
+    assert r"\x1b[2J.png" in shown and "\x1b" not in shown
+
+
 def test_the_picture_without_a_face_is_named():
     with pytest.raises(DataError, match=r"^folder/1\.jpg: expected one face, found none"):
         _only_face(lambda file: [], Path("folder/1.jpg"))

@@ -230,10 +230,14 @@ def test_voc_faces(root):
     ("text", "reason"),
     [
         (XML[:-13], ": expected Pascal VOC XML: no element found: line 3, column 111"),
-        (XML.replace("a.jpg", ""), ": expected the name of the picture as 'filename'"),
+        ("<annotation><filename/></annotation>", ": expected the name of the picture as 'filename'"),
         (
             XML.replace("<xmin>10</xmin>", ""),
-            ": expected numbers as xmin, ymin, xmax and ymax of every bndbox, and as width and height of size",
+            ": face 1: expected numbers as xmin, ymin, xmax, ymax, received xmin '', ymin '20', xmax '40', ymax '60'",
+        ),
+        (
+            XML.replace("<object>", "<size><width>4,5</width></size><object>", 1),
+            ": size: expected numbers as height, width, received height '0', width '4,5'",
         ),
         (
             XML.replace("<xmax>40", "<xmax>4"),

@@ -101,7 +101,7 @@ def open_data(config: Spec, world: World, resumed: str | None = None) -> Any:
     """
     loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
     if resumed:
-        classes.check(Path(resumed), _class_names(loader))
+        classes.check(Path(resumed), _class_names(loader), loader.dataset)
     config.supply(getattr(loader.dataset, "facts", dict)())
     return loader
 
@@ -147,6 +147,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     if names is not None and world.rank == 0:
         with _writing(folder):
             classes.write(folder, names)
+            classes.write_examples(folder, loader.dataset)
     return config["trainer"](
         step=step,
         optimizer=config["optimizer"],

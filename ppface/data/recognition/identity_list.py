@@ -62,9 +62,7 @@ class IdentityList(Identities):
                     word = word or f"{path}:{at}: the label {row[1]!r}"
             self.files.append(row[0])
             words.append(row[1])
-        foreign = next((file for file in self.files if "\\" in file), "")
-        if foreign and not list_layout.exists(self.root, foreign):
-            self.files = [list_layout.slashes(file) for file in self.files]
+        self.files = label_files.local(self.files, self.root)
         if None in values.values():
             _warn_of_numbers(values, word)
         kinds, self.labels = renumber(words if None in values.values() else [values[word] for word in words], str(path), class_num)

@@ -217,6 +217,7 @@ def test_landmarks_in_a_point_or_a_line_are_kept(root, line):
     ("sample", "received"),
     [
         ({}, "0 faces, 0 of them with landmarks"),
+        ({"gt_boxes": np.ones((3, 4))}, "3 faces, 0 of them with landmarks"),
         ({"gt_landmarks": np.zeros((0, 5, 2))}, "0 faces, 0 of them with landmarks"),
         ({"gt_landmarks": np.zeros((2, 5, 2))}, "2 faces, 2 of them with landmarks"),
         ({"gt_landmarks": np.zeros((1, 5, 2)), "gt_has_landmarks": np.array([False])}, "1 faces, 0 of them with landmarks"),

@@ -186,6 +186,7 @@ def test_landmarks_of_retinaface_labels(root):
     assert data[2]["gt_boxes"].tolist() == [[1, 2, 4, 6]] and not data[2]["gt_has_landmarks"].any()
     assert retina(root, "# 0--Parade/a.jpg\n")[0]["gt_landmarks"].shape == (0, 5, 2)
     assert list(retina(root, "# 0--Parade/a.jpg\n10 20 30 40\n")[0]) == ["picture", "gt_boxes"]  # no face has any landmarks
+    assert retina(root, RETINA.replace("/", "\\")).name(2) == data.name(2)  # written by Windows
 
 
 @pytest.mark.parametrize(

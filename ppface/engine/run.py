@@ -137,6 +137,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
     _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())
+    _check_metric(config, evaluators)  # again: an evaluator may know more of its values once it has looked at its data
     if world.rank == 0:
         warn_of_batch(model, loader.batch_size, world.size)
     step = build_step(config, model)

@@ -35,12 +35,12 @@ class FaceLandmarker(ExportedModel):
         Without boxes the picture is a crop of one face, which is stretched to the model's size. `margin` and `shift`: see `square`.
 
         Raises:
-            ValueError: pixels of another shape or type.
+            ValueError: pixels of another shape or type, or boxes of another shape, reversed, or not finite.
         """
         check_pixels(image)
         start = time.perf_counter()
         height, width = image.shape[:2]
-        given = np.array([[0, 0, width, height]] if boxes is None else boxes, np.float64).reshape(-1, 4)
+        given = np.array([[0, 0, width, height]], np.float64) if boxes is None else _checked(boxes)
         areas = given if boxes is None else [square(box, margin, shift) for box in given]
         views = [crop(image, area, self.test_size(height, width)) for area in areas]
         prepared = time.perf_counter()
@@ -83,6 +83,24 @@ class LandmarkedDetector:
         marked = self.landmarks(image, np.array([face.box for face in faces]).reshape(-1, 4), self.margin, self.shift)
         self.seconds = {stage: self.find.seconds[stage] + more for stage, more in self.landmarks.seconds.items()}
         return [replace(face, landmarks=other.landmarks) for face, other in zip(faces, marked, strict=True)]
+
+
+def _checked(boxes: np.ndarray) -> np.ndarray:
+    """(G, 4) boxes; an empty list or array is none."""
+    expected = "boxes: expected (G, 4) x1, y1, x2, y2 in pixels of the picture"
+    try:
+        given = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{expected}, received {type(boxes).__name__}") from None
+    if given.size and (given.ndim != 2 or given.shape[1] != 4):
+        raise ValueError(f"{expected}, received shape {given.shape}")
+    given = given.reshape(-1, 4)
+    if not np.isfinite(given).all():
+        raise ValueError(f"{expected}, received numbers that are not finite in row {int((~np.isfinite(given)).any(axis=1).argmax())}")
+    if (reversed_ := (given[:, 2:] < given[:, :2]).any(axis=1)).any():
+        row = int(reversed_.argmax())
+        raise ValueError(f"{expected}, received {' '.join(f'{side:g}' for side in given[row])} in row {row}, with x2 < x1 or y2 < y1")
+    return given
 
 
 def square(box: np.ndarray, margin: float = MARGIN, shift: float = 0.0) -> np.ndarray:

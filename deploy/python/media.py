@@ -192,16 +192,11 @@ def _video(capture: cv2.VideoCapture, name: str, refusal: str, file: Path | None
     finally:
         capture.release()
     lacks = lacks_bytes(file) if file else False
-    if lacks:
-        raise MediaError(
-            f"{name}: the video ends after {number} frames, and its file is incomplete: it is truncated or damaged; the results of these "
-            f"{number} frames are kept"
-        )
-    if lacks is None and _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate):
-        states = f"the {expected:.0f} frames that its header states"
-        raise MediaError(
-            f"{name}: the video ends after {number} of {states}: it is truncated or damaged; the results of these {number} frames are kept"
-        )
+    cut = lacks is not False and _is_cut(Path(name).suffix.lower() in COUNTED, number, seconds, expected, rate)
+    if cut or lacks:
+        states = f"of the {expected:.0f} frames that its header states" if cut else "frames, and its file is incomplete"
+        kept = f"the results of these {number} frames are kept"
+        raise MediaError(f"{name}: the video ends after {number} {states}: it is truncated or damaged; {kept}")
 
 
 def _is_cut(counted: bool, number: int, seconds: float, expected: float, rate: float) -> bool:

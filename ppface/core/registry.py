@@ -89,3 +89,16 @@ def nearest(word: str, choices: list[str]) -> str | None:
     folded = {choice.lower(): choice for choice in choices}
     match = difflib.get_close_matches(word.lower(), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None
+
+
+def is_name(kind: str, key: str, value: object, others: list[str] | None = None) -> bool:
+    """Whether a key that a component does not have was meant as its `name`: it is spelt like it, or key or value name a component.
+
+    Args:
+        kind: of the component.
+        key: as written, not "name".
+        value: as written.
+        others: arguments of the component, which the key may be closer to.
+    """
+    known = names(kind)
+    return key in known or value in known or nearest(key.strip(), ["name", *(others or [])]) == "name"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ppface.core.config.run_config import CHECKPOINTS, CONFIG
-from ppface.engine.classes import CLASSES
+from ppface.engine.classes import CLASSES, EXAMPLES
 from ppface.engine.journal import CURVES, LINES
 from ppface.engine.provenance import ENVIRONMENT
 from ppface.engine.world import World
@@ -29,7 +29,7 @@ def removed_if_refused(folder: Path, world: World, existed: bool = False, began:
         yield
     except BaseException:
         if world.rank == 0 and not began() and not any((folder / CHECKPOINTS).glob("*")):
-            for name in (CONFIG, ENVIRONMENT, CLASSES, LINES, BROKEN_FILE):
+            for name in (CONFIG, ENVIRONMENT, CLASSES, EXAMPLES, LINES, BROKEN_FILE):
                 (folder / name).unlink(missing_ok=True)
             shutil.rmtree(folder / CURVES, ignore_errors=True)
             with contextlib.suppress(OSError):  # not there, or not empty

@@ -101,7 +101,7 @@ def open_data(config: Spec, world: World, resumed: str | None = None) -> Any:
     """
     loader = config["train"](seed=config["seed"], rank=world.rank, world=world.size)
     if resumed:
-        classes.check(Path(resumed), _class_names(loader))
+        classes.check(Path(resumed), _class_names(loader), loader.dataset)
     config.supply(getattr(loader.dataset, "facts", dict)())
     return loader
 
@@ -137,6 +137,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
     _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())
+    _check_metric(config, evaluators)  # again: an evaluator may know more of its values once it has looked at its data
     if world.rank == 0:
         warn_of_batch(model, loader.batch_size, world.size)
     step = build_step(config, model)
@@ -147,6 +148,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     if names is not None and world.rank == 0:
         with _writing(folder):
             classes.write(folder, names)
+            classes.write_examples(folder, loader.dataset)
     return config["trainer"](
         step=step,
         optimizer=config["optimizer"],

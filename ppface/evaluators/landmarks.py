@@ -65,11 +65,11 @@ class Landmarks:
             )
         self.dataset, self.normalise, self.threshold, self.margin = dataset, normalise, threshold, margin
         self.save_dir, self.batch_size = save_dir, batch_size
+        self.attributes = tuple(getattr(dataset, "attribute_names", ()))  # after `check`, those that a face has
 
     def values(self) -> list[str]:
-        """The names of the values that it yields; that of an attribute only if a face has it."""
-        attributes = getattr(self.dataset, "attribute_names", ())
-        return [*VALUES, *(f"{value}_{name}" for name in attributes for value in VALUES)]
+        """The names of the values that it yields; that of an attribute only if a face has it, which is known after `check`."""
+        return [*VALUES, *(f"{value}_{name}" for name in self.attributes for value in VALUES)]
 
     @property
     def lower_is_better(self) -> list[str]:
@@ -82,12 +82,19 @@ class Landmarks:
         size = self._size(predict)
         count = model_landmarks(predict, size)
 
+        has: set[str] = set()
+
         def look(index: int) -> int:
-            truth = one_face(self.dataset[index], self.dataset.name(index))
+            sample = self.dataset[index]
+            truth = one_face(sample, self.dataset.name(index))
             unit(truth, self.normalise, self.dataset.name(index))
+            has.update(name for name, one in zip(self.attributes, sample.get("attributes", ()), strict=False) if one)
             return len(truth)
 
-        check_counts(read_all(look, 1 if is_synthetic(self.dataset) else len(self.dataset)), count, self.dataset.name)
+        looked_at = 1 if is_synthetic(self.dataset) else len(self.dataset)
+        check_counts(read_all(look, looked_at), count, self.dataset.name)
+        if looked_at == len(self.dataset):
+            self.attributes = tuple(name for name in self.attributes if name in has)
 
     def _size(self, predict: Any) -> tuple[int, int]:
         """(height, width) of the crops."""

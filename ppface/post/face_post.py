@@ -47,6 +47,8 @@ class FacePost(nn.Layer):
         self.overlap, self.score_threshold, self.pre_top, self.keep_top = overlap, score_threshold, pre_top, keep_top
 
     def forward(self, outputs: dict) -> dict[str, paddle.Tensor]:
+        if paddle.in_dynamic_mode() and 0 in outputs["logits"].shape:  # several of Paddle's operators refuse an empty axis
+            return _no_faces(outputs)
         scores = F.softmax(outputs["logits"].astype("float32"), axis=-1)[:, :, 0]
         limit = paddle.clip(paddle.shape(scores)[1], max=self.pre_top)
         scores, index = paddle.topk(scores, limit, axis=1)
@@ -80,3 +82,12 @@ class FacePost(nn.Layer):
             points = decode_landmarks(flat.reshape([0, 0, count, 2]).astype("float32"), anchors) * scale
             rows = paddle.concat([rows, points.reshape([0, 0, 2 * count])], axis=-1)
         return rows
+
+
+def _no_faces(outputs: dict) -> dict[str, paddle.Tensor]:
+    """The result for no pictures at all, or for pictures without anchors."""
+    pictures = outputs["logits"].shape[0]
+    faces = {"boxes": paddle.zeros([0, 4]), "scores": paddle.zeros([0]), "count": paddle.zeros([pictures], "int32")}
+    if "landmarks" in outputs:
+        faces["landmarks"] = paddle.zeros([0, outputs["landmarks"].shape[2], 2])
+    return faces

@@ -51,7 +51,7 @@ class FaceLandmarker:
             shift: how far the square is moved down, relative to the longer side of a box.
 
         Raises:
-            DataError: not such an array, a picture that cannot be read, or boxes of another shape or that are not finite.
+            DataError: not such an array, a picture that cannot be read, or boxes of another shape, reversed, or not finite.
         """
         picture = Picture.of(image) if isinstance(image, np.ndarray) else Picture.open(image)
         picture = Picture.of(picture.decode(), picture.name)
@@ -109,8 +109,18 @@ class LandmarkedDetector:
 
 
 def _checked(boxes: np.ndarray) -> np.ndarray:
-    given = np.asarray(boxes, np.float64)
-    if given.ndim != 2 or given.shape[1] != 4 or not np.isfinite(given).all():
-        wrong = f"shape {given.shape}" if given.ndim != 2 or given.shape[1] != 4 else "numbers that are not finite"
-        raise DataError(f"boxes: expected (G, 4) x1, y1, x2, y2 in pixels of the picture, received {wrong}")
+    """(G, 4) boxes; an empty list or array is none."""
+    expected = "boxes: expected (G, 4) x1, y1, x2, y2 in pixels of the picture"
+    try:
+        given = np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{expected}, received {type(boxes).__name__}") from None
+    if given.size and (given.ndim != 2 or given.shape[1] != 4):
+        raise DataError(f"{expected}, received shape {given.shape}")
+    given = given.reshape(-1, 4)
+    if not np.isfinite(given).all():
+        raise DataError(f"{expected}, received numbers that are not finite in row {int((~np.isfinite(given)).any(axis=1).argmax())}")
+    if (reversed_ := (given[:, 2:] < given[:, :2]).any(axis=1)).any():
+        row = int(reversed_.argmax())
+        raise DataError(f"{expected}, received {' '.join(f'{side:g}' for side in given[row])} in row {row}, with x2 < x1 or y2 < y1")
     return given

@@ -37,7 +37,8 @@ def realistic(config: str):
     import paddle
 
     paddle.seed(0)
-    model = build_model(load_config(ROOT / "configs" / "detection" / f"{config}.yml"))
+    stretched = "model.input.test=null"  # RetinaFace would keep the picture's own size
+    model = build_model(load_config(ROOT / "configs" / "detection" / f"{config}.yml", [stretched]))
     batch = {"image": paddle.to_tensor(np.stack(pictures(2, *model.input.size)).transpose(0, 3, 1, 2))}
     for layer in model.sublayers():
         if isinstance(layer, paddle.nn.BatchNorm2D):

@@ -15,6 +15,7 @@ from PIL import Image
 from session import process, with_landmarks
 
 from ppface import predict
+from ppface.core.errors import DataError
 from ppface.data.pictures.picture import Picture
 from ppface.data.pictures.render import render
 from ppface.data.transforms import geometry
@@ -50,6 +51,21 @@ def test_points_are_those_of_ppface(toy_landmarks_export, photograph):
         assert [face.box for face in found] == [face.box for face in want]
         for face, other in zip(found, want, strict=True):
             np.testing.assert_allclose(face.landmarks, other.landmarks, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "boxes", [[[1, 2, np.nan, 4]], [[1, 2, 3, np.inf]], [1, 2, 3, 4], [[1, 2, 3, 4, 0.9]], [[5, 5, 4, 9]], "words", []], ids=str
+)
+def test_wrong_boxes_are_the_same_error_as_in_ppface(toy_landmarks_export, photograph, boxes):
+    ours, theirs = FaceLandmarker(toy_landmarks_export, threads=1), predict.load(toy_landmarks_export, threads=1)
+    if not boxes:
+        assert ours(photograph, boxes) == theirs(photograph, boxes) == []
+        return
+    with pytest.raises(DataError) as wanted:
+        theirs(photograph, boxes)
+    with pytest.raises(ValueError, match="boxes: expected") as error:
+        ours(photograph, boxes)
+    assert str(error.value) == str(wanted.value)
 
 
 @pytest.mark.parametrize(("tool", "crop_shift"), [(INFER, 0.15), ("tools/infer.py", 0.05)])

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,38 @@ def test_the_first_difference_is_named(tmp_path, now, found):
         lost = f"3 classes in the run, {len(now)} in the data, with other names; the run's classes.json is missing or changed"
         assert str(refusal.value) == f"{run}: {OTHER}: {lost}: {advice}"
         classes.check(run, ["ann", "bo", "cy"])
+
+
+@dataclass
+class Listed:
+    files: list[str]
+    labels: np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([0, 0, 1, 1, 2, 2], ""),
+        ([0, 1, 1, 1, 2, 2], ""),  # one picture was corrected
+        ([1, 1, 0, 0, 2, 2], "a0.jpg was of '0', is of '1'"),
+        ([0, 0, 2, 2, 1, 1], "b0.jpg was of '1', is of '2'"),
+    ],
+)
+def test_numbers_that_other_people_get_are_found_by_their_pictures(tmp_path, labels, found):
+    run, names = made(tmp_path / "run", ["0", "1", "2"]), ["0", "1", "2"]
+    files = ["a0.jpg", os.fsdecode(b"a\xc4.jpg"), "b0.jpg", "b1.jpg", "c0.jpg", "c1.jpg"]
+    classes.write_examples(run, Listed(files, np.array([0, 0, 1, 1, 2, 2])))
+    classes.write_examples(run, Listed(files, np.array([2, 2, 1, 1, 0, 0])))  # written once
+    later = Listed([*files, "new.jpg"][::-1], np.array([*labels, 0])[::-1])
+    if found:
+        with pytest.raises(DataError) as refusal:
+            classes.check(run, names, later)
+        assert f"{OTHER}: {found}: restore the data" in str(refusal.value)
+    else:
+        classes.check(run, names, later)
+    for damage in ("", "[]", '{"x": 1}', '{"7": ["a0.jpg"]}', '{"0": ["gone.jpg"]}'):
+        (run / "class_examples.json").write_text(damage)
+        classes.check(run, names, later)
 
 
 def test_checkpoints_without_classes_fit_all(tmp_path):

@@ -192,6 +192,26 @@ def test_a_metric_that_no_evaluator_returns_is_refused_before_the_first_step(tmp
     assert evaluation.names([*evaluators, lambda predict: []]) is None  # such an evaluator may return anything
 
 
+class Knowing:
+    """An evaluator that knows all of its values once it has looked at its data."""
+
+    def __init__(self):
+        self.known = ["nme", "nme_blur"]
+
+    def values(self):
+        return self.known
+
+    def check(self, predict):
+        self.known = ["nme"]
+
+
+def test_a_metric_that_an_evaluator_rules_out_by_its_data_is_refused_before_the_first_step(tmp_path):
+    config, world = load_config(QUICKSTART, ["trainer.metric=nme_blur", "train.dataset.length=8", "train.batch_size=8"]), World("cpu")
+    config.arguments["evaluators"].value = [Knowing]
+    with pytest.raises(ConfigError, match=r"trainer\.metric: no evaluator returns 'nme_blur'"):
+        run.assemble(config, world, tmp_path, build_model(config), run.open_data(config, world), {})
+
+
 @pytest.fixture
 def refuse(tmp_path):
     """Makes the folder of a new run, fills it as a training does, and refuses the run within it."""
@@ -199,7 +219,7 @@ def refuse(tmp_path):
     def refuse(name: str, **options) -> Path:
         config, world = load_config(QUICKSTART), World("cpu")
         folder = run.new_folder(config, world, {"name": "net"}, str(tmp_path / name))
-        for file in ("log.jsonl", "broken.txt", "classes.json"):
+        for file in ("log.jsonl", "broken.txt", "classes.json", "class_examples.json"):
             (folder / file).touch()
         (folder / "vdl").mkdir()
         (folder / "vdl" / "vdlrecords.1.log").touch()

@@ -86,6 +86,9 @@ def test_each_attribute_of_the_data_has_its_mean_error(data):
     assert not [name for name in values if name.endswith("make_up")]
     rising = set(Landmarks(marked).values()) - set(Landmarks(marked).lower_is_better)
     assert rising == {"auc", "auc_pose", "auc_blur", "auc_make_up"}
+    evaluator = Landmarks(marked)
+    evaluator.check(Off(data, [0, 1, 2, 5, 20.0]))
+    assert set(evaluator.values()) == set(values)
 
 
 def test_arrays_give_the_values_of_loops(rng):

@@ -96,3 +96,16 @@ def test_arguments_out_of_range_are_named(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("images", "anchors"), [(0, 7), (2, 0), (0, 0)])
+@pytest.mark.parametrize("landmarks", [0, 5])
+def test_no_pictures_have_no_faces(rng, images, anchors, landmarks):
+    outputs = {key: paddle.to_tensor(value) for key, value in draw(rng, images, anchors, landmarks).items()}
+    faces = FacePost(NMS())(outputs)
+    assert {key: (value.shape, value.numpy().dtype.name) for key, value in faces.items()} == {
+        "boxes": ([0, 4], "float32"),
+        "scores": ([0], "float32"),
+        "count": ([images], "int32"),
+        **({"landmarks": ([0, 5, 2], "float32")} if landmarks else {}),
+    }

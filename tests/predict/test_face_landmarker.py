@@ -111,13 +111,20 @@ def test_behind_a_detector_the_landmarks_are_those_of_the_model(tmp_path):
     [
         ([1, 2, 3, 4], "shape (4,)"),
         (np.zeros((2, 5)), "shape (2, 5)"),
-        ([[1, 2, np.nan, 4]], "numbers that are not finite"),
+        ([[1, 2, 3, 4], [1, 2, np.nan, 4]], "numbers that are not finite in row 1"),
+        ([[1, 2, np.inf, 4]], "numbers that are not finite in row 0"),
+        ([[60, 60, 10, 12.5]], "60 60 10 12.5 in row 0, with x2 < x1 or y2 < y1"),
+        ("words", "str"),
     ],
 )
 def test_wrong_boxes_are_reported(boxes, received):
     with pytest.raises(DataError) as error:
         FaceLandmarker(Fixed())(np.zeros((9, 9, 3), np.uint8), boxes)
     assert str(error.value) == f"boxes: expected (G, 4) x1, y1, x2, y2 in pixels of the picture, received {received}"
+
+
+def test_no_boxes_in_an_empty_list_are_no_faces():
+    assert FaceLandmarker(Fixed())(np.zeros((9, 9, 3), np.uint8), []) == []
 
 
 def test_another_test_mode_is_reported():

@@ -208,7 +208,8 @@ def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Sp
     name = name_node.value
     if not isinstance(name, str):
         expected = f"expected 'name: ...', one of {', '.join(registry.names(kind.kind))}"
-        misspelt = registry.nearest("name", list(map(str, node.value))) if "name" not in node.value else None
+        others = {key: child.value for key, child in node.value.items() if key != "name"}
+        misspelt = next((key for key, value in others.items() if registry.is_name(kind.kind, str(key), value)), None)
         received = f"the key '{misspelt}' in its place" if misspelt else value_check.shown(name_node)
         check.report(name_node, path, f"{expected}, received {received}")
         return None
@@ -221,11 +222,16 @@ def component(kind: Kind, node: Node, path: str, check: value_check.Check) -> Sp
         target = registry.find(kind.kind, meant) if meant else None
         if target is None:
             return None  # otherwise the arguments are checked too, against the component with the similar name
-    return call(target, node, path, check, named=True)
+    return call(target, node, path, check, kind.kind)
 
 
-def call(target: Callable, node: Node, path: str, check: value_check.Check, named: bool = False) -> Spec | None:
-    """The mapping of one constructor's arguments as a Spec, with every mistake recorded in `check`."""
+def call(target: Callable, node: Node, path: str, check: value_check.Check, kind: str | None = None) -> Spec | None:
+    """The mapping of one constructor's arguments as a Spec, with every mistake recorded in `check`.
+
+    Args:
+        kind: of a component, whose mapping may have a `name`; None: a nested class.
+    """
+    named = kind is not None
     known = parameters(target)
     before = len(check.mistakes)
     written = {key: child for key, child in node.value.items() if not (named and key == "name")}
@@ -234,7 +240,7 @@ def call(target: Callable, node: Node, path: str, check: value_check.Check, name
     arguments: dict[str, Argument] = {}
     for key, child in written.items():
         if key not in known:
-            meant = registry.nearest(key, takes)
+            meant = "name" if kind and registry.is_name(kind, str(key), child.value, takes) else registry.nearest(key, takes)
             advice = f"Did you mean '{meant}'?" if meant else f"It takes {', '.join(takes) or 'no arguments'}."
             check.report(child, value_check.join(path, key), f"{who} has no argument '{key}'. {advice}")
             continue

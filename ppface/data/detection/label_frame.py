@@ -6,6 +6,8 @@ import numpy as np
 
 from ppface.data.pictures.picture import Picture
 
+SMALLEST = 64  # shorter side from which labels may be those of a reduced picture, whose sides were rounded
+
 
 class Frame(NamedTuple):
     """How labels relate to the upright picture.
@@ -30,8 +32,10 @@ def frame(stated: tuple[int, int], picture: Picture) -> Frame | None:
     for turned, size in sizes.items():
         if stated == size:
             return Frame((1.0, 1.0), turned)
+    # equal shapes, each side of the smaller picture rounded to whole pixels
+    rounding = max(sum(stated), sum(picture.size)) if min(stated) >= SMALLEST else sum(stated)
     for turned, (height, width) in sizes.items():
-        if abs(stated[0] * width - stated[1] * height) <= sum(stated):  # equal shapes, each side rounded to whole pixels
+        if abs(stated[0] * width - stated[1] * height) <= rounding:
             return Frame((width / stated[1], height / stated[0]), turned)
     return None
 

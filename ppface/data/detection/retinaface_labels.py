@@ -40,6 +40,7 @@ class RetinaFaceLabels:
         self.images = label_files.folder(base / images, "RetinaFaceLabels", ADVICE)
         path = base / labels
         self.faces = parse(label_files.lines(path, "RetinaFaceLabels", ADVICE), str(path))
+        self.faces.names = label_files.local(self.faces.names, self.images)
         known = (self.faces.rows[:, 6:COLUMNS:3] != -1).all(axis=1)
         self.labelled = not len(known) or bool(known.any())
         self.faces.leave_out(self.faces.rows[:, 2:4].min(axis=1, initial=np.inf) < min_size)

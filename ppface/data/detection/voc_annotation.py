@@ -19,16 +19,22 @@ class Annotation(NamedTuple):
     """What one XML file says.
 
     Attributes:
-        file: `filename`, as written.
+        file: `filename`, as written; empty if there is none.
         size: (height, width) from `size`; None if absent, or 0 as in some public sets.
         boxes: (G, 4) xmin, ymin, xmax, ymax of the objects with a `bndbox`, as written.
         difficult: (G,) their `difficult` flags.
+        names: of all objects, faces or not.
+        boxless: faces without a `bndbox`, such as polygons.
+        encoding: of the file; names of its pictures may be in it on the disk.
     """
 
     file: str
     size: tuple[int, int] | None
     boxes: np.ndarray
     difficult: np.ndarray
+    names: tuple[str, ...] = ()
+    boxless: int = 0
+    encoding: str = "utf-8"
 
 
 def read(path: Path, classes: list[str] | None) -> Annotation:
@@ -39,42 +45,58 @@ def read(path: Path, classes: list[str] | None) -> Annotation:
         classes: names of the objects that are faces; None: every object.
 
     Raises:
-        DataError: not XML, without `filename`, or a side of a box that is not a number.
+        DataError: not XML, without `filename` and objects, or a side that is not a number.
     """
     try:
-        tree = ElementTree.fromstring(_decoded(path.read_bytes().lstrip()))
+        text, encoding = _decoded(path.read_bytes().lstrip())
+        tree = ElementTree.fromstring(text)
     except (ElementTree.ParseError, OSError) as error:
         raise DataError(f"{path}: expected Pascal VOC XML: {error}") from None
     except (UnicodeError, LookupError, ValueError) as error:
         raise DataError(f"{path}: expected XML in UTF-8, or in the encoding that it declares: {error}; save it as UTF-8") from None
     file = (tree.findtext("filename") or "").strip()
-    if not file:
+    objects = list(tree.iter("object"))
+    if not file and not objects:
         raise DataError(f"{path}: expected the name of the picture as 'filename'")
-    faces = [item for item in tree.iter("object") if classes is None or (item.findtext("name") or "").strip() in classes]
-    faces = [item for item in faces if item.find("bndbox") is not None]
-    try:
-        sides = [[float(item.findtext(f"bndbox/{side}") or "") for side in SIDES] for item in faces]
-        height, width = (float(tree.findtext(f"size/{side}") or 0) for side in ("height", "width"))
-    except ValueError:
-        raise DataError(f"{path}: expected numbers as xmin, ymin, xmax and ymax of every bndbox, and as width and height of size") from None
+    names = tuple((item.findtext("name") or "").strip() for item in objects)
+    faces = [item for item, name in zip(objects, names, strict=True) if classes is None or name in classes]
+    boxed = [item for item in faces if item.find("bndbox") is not None]
+    sides = [_numbers(item, "bndbox", SIDES, f"{path}: face {row}") for row, item in enumerate(boxed, start=1)]
+    height, width = _numbers(tree, "size", ("height", "width"), f"{path}: size", empty="0")
     size = (round(height), round(width)) if 0.5 < min(height, width) <= max(height, width) < 1e9 else None
-    difficult = np.array([(item.findtext("difficult") or "").strip().lower() in ("1", "true") for item in faces], dtype=bool)
-    return Annotation(file, size, np.array(sides, dtype=np.float32).reshape(-1, 4), difficult)
+    difficult = np.array([(item.findtext("difficult") or "").strip().lower() in ("1", "true") for item in boxed], dtype=bool)
+    boxes = np.array(sides, dtype=np.float32).reshape(-1, 4)
+    return Annotation(file, size, boxes, difficult, names, len(faces) - len(boxed), encoding)
 
 
-def _decoded(data: bytes) -> bytes | str:
-    """The text, where the declared encoding is one that the XML parser does not read itself, such as GBK.
+def _numbers(item: ElementTree.Element, part: str, keys: tuple[str, ...], where: str, empty: str = "") -> list[float]:
+    """The numbers under these keys of a part of an element; `empty` is read for one that is missing or empty.
+
+    Raises:
+        DataError: another text; the message begins with `where`.
+    """
+    words = [(item.findtext(f"{part}/{key}") or "").strip() or empty for key in keys]
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        received = ", ".join(f"{key} {word!r}" for key, word in zip(keys, words, strict=True))
+        raise DataError(f"{where}: expected numbers as {', '.join(keys)}, received {received}") from None
+
+
+def _decoded(data: bytes) -> tuple[bytes | str, str]:
+    """The text, where the declared encoding is one that the XML parser does not read itself, such as GBK; and its encoding.
 
     Raises:
         UnicodeError, LookupError, ValueError: another encoding than the declared one, or one that is not known.
     """
     if data.startswith(codecs.BOM_UTF8):  # editors write it when they convert a file, and leave the declaration as it was
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig"), "utf-8"
     declared = DECLARED_ENCODING.match(data)
     name = declared[1].decode().lower() if declared else "utf-8"
     if name in ("utf-16", "us-ascii", "iso-8859-1") or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data
-    return data.decode(SUPERSETS.get(name, name))
+        return data, "utf-8"
+    name = SUPERSETS.get(name, name)
+    return data.decode(name), name
 
 
 def mistakes(found: Annotation, path: Path) -> list[str]:

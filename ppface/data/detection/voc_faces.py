@@ -1,5 +1,6 @@
 """Custom faces in Pascal VOC XML, the format of common labelling tools."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,8 @@ class VocFaces:
         sample: picture, gt_boxes (G, 4), _ignored_boxes (I, 4)
 
     Raises:
-        DataError: a missing or empty folder, a missing picture, broken or incomplete XML, a box that is reversed or outside its picture,
-            or a `size` of another shape than the picture.
+        DataError: a missing or empty folder, a missing picture, broken or incomplete XML, `classes` that no object has, a box that is
+            reversed or outside its picture, or a `size` of another shape than the picture.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class VocFaces:
         self.annotations = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith("."))
         if not self.annotations:
             raise DataError(f"VocFaces: no XML file in {folder}: {ADVICE}")
-        read = [voc_annotation.read(path, classes) for path in self.annotations]
+        read = label_files.read_all(lambda index: voc_annotation.read(self.annotations[index], classes), len(self.annotations))
         label_files.refuse(
             [line for found, path in zip(read, self.annotations, strict=True) for line in voc_annotation.mistakes(found, path)]
         )
+        _check_objects(read, self.annotations, classes)
         self.files = self._files(read)
         self.boxes, self.ignored = [], []
         for boxes, found in zip(self._upright(read), read, strict=True):
@@ -85,19 +87,35 @@ class VocFaces:
     def _files(self, read: list[Annotation]) -> list[str]:
         """Names of the pictures, under the folder of pictures."""
         lookup = PictureLookup(self.images)
-        files = [lookup.find(found.file, path.stem) for found, path in zip(read, self.annotations, strict=True)]
+        files = [lookup.find(found.file, path.stem, found.encoding) for found, path in zip(read, self.annotations, strict=True)]
         tried = f"in {self.images}, nor exactly one named as its last part or as the XML file, with any ending"
         label_files.refuse(
             f"{path}: filename {found.file}: no such picture {tried}"
             for found, path, file in zip(read, self.annotations, files, strict=True)
             if file is None
         )
-        return [file for file in files if file is not None]
+        return self._once([file for file in files if file is not None])
+
+    def _once(self, files: list[str]) -> list[str]:
+        """The same, with a warning of pictures that several annotations name: in a renamed set, the boxes are those of other pictures."""
+        first: dict[str, Path] = {}
+        again = [(file, path) for file, path in zip(files, self.annotations, strict=True) if first.setdefault(file, path) != path]
+        if again:
+            file, path = again[0]
+            log.warning(
+                "%s: %d annotations name a picture that another one names too; the first is %s, with %s: %s; is its filename right?",
+                self.images,
+                len(again),
+                path.name,
+                first[file].name,
+                file,
+            )
+        return files
 
     def _upright(self, read: list[Annotation]) -> list[np.ndarray]:
         """The boxes in pixels of the upright pictures."""
         mistakes: list[str] = []
-        scaled = turned = 0
+        scaled = turned = unclear = 0
         boxes = [found.boxes for found in read]
         for index, found in enumerate(read):
             if found.size is None or not len(found.boxes):
@@ -107,6 +125,7 @@ class VocFaces:
             except DataError:  # reported when it is read, and allowed by train.broken_share
                 continue
             labels = frame(found.size, picture)
+            unclear += picture.orientation > 1 and (picture.orientation < 5 or picture.size[0] == picture.size[1])
             if labels is None:
                 (height, width), (has_height, has_width) = found.size, picture.size
                 sizes = f"expected the size of its picture, {has_width}x{has_height}, or a multiple, received {width}x{height}"
@@ -119,4 +138,20 @@ class VocFaces:
         if scaled or turned:
             text = "%s: boxes converted to the upright pictures: scaled in %d (annotated at another size), rotated in %d (EXIF orientation)"
             log.warning(text, self.images, scaled, turned)
+        if turned and unclear:
+            text = "%s: %d more pictures have an EXIF orientation that keeps their size: their boxes are taken as upright"
+            log.warning(text, self.images, unclear)
         return boxes
+
+
+def _check_objects(read: list[Annotation], paths: list[Path], classes: list[str] | None) -> None:
+    """Refuses `classes` of which there is no object in any file, and reports objects without a box: their pictures would be background."""
+    names = Counter(name for found in read for name in found.names)
+    if classes is not None and names and not names.keys() & set(classes):
+        has = ", ".join(f"{name!r} ({count})" for name, count in names.most_common(5))
+        raise DataError(f"{paths[0].parent}: expected objects named {' or '.join(map(repr, classes))}, found none among {has}")
+    boxless = [path for found, path in zip(read, paths, strict=True) if found.boxless]
+    if boxless:
+        count = sum(found.boxless for found in read)
+        text = "%s: %d objects without a bndbox, in %d files, are no faces in training; the first file is %s"
+        log.warning(text, paths[0].parent, count, len(boxless), boxless[0].name)

@@ -42,8 +42,8 @@ def one_face(sample: dict, name: str) -> np.ndarray:
     Raises:
         DataError: a sample without landmarks, or with another number of faces.
     """
-    faces = len(sample["gt_landmarks"]) if "gt_landmarks" in sample else 0
-    labelled = int(np.sum(sample.get("gt_has_landmarks", np.ones(faces, bool))))
+    faces = len(sample.get("gt_landmarks", sample.get("gt_boxes", ())))
+    labelled = int(np.sum(sample.get("gt_has_landmarks", np.full(faces, "gt_landmarks" in sample))))
     if (faces, labelled) != (1, 1):
         raise DataError(f"{name}: expected one face with landmarks, received {faces} faces, {labelled} of them with landmarks")
     return sample["gt_landmarks"][0]

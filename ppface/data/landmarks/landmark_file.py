@@ -41,12 +41,18 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
             raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")
         if name in found:
             raise DataError(f"{path}:{at}: expected one line per picture, received a second one for {name}")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise DataError(f"{path}:{at}: expected a path inside the folder, received {name}")
+        check_name(name, f"{path}:{at}")
         found[name], numbers = values, len(values)
     if not found:
         raise DataError(f"{path}: expected at least one line of landmarks, found none: {advice}")
     return list(found), np.array(list(found.values())).reshape(len(found), -1, 2)
+
+
+def check_name(name: str, where: str) -> None:
+    """Raises a DataError that begins with `where` for the path of a picture outside the folder of the pictures."""
+    path = PurePosixPath(label_files.slashes(name))
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{where}: expected a path inside the folder, received {name}")
 
 
 def _fits(numbers: int, counts: tuple[int, ...] | None) -> bool:

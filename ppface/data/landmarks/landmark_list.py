@@ -32,7 +32,8 @@ class LandmarkList:
     def __init__(self, root: str, labels: str, images: str = "images", points: int | None = None):
         base = label_files.folder(Path(root), "LandmarkList", ADVICE)
         self.images = label_files.folder(base / images, "LandmarkList", ADVICE)
-        self.names, self.points = landmark_file.read(base / labels, counts=None)
+        names, self.points = landmark_file.read(base / labels, counts=None)
+        self.names = label_files.local(names, self.images)
         if points is not None and self.points.shape[1] != points:
             raise DataError(f"{base / labels}: expected {points} landmarks a line, received {self.points.shape[1]}")
 

@@ -7,7 +7,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.registry import register
 from ppface.core.run.log import log
-from ppface.data.landmarks import landmark_face
+from ppface.data.landmarks import landmark_face, landmark_file
 from ppface.data.loading import label_files
 
 POINTS, NUMBERS = 98, 2 * 98 + 4 + 6
@@ -35,7 +35,7 @@ class WFLW:
         sample: picture, gt_boxes (1, 4), gt_landmarks (1, 98, 2), attributes (6,) in the order of `attribute_names`
 
     Raises:
-        DataError: a missing folder or file, a malformed line, landmarks far outside their picture.
+        DataError: a missing folder or file, a malformed line, a path outside the folder, landmarks far outside their picture.
     """
 
     attribute_names = ("pose", "expression", "illumination", "make_up", "occlusion", "blur")
@@ -44,7 +44,7 @@ class WFLW:
         base = label_files.folder(Path(root), "WFLW", ADVICE)
         self.images = label_files.folder(base / images, "WFLW", ADVICE)
         path = base / labels
-        self.names: list[str] = []
+        names: list[str] = []
         rows = []
         for at, line in enumerate(label_files.lines(path, "WFLW", ADVICE), start=1):
             if not line.strip():
@@ -55,8 +55,10 @@ class WFLW:
                 raise DataError(
                     f"{path}:{at}: expected {NUMBERS} numbers (98 landmarks, box, 6 attributes) and a path, received {line[:60]!r}"
                 )
+            landmark_file.check_name(words[NUMBERS].strip(), f"{path}:{at}")
             rows.append(values)
-            self.names.append(words[NUMBERS].strip())
+            names.append(words[NUMBERS].strip())
+        self.names = label_files.local(names, self.images)
         self.rows = np.array(rows, np.float64).reshape(-1, NUMBERS)
         wrong = np.flatnonzero(~np.isin(self.rows[:, -6:], (0, 1)).all(axis=1))
         if len(wrong):

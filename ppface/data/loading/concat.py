@@ -6,10 +6,12 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.registry import Kind, register
+from ppface.core.run.log import log
 from ppface.data.batch import KEYS
 from ppface.data.synthetic import is_synthetic
 
 LANDMARKS = ("gt_landmarks", "gt_has_landmarks")
+POSE = "pose"
 
 
 @register("dataset")
@@ -18,10 +20,11 @@ class Concat:
     https://pytorch.org/docs/stable/data.html#torch.utils.data.ConcatDataset.
 
     Where only some of the data sets have landmarks, the faces of the others count as not labelled (`gt_has_landmarks` is False), so that a
-    detector learns boxes from all and landmarks from some. Data sets of people cannot be joined: their labels mean different people.
+    detector learns boxes from all and landmarks from some. Where only some have the pose of the head, as drawn faces do, it is left out of
+    all, and losses take it from the landmarks. Data sets of people cannot be joined: their labels mean different people.
 
     Args:
-        datasets: at least one, whose samples have the same keys, landmarks apart.
+        datasets: at least one, whose samples have the same keys, apart from landmarks and pose.
         times: how often the samples of each data set occur, one whole number >= 1 a data set; None: once.
 
     Shape:
@@ -38,11 +41,17 @@ class Concat:
             raise ValueError(f"Concat: expected data sets and `times` of at least 1 for each of {len(datasets)}, received {times}")
         self.datasets, self.synthetic = datasets, all(is_synthetic(dataset) for dataset in datasets)
         self.first = np.concatenate([[0], np.cumsum([count * len(dataset) for count, dataset in zip(times, datasets, strict=True)])])
-        self.points = self._check([dataset[0] for dataset in datasets])
+        samples = [dataset[0] for dataset in datasets]
+        self.poses = all(POSE in sample for sample in samples)
+        if not self.poses and (
+            with_pose := [type(data).__name__ for data, sample in zip(datasets, samples, strict=True) if POSE in sample]
+        ):
+            log.info("Concat: `pose` is left out, only %s has it: losses take it from the landmarks", ", ".join(with_pose))
+        self.points = self._check(samples)
 
     def _check(self, samples: list[dict]) -> int | None:
         """The number of landmarks of a face, None without landmarks; raises if the samples of the data sets do not fit together."""
-        keys = [sorted(key for key in sample if key in KEYS and key not in LANDMARKS) for sample in samples]
+        keys = [sorted(key for key in sample if key in KEYS and key not in (*LANDMARKS, POSE)) for sample in samples]
         names = [type(dataset).__name__ for dataset in self.datasets]
         if any("label" in has for has in keys):
             raise DataError(f"Concat: expected data sets without labels of people, received {', '.join(names)}")
@@ -73,6 +82,8 @@ class Concat:
     def __getitem__(self, index: int) -> dict:
         dataset, at = self._at(index)
         sample = dataset[at]
+        if not self.poses:
+            sample.pop(POSE, None)
         if self.points is not None and "gt_boxes" in sample:
             faces, (points, labelled) = len(sample["gt_boxes"]), LANDMARKS
             known = points in sample

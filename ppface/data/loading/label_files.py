@@ -44,6 +44,25 @@ def numbers(text: str) -> list[float] | None:
         return None
 
 
+def local(names: list[str], folder: Path) -> list[str]:
+    """Paths of pictures under the folder, with slashes if they are of Windows: if the first with a backslash does not exist as it is."""
+    foreign = next((name for name in names if "\\" in name), "")
+    return [slashes(name) for name in names] if foreign and not exists(folder, foreign) else names
+
+
+def slashes(path: str) -> str:
+    """The path of a Windows machine with slashes."""
+    return path.replace("\\", "/")
+
+
+def exists(folder: Path, path: str) -> bool:
+    """Whether the path, relative to the folder, is that of a file."""
+    try:
+        return (folder / path).is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def refuse(mistakes: Iterable[str]) -> None:
     """Raises one DataError that lists the first mistakes, if there are any, and counts the rest."""
     mistakes = list(mistakes)

@@ -47,7 +47,7 @@ class IdentityList(Identities):
         self.files: list[str] = []
         words: list[str] = []
         values: dict[str, int | None] = {}  # of each label: its value if it is a number
-        layout = None
+        layout, word = None, ""
         for at, line in enumerate(label_files.lines(path, "IdentityList", ADVICE), start=1):
             text = line.strip()
             if not text:
@@ -58,13 +58,13 @@ class IdentityList(Identities):
                 raise DataError(f"{path}:{at}: expected a path and a label as on the first line, received {text[:100]!r}")
             if row[1] not in values:
                 values[row[1]] = _value(row[1], f"{path}:{at}")
+                if values[row[1]] is None:
+                    word = word or f"{path}:{at}: the label {row[1]!r}"
             self.files.append(row[0])
             words.append(row[1])
-        foreign = next((file for file in self.files if "\\" in file), "")
-        if foreign and not list_layout.exists(self.root, foreign):
-            self.files = [list_layout.slashes(file) for file in self.files]
+        self.files = label_files.local(self.files, self.root)
         if None in values.values():
-            _warn_of_numbers(values, words, str(path))
+            _warn_of_numbers(values, word)
         kinds, self.labels = renumber(words if None in values.values() else [values[word] for word in words], str(path), class_num)
         self.class_names = [str(kind) for kind in kinds]
         self.class_num = len(kinds)
@@ -73,12 +73,11 @@ class IdentityList(Identities):
         return str(self.root / self.files[index])
 
 
-def _warn_of_numbers(values: dict[str, int | None], words: list[str], path: str) -> None:
+def _warn_of_numbers(values: dict[str, int | None], word: str) -> None:
     """Reports numbers among words: a single mistyped number would otherwise silently change the order of all classes."""
-    first = next(word for word in words if values[word] is None)
     if numbers := sum(value is not None for value in values.values()):
         effect = f"so the {numbers} labels that are numbers are words too, in the order of the alphabet (10 before 2)"
-        log.warning("%s: the label %r is no number, %s: correct it if it should be one", path, first, effect)
+        log.warning("%s is no number, %s: correct it if it should be one", word, effect)
 
 
 def _value(label: str, where: str) -> int | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import is_utf8
+from ppface.data.loading import label_files
 from ppface.data.pictures import picture_files
 
 BLANK, TABS = " ", "\t"
@@ -54,7 +55,11 @@ def find(line: str, root: Path, where: str) -> Layout:
         DataError: no such picture, or two layouts in which there is one.
     """
     rows = {row: layout for layout in reversed(LAYOUTS) if (row := layout.split(line))}
-    fits = [layout for (path, _), layout in rows.items() if exists(root, path) or exists(root, slashes(path))]
+    fits = [
+        layout
+        for (path, _), layout in rows.items()
+        if label_files.exists(root, path) or label_files.exists(root, label_files.slashes(path))
+    ]
     if len(fits) == 1:
         return fits[0]
     received = f"received {line[:100]!r}"
@@ -66,16 +71,3 @@ def find(line: str, root: Path, where: str) -> Layout:
         raise DataError(f"{where}: expected 'path label', {received}")
     encoding = "" if is_utf8(line) else "; the list is not in UTF-8: if the names of its pictures are, save it as UTF-8"
     raise DataError(f"{where}: no such picture under {root}, {received}: expected {EXPECTED}{encoding}")
-
-
-def slashes(path: str) -> str:
-    """The path of a Windows machine with slashes."""
-    return path.replace("\\", "/")
-
-
-def exists(root: Path, path: str) -> bool:
-    """Whether the path is that of a file."""
-    try:
-        return (root / path).is_file()
-    except OSError:  # such as a name that is too long
-        return False

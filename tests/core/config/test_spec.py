@@ -156,10 +156,18 @@ def test_an_override_is_checked_like_a_file(overrides, message):
     assert mistakes(GOOD, *overrides) == [message]
 
 
-def test_a_misspelt_name_is_shown():
-    assert mistakes("backbone: {naem: Conv, filters: [[1]]}\n")[0].startswith(
-        "net.yml:1: backbone: expected 'name: ...', one of Conv, received the key 'naem' in its place"
-    )
+@pytest.mark.parametrize("component", ["naem: Conv, filters: [[1]]", "type: Conv, filters: [[1]]", "Conv: {filters: [[1]]}"])
+def test_a_misspelt_name_is_shown(component):
+    key = component.partition(":")[0]
+    expected = f"net.yml:1: backbone: expected 'name: ...', one of Conv, received the key '{key}' in its place"
+    assert mistakes(f"backbone: {{{component}}}\n")[0] == expected
+
+
+@pytest.mark.parametrize("key", ["naem", "Name", "type", "'name '"])
+def test_a_misspelt_name_beside_the_name_of_a_base_file_is_shown(key):
+    written = key.strip("'")
+    message = f"backbone.{written}: Conv has no argument '{written}'. Did you mean 'name'?"
+    assert mistakes(GOOD, f"backbone={{{key}: Conv}}") == [f"-o backbone={{{key}: Conv}}: {message}"]
 
 
 def test_what_is_missing_is_named():

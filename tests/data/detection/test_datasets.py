@@ -186,6 +186,7 @@ def test_landmarks_of_retinaface_labels(root):
     assert data[2]["gt_boxes"].tolist() == [[1, 2, 4, 6]] and not data[2]["gt_has_landmarks"].any()
     assert retina(root, "# 0--Parade/a.jpg\n")[0]["gt_landmarks"].shape == (0, 5, 2)
     assert list(retina(root, "# 0--Parade/a.jpg\n10 20 30 40\n")[0]) == ["picture", "gt_boxes"]  # no face has any landmarks
+    assert retina(root, RETINA.replace("/", "\\")).name(2) == data.name(2)  # written by Windows
 
 
 @pytest.mark.parametrize(
@@ -230,10 +231,14 @@ def test_voc_faces(root):
     ("text", "reason"),
     [
         (XML[:-13], ": expected Pascal VOC XML: no element found: line 3, column 111"),
-        (XML.replace("a.jpg", ""), ": expected the name of the picture as 'filename'"),
+        ("<annotation><filename/></annotation>", ": expected the name of the picture as 'filename'"),
         (
             XML.replace("<xmin>10</xmin>", ""),
-            ": expected numbers as xmin, ymin, xmax and ymax of every bndbox, and as width and height of size",
+            ": face 1: expected numbers as xmin, ymin, xmax, ymax, received xmin '', ymin '20', xmax '40', ymax '60'",
+        ),
+        (
+            XML.replace("<object>", "<size><width>4,5</width></size><object>", 1),
+            ": size: expected numbers as height, width, received height '0', width '4,5'",
         ),
         (
             XML.replace("<xmax>40", "<xmax>4"),

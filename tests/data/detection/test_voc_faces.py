@@ -1,5 +1,7 @@
 """VOC labels as people have them: other frames, other names, other encodings, objects marked difficult."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,6 +81,14 @@ def test_boxes_in_the_upright_picture_stay(make, size, caplog):
     assert not caplog.messages
 
 
+def test_orientations_that_a_size_cannot_tell_are_counted_where_others_were_labelled_as_stored(make, caplog):
+    labels = {f"{name}.xml": xml(f"{name}.jpg", box(30, 40, 90, 110), size=(400, 300)) for name in "ab"}
+    assert make({"a.jpg": 3, "b.jpg": 8}, labels)[0]["gt_boxes"].tolist() == [[30, 40, 90, 110]]
+    assert caplog.messages[1].endswith(
+        "images: 1 more pictures have an EXIF orientation that keeps their size: their boxes are taken as upright"
+    )
+
+
 def test_a_size_of_another_shape_is_refused_with_both_sizes(make):
     with pytest.raises(DataError, match=r"p.xml: size: expected the size of its picture, 400x300, or a multiple, received 640x640: label"):
         make({"p.jpg": 1}, {"p.xml": xml("p.jpg", box(3, 4, 9, 11), size=(640, 640))})
@@ -89,6 +99,8 @@ def test_sizes_that_were_rounded_are_one_shape():
     assert frame((333, 500), picture) == Frame((0.2, 67 / 333), False)
     assert frame((67, 100), picture) == Frame((1.0, 1.0), False)
     assert frame((100, 100), picture) is None
+    assert frame((479, 640), Picture("a", (2992, 4000))) == Frame((6.25, 2992 / 479), False)  # labelled in a reduced picture
+    assert frame((20, 31), Picture("a", (2992, 4000))) is None
 
 
 @pytest.mark.parametrize(
@@ -146,9 +158,38 @@ def test_xml_in_another_encoding_is_refused_with_advice(make, start):
         make({"a.jpg": 1}, {"a.xml": (start + xml("\u4eba.jpg", box(3, 4, 9, 11))).encode("gbk")})
 
 
-def test_an_object_without_a_box_is_no_face(make):
-    data = make({"a.jpg": 1}, {"a.xml": xml("a.jpg", "<object><name>face</name></object>", box(3, 4, 9, 11))})
+def test_an_object_without_a_box_is_no_face_and_is_counted(make, caplog):
+    data = make({"a.jpg": 1}, {"a.xml": xml("a.jpg", "<object><name>face</name><polygon/></object>", box(3, 4, 9, 11))})
     assert data[0]["gt_boxes"].tolist() == [[3, 4, 9, 11]]
+    assert caplog.messages[0].endswith(
+        "annotations: 1 objects without a bndbox, in 1 files, are no faces in training; the first file is a.xml"
+    )
+
+
+def test_classes_that_no_object_has_are_refused(make):
+    with pytest.raises(DataError, match=r"annotations: expected objects named 'Face', found none among 'face' \(2\)$"):
+        make({"a.jpg": 1}, {"a.xml": xml("a.jpg", box(3, 4, 9, 11), box(3, 4, 9, 11))}, classes=["Face"])
+
+
+def test_an_annotation_without_filename_belongs_to_the_picture_of_its_own_name(make):
+    assert make({"a.jpg": 1}, {"a.xml": xml("", box(3, 4, 9, 11))}).files == ["a.jpg"]
+
+
+def test_a_picture_whose_name_on_the_disk_has_the_encoding_of_its_xml_is_found(make):
+    name = "\u4eba.jpg"
+    stored = os.fsdecode(name.encode("gbk"))
+    text = '<?xml version="1.0" encoding="GBK"?>' + xml(name, box(3, 4, 9, 11))
+    assert make({stored: 1}, {"0001.xml": text.encode("gbk")}).files == [stored]
+
+
+def test_broken_files_are_listed_and_pictures_that_are_named_twice_are_counted(make, caplog):
+    with pytest.raises(DataError) as refusal:
+        make({}, {f"{n:02}.xml": "<annotation>" for n in range(11)})
+    assert len(str(refusal.value).splitlines()) == 11
+    make({"a.jpg": 1}, {f"{n:02}.xml": xml("a.jpg", box(3, 4, 9, 11)) for n in range(11)})
+    assert caplog.messages[0].endswith(
+        "images: 10 annotations name a picture that another one names too; the first is 01.xml, with 00.xml: a.jpg; is its filename right?"
+    )
 
 
 def test_reversed_corners_are_listed_as_written(make):

@@ -153,6 +153,12 @@ def test_wflw_lists_give_landmarks_box_and_attributes(root, rng):
             wflw_line("a.png", np.full((98, 2), 9.0), (0, 0, 2, 0, 0, 0)),
             "wflw.txt: a.png: expected attributes of 0 or 1, received [0.0, 0.0,",
         ),
+        (
+            wflw_line("x/../../a.png", np.full((98, 2), 9.0)),
+            "wflw.txt:1: expected a path inside the folder, received x/../../a.png",
+        ),
+        (wflw_line("/a.png", np.full((98, 2), 9.0)), "wflw.txt:1: expected a path inside the folder, received /a.png"),
+        (wflw_line(r"..\a.png", np.full((98, 2), 9.0)), r"wflw.txt:1: expected a path inside the folder, received ..\a.png"),
     ],
 )
 def test_wflw_lines_that_are_wrong_are_named(root, line, message):
@@ -160,6 +166,16 @@ def test_wflw_lines_that_are_wrong_are_named(root, line, message):
     with pytest.raises(DataError) as error:
         WFLW(str(root), "wflw.txt", images="images")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["wflw", "list"])
+def test_lists_of_a_windows_machine_are_read(root, kind):
+    (root / "images" / "sub").mkdir()
+    (root / "images" / "b c.png").rename(root / "images" / "sub" / "a.png")
+    line = wflw_line(r"sub\a.png", np.linspace([20, 30], [40, 50], 98)) if kind == "wflw" else r"sub\a.png 20 30 40 50"
+    (root / "l.txt").write_text(line)
+    data = WFLW(str(root), "l.txt", images="images") if kind == "wflw" else LandmarkList(str(root), "l.txt")
+    assert data.name(0) == str(root / "images" / "sub" / "a.png") and len(data[0]["gt_landmarks"][0])
 
 
 def test_wflw_faces_without_a_box_get_that_of_their_landmarks(root, rng, caplog):
@@ -201,6 +217,7 @@ def test_landmarks_in_a_point_or_a_line_are_kept(root, line):
     ("sample", "received"),
     [
         ({}, "0 faces, 0 of them with landmarks"),
+        ({"gt_boxes": np.ones((3, 4))}, "3 faces, 0 of them with landmarks"),
         ({"gt_landmarks": np.zeros((0, 5, 2))}, "0 faces, 0 of them with landmarks"),
         ({"gt_landmarks": np.zeros((2, 5, 2))}, "2 faces, 2 of them with landmarks"),
         ({"gt_landmarks": np.zeros((1, 5, 2)), "gt_has_landmarks": np.array([False])}, "1 faces, 0 of them with landmarks"),

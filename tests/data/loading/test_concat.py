@@ -1,10 +1,13 @@
 """Concat: the samples of several data sets in order, with landmarks where only some have them."""
 
+import logging
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from ppface.core.errors import DataError
-from ppface.data import Concat, Subset, SyntheticFaces, SyntheticIdentities
+from ppface.data import Concat, LandmarkList, Subset, SyntheticFaces, SyntheticIdentities, SyntheticLandmarks
 from ppface.data.batch import collate
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.transforms import Flip
@@ -65,18 +68,33 @@ def test_sets_that_do_not_fit(datasets, times, error, message):
     assert str(raised.value) == message
 
 
-class Posed:
+class Attributed:
     """A data set with another key."""
 
     def __len__(self) -> int:
         return 1
 
     def __getitem__(self, i: int) -> dict:
-        return {"pose": np.zeros(3)}
+        return {"attributes": np.zeros(6, bool)}
 
 
 def test_sets_with_other_keys_are_named():
     with pytest.raises(DataError) as raised:
-        Concat([faces(1), Posed()])
-    expected = "Concat: expected data sets whose samples have the same keys, received: SyntheticFaces has gt_boxes; Posed has pose"
+        Concat([faces(1), Attributed()])
+    expected = (
+        "Concat: expected data sets whose samples have the same keys, received: SyntheticFaces has gt_boxes; Attributed has attributes"
+    )
     assert str(raised.value) == expected
+
+
+def test_a_pose_that_only_drawn_faces_have_is_left_out(tmp_path, caplog):
+    Image.new("RGB", (100, 90)).save(tmp_path / "a.jpg")
+    (tmp_path / "list.txt").write_text("a.jpg " + " ".join(str(10 + i % 61) for i in range(136)))
+    photographs = LandmarkList(str(tmp_path), "list.txt", images=".")
+    with caplog.at_level(logging.INFO, "ppface"):
+        joined = Concat([SyntheticLandmarks(1, size=32), photographs])
+    assert [sorted(joined[i]) for i in (0, 1)] == [["gt_boxes", "gt_has_landmarks", "gt_landmarks", "picture"]] * 2
+    assert caplog.messages == ["Concat: `pose` is left out, only SyntheticLandmarks has it: losses take it from the landmarks"]
+    batch = collate([{key: value for key, value in joined[i].items() if key != "picture"} for i in (0, 1)])
+    assert batch["gt_landmarks"].shape == (2, 1, 68, 2)
+    assert "pose" in Concat([SyntheticLandmarks(1, size=32), SyntheticLandmarks(1, size=32, seed=1)])[1]

@@ -190,7 +190,7 @@ def test_a_word_among_numbers_is_reported(root, caplog):
     assert data.class_names == ["1", "10", "1O", "2", "x"]
     effect = "so the 3 labels that are numbers are words too, in the order of the alphabet (10 before 2)"
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warned == [f"{root}/list.txt: the label '1O' is no number, {effect}: correct it if it should be one"]
+    assert warned == [f"{root}/list.txt:5: the label '1O' is no number, {effect}: correct it if it should be one"]
 
 
 def test_every_data_set_of_people_names_its_classes(root, record):

@@ -44,7 +44,8 @@ std::vector<Face> inside(std::vector<Face> faces, cv::Size picture) {
 
 Detector::Detector(const Export& about, int threads) : about_(about) {
   if (!about.has("boxes") || !about.has("scores")) {
-    throw Failure(WRONG_MODEL, about.folder.string() + ": --input expects a model with the outputs 'boxes' and 'scores', this one has others");
+    throw Failure(WRONG_MODEL, about.folder.string() + ": --input expects a model with the outputs 'boxes' and 'scores', this one has " +
+                                   about.listed());
   }
   run_ = start(about, threads);
 }

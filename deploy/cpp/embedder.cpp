@@ -8,7 +8,8 @@
 
 Embedder::Embedder(const Export& about, int threads, bool resize) : about_(about), resize_(resize) {
   if (!about.has("embedding")) {
-    throw Failure(WRONG_MODEL, about.folder.string() + ": --compare expects a model with the output 'embedding', this one has others");
+    throw Failure(WRONG_MODEL, about.folder.string() + ": --compare expects a model with the output 'embedding', this one has " +
+                                   about.listed());
   }
   run_ = start(about, threads);
 }

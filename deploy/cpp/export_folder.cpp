@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <memory>
 
@@ -15,6 +16,8 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::array<const char*, 5> MODES = {"native", "stretch", "letterbox", "long_side", "short_side"};
+
+bool known(const std::string& mode) { return std::find(MODES.begin(), MODES.end(), mode) != MODES.end(); }
 
 std::string sha256(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
@@ -35,7 +38,7 @@ std::string sha256(const fs::path& file) {
   return text;
 }
 
-// The folder of the format that OpenVINO runs fastest. An ONNX file is taken where there is nothing better: its figures are of another runtime.
+// The folder of the format that OpenVINO runs fastest. An ONNX file is taken where there is nothing else: its figures are of another runtime.
 fs::path fastest(const fs::path& folder) {
   const fs::path parity = folder / "parity.json";
   fs::path best;
@@ -83,13 +86,13 @@ Export described(const fs::path& folder, YAML::Node& digests) {
     found.coarser = test["coarser"] ? test["coarser"].as<double>() : 0;
     found.large = test["large"] ? test["large"].as<double>() : 0;
     digests = about["sha256"];
-    if (found.mode != "native" && std::min(found.height, found.width) < 1) throw YAML::Exception(YAML::Mark(), "");
+    if (known(found.mode) && found.mode != "native" && std::min(found.height, found.width) < 1) throw YAML::Exception(YAML::Mark(), "");
   } catch (const YAML::Exception&) {
     throw Failure(WRONG_MODEL, file.string() + ": expected the description of an exported model in format 1: export the model again");
   }
-  if (std::find(MODES.begin(), MODES.end(), found.mode) == MODES.end()) {
-    throw Failure(WRONG_MODEL, file.string() + ": expected input.test.mode to be one of native, stretch, letterbox, long_side, short_side, " +
-                                   "received '" + found.mode + "': take deploy/cpp from the version that exported the model");
+  if (!known(found.mode)) {
+    throw Failure(WRONG_MODEL, file.string() + ": expected input.test.mode to be one of native, stretch, letterbox, long_side, " +
+                                   "short_side, received '" + found.mode + "': take deploy/cpp from the version that exported the model");
   }
   return found;
 }
@@ -97,6 +100,12 @@ Export described(const fs::path& folder, YAML::Node& digests) {
 }  // namespace
 
 bool Export::has(const std::string& output) const { return std::find(outputs.begin(), outputs.end(), output) != outputs.end(); }
+
+std::string Export::listed() const {
+  std::string text;
+  for (const std::string& output : outputs) text += (text.empty() ? "" : ", ") + output;
+  return text;
+}
 
 Export open_export(const fs::path& given) {
   if (!fs::is_directory(given)) {

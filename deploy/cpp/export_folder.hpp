@@ -15,6 +15,7 @@ struct Export {
   double large = 0;           // faces of this side or more, in pixels of the first size, are those of the second run
 
   bool has(const std::string& output) const;
+  std::string listed() const;  // the outputs, for messages
 };
 
 // Reads inference.yml and compares the model's files with their SHA-256: runtimes crash on truncated files. Of several formats the one that

@@ -10,17 +10,32 @@
 
 namespace {
 
+// Number of bytes of the UTF-8 character that begins there; 0 if there is none, as in a file name of another encoding.
+size_t utf8(const std::string& text, size_t at) {
+  const auto first = static_cast<unsigned char>(text[at]);
+  const bool continues = first < 0xc2 || first > 0xf4;  // no byte with which a character of several bytes begins
+  const size_t length = first < 0x80 ? 1 : continues ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  for (size_t i = 1; i < length; ++i) {
+    if (at + i >= text.size() || (text[at + i] & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
 std::string quoted(const std::string& text) {
   std::string result = "\"";
-  for (const unsigned char letter : text) {
-    if (letter < 0x20) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8(text, at);
+    const auto letter = static_cast<unsigned char>(text[at]);
+    if (length == 0 || letter < 0x20) {
       char code[8];
-      std::snprintf(code, sizeof code, "\\u%04x", letter);
+      std::snprintf(code, sizeof code, "\\u%s%02x", length ? "00" : "dc", letter);  // dc: as Python keeps bytes that are not UTF-8
       result += code;
+      ++at;
       continue;
     }
     if (letter == '"' || letter == '\\') result += '\\';
-    result += static_cast<char>(letter);
+    result.append(text, at, length);
+    at += length;
   }
   return result + "\"";
 }

@@ -41,7 +41,7 @@ int detect(const Options& options, const Export& about) {
       print(record);
       records.push_back(std::move(record));
     } catch (const Failure& failure) {
-      std::cerr << "skipped: " << failure.what() << std::endl;
+      std::cerr << "skipped: " << path << ": " << failure.what() << std::endl;
       exit_code = failure.exit_code;
     }
   }
@@ -53,9 +53,8 @@ int compare(const Options& options, const Export& about) {
   Embedder embed(about, options.threads, options.resize);
   std::vector<std::vector<float>> embeddings;
   for (const std::string& path : options.compare) {
-    const cv::Mat picture = read_picture(path);
     try {
-      embeddings.push_back(embed(picture));
+      embeddings.push_back(embed(read_picture(path)));
     } catch (const Failure& failure) {
       throw Failure(failure.exit_code, path + ": " + failure.what());
     }

@@ -1,5 +1,6 @@
 #include "picture.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -20,7 +21,7 @@ Bytes read_bytes(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   if (std::filesystem::is_directory(path)) errno = EISDIR;
   if (!stream || errno == EISDIR) {
-    throw Failure(WRONG_PICTURE, path + ": cannot read the picture: " + std::strerror(errno ? errno : EIO));
+    throw Failure(WRONG_PICTURE, std::string("cannot read the picture: ") + std::strerror(errno ? errno : EIO));
   }
   return Bytes(std::istreambuf_iterator<char>(stream), {});
 }
@@ -33,8 +34,8 @@ bool begins(const Bytes& data, const std::string& with, size_t at = 0) {
 bool has_end_of_image(const Bytes& data) {
   for (size_t at = 2; at + 1 < data.size();) {
     const unsigned char kind = data[at + 1];
-    const bool marker = data[at] == 0xff && kind != 0 && kind != 0xff && (kind < 0xd0 || kind > 0xd7);  // not stuffed, restart or fill bytes
-    if (!marker) {
+    const bool other = kind == 0 || kind == 0xff || (kind >= 0xd0 && kind <= 0xd7);  // a stuffed byte, a fill byte, a restart marker
+    if (data[at] != 0xff || other) {
       ++at;
     } else if (kind == 0xd9) {
       return true;
@@ -62,13 +63,13 @@ bool is_complete(const Bytes& data) {
 
 cv::Mat read_picture(const std::string& path) {
   const Bytes data = read_bytes(path);
-  if (!is_complete(data)) throw Failure(WRONG_PICTURE, path + ": broken picture: it is truncated");
+  if (!is_complete(data)) throw Failure(WRONG_PICTURE, "broken picture: it is truncated");
   cv::Mat picture;
   try {
     if (!data.empty()) picture = cv::imdecode(data, cv::IMREAD_COLOR);
   } catch (const cv::Exception& error) {
-    throw Failure(WRONG_PICTURE, path + ": broken picture: " + error.err);
+    throw Failure(WRONG_PICTURE, "broken picture: " + error.err);
   }
-  if (picture.empty()) throw Failure(WRONG_PICTURE, path + ": not a picture that OpenCV can read");
+  if (picture.empty()) throw Failure(WRONG_PICTURE, "not a picture that OpenCV can read");
   return picture;
 }

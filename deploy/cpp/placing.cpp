@@ -10,7 +10,8 @@ namespace {
 constexpr int GREY = 128;
 
 cv::Size scaled(cv::Size picture, double scale) {
-  const auto side = [scale](int pixels) { return std::max(1, static_cast<int>(std::nearbyint(pixels * scale))); };  // half to even, as Python
+  // nearbyint: halves to the even number, as Python's round
+  const auto side = [scale](int pixels) { return std::max(1, static_cast<int>(std::nearbyint(pixels * scale))); };
   return {side(picture.width), side(picture.height)};
 }
 

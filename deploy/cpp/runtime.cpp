@@ -26,6 +26,12 @@ Output copied(const ov::Tensor& tensor) {
   return output;
 }
 
+// OpenVINO's messages begin with lines of its own source files.
+std::string last_line(std::string message) {
+  while (!message.empty() && message.back() == '\n') message.pop_back();
+  return message.substr(message.find_last_of('\n') + 1);  // npos + 1 is 0
+}
+
 }  // namespace
 
 Run start(const Export& about, int threads) {
@@ -36,8 +42,12 @@ Run start(const Export& about, int threads) {
     if (threads) settings.insert(ov::inference_num_threads(threads));
     ov::InferRequest request = ov::Core().compile_model(about.model.string(), "CPU", settings).create_infer_request();
     return [request, names = about.outputs](const cv::Mat& picture) mutable {
-      request.set_tensor("image", planes(picture));
-      request.infer();
+      try {
+        request.set_tensor("image", planes(picture));
+        request.infer();
+      } catch (const std::exception& error) {
+        throw Failure(WRONG_PICTURE, "OpenVINO cannot run the model on this picture: " + last_line(error.what()));
+      }
       std::map<std::string, Output> outputs;
       for (const std::string& name : names) {
         const ov::Tensor tensor = request.get_tensor(name);
@@ -46,7 +56,6 @@ Run start(const Export& about, int threads) {
       return outputs;
     };
   } catch (const std::exception& error) {
-    const std::string message = error.what();
-    throw Failure(WRONG_MODEL, about.model.string() + ": OpenVINO cannot run it: " + message.substr(message.find_last_of('\n', message.size() - 2) + 1));
+    throw Failure(WRONG_MODEL, about.model.string() + ": OpenVINO cannot run it: " + last_line(error.what()));
   }
 }

@@ -38,7 +38,8 @@ std::string sha256(const fs::path& file) {
   return text;
 }
 
-// The folder of the format that OpenVINO runs fastest. An ONNX file is taken where there is nothing else: its figures are of another runtime.
+// The folder of the format that OpenVINO runs fastest. An ONNX file is taken where there is nothing else: its figures are of another
+// runtime.
 fs::path fastest(const fs::path& folder) {
   const fs::path parity = folder / "parity.json";
   fs::path best;

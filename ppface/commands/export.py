@@ -64,11 +64,11 @@ def main() -> int:
             places = exporter.write(model, folder, formats, trained, *export_formats.suppression(), pictures)
         with signals.interruptible():
             if args.format or args.evaluate or args.int8:
-                found = parity.compare_formats(model, places, predict.load_predictor, args.tolerance, evaluators)
+                found = parity.compare_formats(model, places, predict.load_predictor, args.tolerance, evaluators, export_formats.faces)
                 parity.store(found, folder)
                 text = parity.table(found)
             else:
-                worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
+                worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance, export_formats.faces)
                 text = f"{out}: the outputs of the exported model match the live model (largest difference {worst:.2e})"
         shutil.move(folder, out)
     print(text)

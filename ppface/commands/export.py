@@ -7,10 +7,8 @@ ppface export output/blazeface/20260101-120000 --out export/blazeface --format o
 """
 
 import shutil
-import tempfile
 from pathlib import Path
 
-from ppface.core.errors import UserError
 from ppface.core.run import cli, signals
 
 FORMATS = ("paddle", "onnx", "openvino")
@@ -29,9 +27,7 @@ def options() -> cli.Parser:
 
 def arguments():
     parser = options()
-    args = parser.parse_args()
-    if not (args.run or args.config):
-        parser.error("expected the folder of a run, or -c CONFIG --weights FILE")
+    args = cli.parse_run_and_out(parser)
     if args.calibration and not args.int8:
         parser.error("--calibration: expected --int8 with it")
     return args
@@ -44,32 +40,27 @@ def main() -> int:
     from ppface.engine.formats import exporter, parity
     from ppface.predict import export_formats
 
-    out, weights = Path(args.out), args.weights or (args.run if args.config else None)
-    if out.exists():
-        raise UserError(f"{out}: already exists; expected the name of a new folder")
     formats = args.format or ["paddle"]
     exporter.check(formats, args.int8)
-    live = predict.open_model(args.config or args.run, weights, args.override, args.names)
+    live = predict.open_model(args.source, args.weights, args.override, args.names)
     model, about = live.model, provenance.environment(live.config, Path(args.config or run.CONFIG).stem)
     names = classes.of_weights(live.weights)
     pictures, evaluators = export_formats.pictures(args, live), export_formats.evaluators(args, live)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with signals.deferred(""), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        folder = Path(temporary) / out.name
+    with signals.deferred(""), cli.new_folder(args.out) as folder:
         run.open_folder(folder, live.config, about)
         if names is not None:
             classes.write(folder, names)
-        with signals.immediate_exit(lambda: shutil.rmtree(temporary, True)):  # an exception in Paddle's tracing causes a segmentation fault
+        # an exception in Paddle's tracing causes a segmentation fault
+        with signals.immediate_exit(lambda: shutil.rmtree(folder.parent, True)):
             trained = provenance.of_export(live.weights)
             places = exporter.write(model, folder, formats, trained, *export_formats.suppression(), pictures)
         with signals.interruptible():
             if args.format or args.evaluate or args.int8:
-                found = parity.compare_formats(model, places, predict.load_predictor, args.tolerance, evaluators)
+                found = parity.compare_formats(model, places, predict.load_predictor, args.tolerance, evaluators, export_formats.faces)
                 parity.store(found, folder)
                 text = parity.table(found)
             else:
-                worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance)
-                text = f"{out}: the outputs of the exported model match the live model (largest difference {worst:.2e})"
-        shutil.move(folder, out)
+                worst = export.verify(model.predictor(), predict.load_predictor(folder), args.tolerance, export_formats.faces)
+                text = f"{args.out}: the outputs of the exported model match the live model (largest difference {worst:.2e})"
     print(text)
     return 0

@@ -1,6 +1,7 @@
 """Exports a model as a static Paddle inference model that runs without ppface, and compares its outputs with the live model's."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import UserError
 
 MODEL = "model"
+Draw = Callable[[int, tuple[int, int], int], np.ndarray]  # see `questions`
 
 
 class _Inference(nn.Layer):
@@ -99,32 +101,42 @@ def _stated(part: Any, name: str, kind: type) -> dict[str, Any]:
     return {} if value is None else {name: kind(value)}
 
 
-def verify(live: Any, exported: Any, tolerance: float) -> float:
+def verify(live: Any, exported: Any, tolerance: float, draw: Draw | None = None) -> float:
     """The largest difference between both on `questions`.
 
     Args:
         live: the model's predictor.
         exported: the exported model's.
         tolerance: see `compare`.
+        draw: see `questions`.
 
     Raises:
         UserError: their outputs differ.
     """
-    return max(compare(live(batch), exported(batch), tolerance) for batch in questions(live.model))
+    return max(compare(live(batch), exported(batch), tolerance) for batch in questions(live.model, draw=draw))
 
 
-def questions(model: nn.Layer, counts: tuple[int, ...] = (1, 2)) -> list[dict[str, np.ndarray]]:
-    """Pictures of noise with coarse structure: batches of these counts at the training size and, if the model takes any size, one picture
-    of an odd size. No two pictures are the same."""
+def questions(model: nn.Layer, counts: tuple[int, ...] = (1, 2), draw: Draw | None = None) -> list[dict[str, np.ndarray]]:
+    """Batches of these counts of pictures at the training size and, if the model takes any size, one picture of an odd size.
+
+    Args:
+        model: that answers them.
+        counts: of the batches.
+        draw: (count, (height, width), seed) -> (count, 3, height, width) uint8, all different; with it one more picture is noise, to
+            which detectors answer with many rows. None: all are noise with coarse structure.
+    """
     height, width = model.input.size
     odd = [(1, (height + 33, width - width // 5 - 1))] if model.any_size else []
-    rng = np.random.default_rng(0)
-    batches = []
-    for count, size in [(counts[0], (height, width)), *odd, *((count, (height, width)) for count in counts[1:])]:
-        coarse = rng.integers(0, 256, (count, 3, 1 + size[0] // 16, 1 + size[1] // 16))
-        image = np.kron(coarse, np.ones((16, 16)))[:, :, : size[0], : size[1]] + rng.integers(-8, 9, (count, 3, *size))
-        batches.append({"image": image.clip(0, 255).astype("uint8")})
-    return batches
+    batches = [(counts[0], (height, width)), *odd, *((count, (height, width)) for count in counts[1:])]
+    pictures = [(draw or _noise)(count, size, seed) for seed, (count, size) in enumerate(batches)]
+    return [{"image": image} for image in [*pictures, *([_noise(1, (height, width), 0)] if draw else [])]]
+
+
+def _noise(count: int, size: tuple[int, int], seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 3, 1 + size[0] // 16, 1 + size[1] // 16))
+    image = np.kron(coarse, np.ones((16, 16)))[:, :, : size[0], : size[1]] + rng.integers(-8, 9, (count, 3, *size))
+    return image.clip(0, 255).astype("uint8")
 
 
 def compare(live: dict[str, np.ndarray], exported: dict[str, np.ndarray], tolerance: float) -> float:

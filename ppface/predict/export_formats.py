@@ -1,7 +1,9 @@
-"""Options of an export in several formats: what is compared, and the pictures by which INT8 is calibrated."""
+"""Options of an export in several formats: the pictures and figures that are compared, and the pictures by which INT8 is calibrated."""
 
 import argparse
 from typing import Any
+
+import numpy as np
 
 from ppface.core.errors import UserError
 
@@ -12,6 +14,14 @@ def suppression() -> tuple[Any, Any]:
     from ppface.ops.onnx_tracing import onnx_tracing
 
     return onnx_tracing, replace_marks
+
+
+def faces(count: int, size: tuple[int, int], seed: int) -> np.ndarray:
+    """Drawn pictures with large and small faces, by which formats are compared: (count, 3, height, width) uint8 RGB."""
+    from ppface.data.synthetic.synthetic_faces import SyntheticFaces
+
+    drawn = SyntheticFaces(count, (max(32, size[0]), max(32, size[1])), seed, faces=(1, 4), face_size=(0.2, 0.7), landmarks=0)
+    return np.stack([drawn[i]["picture"].decode()[: size[0], : size[1]].transpose(2, 0, 1) for i in range(count)])
 
 
 def pictures(args: argparse.Namespace, live: Any) -> list:

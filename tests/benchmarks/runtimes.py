@@ -1,15 +1,18 @@
 """Latency of exported models under the three runtimes: BlazeFace 640x640 and 128x128, with and without post-processing, and MobileFaceNet.
 
-    python tests/benchmarks/runtimes.py [--threads 1] [--int8]
+    python tests/benchmarks/runtimes.py [--threads 1] [--int8] [--cpu-time]
 
 Prints the shortest and the median ms of every model. They run in turns, since the load of the machine varies. The difference between a whole
-detector and its network alone is the post-processing in the graph. Weights are random, with scores as in a trained network.
+detector and its network alone is the post-processing in the graph. Then, with OpenVINO, the whole call of deploy/python on a picture of 768x1024
+(resizing, network, post-processing, back to the picture's pixels) against the network alone. Weights are random, with scores as in a trained network.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -17,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from deployed_predictor import pictures, realistic, without_post
+from detector import FaceDetector
 
 from ppface import predict
 from ppface.core.config.spec import build_model, load_config
@@ -40,7 +44,7 @@ def models() -> dict:
     return found | {"MobileFaceNet, 1 picture": (embedder, faces[:1]), "MobileFaceNet, 32 pictures": (embedder, faces)}
 
 
-def measure(name: str, model, pixels: np.ndarray, threads: int, int8: bool, folder: Path) -> None:
+def measure(name: str, model, pixels: np.ndarray, threads: int, int8: bool, folder: Path, clock: Callable[[], float]) -> None:
     """Exports one model in all formats and prints its latencies."""
     folder.mkdir()
     calibration = np.stack(pictures(CALIBRATION, *model.input.size)).transpose(0, 3, 1, 2)[:, None] if int8 else ()
@@ -49,22 +53,55 @@ def measure(name: str, model, pixels: np.ndarray, threads: int, int8: bool, fold
     batch, times = {"image": np.ascontiguousarray(pixels)}, {kind: [] for kind in runs}
     for turn in range(ROUNDS + 3):
         for kind, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run(batch)
             if turn >= 3:  # the first runs prepare kernels
-                times[kind].append(1000 * (time.perf_counter() - start))
+                times[kind].append(1000 * (clock() - start))
     print(name, *(f"{kind} {min(ms):.2f} ({np.median(ms):.2f})" for kind, ms in times.items()), sep="  ", flush=True)
+
+
+def deployed(config: str, threads: int, folder: Path, clock: Callable[[], float]) -> None:
+    """Prints the latencies of a detector's network, of its whole graph, and of the deployed call."""
+    whole = realistic(config)
+    picture = pictures(1, 768, 1024)[0]
+    batch = {"image": np.stack(pictures(1, *whole.input.size)).transpose(0, 3, 1, 2).copy()}
+    places = {}
+    for kind, model in {"network alone": without_post(whole), "with post-processing": whole}.items():
+        places[kind] = folder / kind
+        places[kind].mkdir(parents=True)
+        exporter.write(model, places[kind], ("openvino",), {}, *suppression())
+    find = FaceDetector(places["with post-processing"], threads, runtime="openvino")
+    runs = {kind: partial(predict.load_predictor(place, threads=threads), batch) for kind, place in places.items()}
+    runs["deployed call"] = partial(find, picture)
+    times: dict[str, list[float]] = {kind: [] for kind in runs}
+    for turn in range(ROUNDS + 3):
+        for kind, run in runs.items():
+            start = clock()
+            run()
+            if turn >= 3:
+                times[kind].append(1000 * (clock() - start))
+    least = {kind: min(ms) for kind, ms in times.items()}
+    print(
+        f"{config} {find.test_size(768, 1024)}",
+        *(f"{kind} {ms:.2f} ({np.median(times[kind]):.2f})" for kind, ms in least.items()),
+        sep="  ",
+    )
+    print(f"  deployed call / network alone: {least['deployed call'] / least['network alone']:.2f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu-time", action="store_true", help="of the process, with one thread: where others use the machine too")
     parser.add_argument("--int8", action="store_true")
     args = parser.parse_args()
+    clock = time.process_time if args.cpu_time else time.perf_counter
     print(f"ms, shortest (median) of {ROUNDS} runs, threads: {args.threads}")
     with tempfile.TemporaryDirectory() as aside:
         for number, (name, (model, pixels)) in enumerate(models().items()):
-            measure(name, model, pixels, args.threads, args.int8, Path(aside, str(number)))
+            measure(name, model, pixels, args.threads, args.int8, Path(aside, str(number)), clock)
+        for config in ("blazeface_1000e", "blazeface_128"):
+            deployed(config, args.threads, Path(aside, config), clock)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from ppface.core.config.spec import load_config
 from ppface.core.files.released import FOLDER, located
 from ppface.data import Subset, SyntheticFaces, VocFaces
 from ppface.data.pictures.picture import Picture
+from ppface.engine.export import questions
 from ppface.evaluators import FaceAP
 from ppface.ops.boxes import iou
 from ppface.ops.resize import TestSize
+from ppface.predict.export_formats import faces
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "detection" / "builtin.yml"
@@ -46,6 +48,15 @@ def test_the_name_wins_over_a_folder_of_this_name(tmp_path, monkeypatch):
 def test_it_finds_drawn_faces(live):
     metrics = FaceAP(SyntheticFaces(16, (300, 400), seed=5, faces=(1, 5), face_size=(0.1, 0.4), difficulty=0.3))(live.model.predictor())
     assert dict(metrics)["ap"] > 0.9
+
+
+def test_it_finds_faces_on_the_pictures_by_which_exports_are_compared(live):
+    *drawn, noise = questions(live.model, (1, 3), faces)
+    assert [batch["image"].shape for batch in drawn] == [(1, 3, 320, 320), (1, 3, 353, 255), (3, 3, 320, 320)]
+    assert len({image.tobytes() for batch in drawn for image in batch["image"]}) == 5
+    find = live.model.predictor()
+    assert all((find(batch)["scores"] > 0.5).sum() >= len(batch["image"]) for batch in drawn[:2])
+    assert noise["image"].shape == (1, 3, 320, 320)
 
 
 def test_it_finds_faces_of_photographs_that_it_was_not_trained_on(live, shared_data):

@@ -2,11 +2,14 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import os
+import shutil
 import sys
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ EXIT_CODES = """exit codes:
 A second signal stops at once, with the code of that signal."""
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_BYTES = 1_000_000  # with fewer left, an error is taken for that of a full disk
 _command = ""  # the COMMAND of `ppface COMMAND ...`, set by `run`; "" in programs of their own, such as tools/train.py
 
 
@@ -90,6 +95,54 @@ def add_run_and_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="the folder of a run, a checkpoint or a released model, builtin or zoo:NAME")
     add_weights(parser, "for the config or instead of the run's best")
     parser.add_argument("--out", required=True, help="the folder to create; it must not exist")
+
+
+def parse_run_and_out(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of `add_run_and_out`, checked; besides them `source`, the config or the run, and as `weights` a run beside a config.
+
+    Raises:
+        UserError: a folder `--out` that exists.
+    """
+    args = parser.parse_args()
+    if not (args.run or args.config):
+        parser.error("expected the folder of a run, or -c CONFIG --weights FILE")
+    args.out, args.source = Path(args.out), args.config or args.run
+    args.weights = args.weights or (args.run if args.config else None)
+    if args.out.exists():
+        raise UserError(f"{args.out}: already exists; expected the name of a new folder")
+    return args
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` at the end of the block; of a block that fails nothing is left.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.")
+    except OSError as error:
+        raise _unwritable(out, os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror) from None
+    try:
+        folder = Path(aside, out.name)
+        folder.mkdir()
+        yield folder
+        shutil.move(folder, out)
+    except UserError:
+        raise
+    except Exception as error:
+        ours = isinstance(error, OSError) and (error.errno in FULL if error.filename is None else str(error.filename).startswith(aside))
+        if ours or shutil.disk_usage(aside).free < FULL_BYTES:  # libraries report a full disk as errors of other kinds
+            raise _unwritable(out, error.strerror if isinstance(error, OSError) and ours else os.strerror(errno.ENOSPC)) from error
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unwritable(out: Path, reason: str | None) -> UserError:
+    return UserError(f"{out}: cannot write it: {reason}; nothing was written: make room, or choose another folder with --out")
 
 
 def run(main: Callable[[], int | None], command: str = "") -> None:

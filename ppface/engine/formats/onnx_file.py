@@ -40,7 +40,7 @@ def write(
     require("onnx")
     import onnx
 
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory(dir=folder) as aside:  # on the disk that must have room
         with tracing():
             names = export.trace(model, Path(aside))
         convert(Path(aside, f"{export.MODEL}.json"), Path(aside, f"{export.MODEL}.pdiparams"), Path(aside, FILE))

@@ -22,7 +22,12 @@ WARM_UP, RUNS, SECONDS = 3, 30, 2.0  # of a measurement of latency; it ends afte
 
 
 def compare_formats(
-    model: Any, places: dict[str, Path], load: Callable[..., Any], tolerance: float, evaluators: Sequence[Any] = ()
+    model: Any,
+    places: dict[str, Path],
+    load: Callable[..., Any],
+    tolerance: float,
+    evaluators: Sequence[Any] = (),
+    draw: export.Draw | None = None,
 ) -> dict[str, Any]:
     """Compares every format with the live model.
 
@@ -32,6 +37,7 @@ def compare_formats(
         load: (folder, threads=CPU threads) -> predict.
         tolerance: see export.compare; INT8 formats, whose outputs always differ, are not held to it.
         evaluators: their values are measured for the live model and every format.
+        draw: see export.questions.
 
     Returns:
         the content of parity.json
@@ -40,9 +46,9 @@ def compare_formats(
         UserError: a format differs by more than the tolerance, or its runtime cannot run it.
     """
     live = model.predictor()
-    asked = [(batch, live(batch)) for batch in export.questions(model, COUNTS)]
+    asked = [(batch, live(batch)) for batch in export.questions(model, COUNTS, draw)]
     if not any(len(next(iter(answer.values()))) for _, answer in asked):
-        log.warning("the model finds no face on the pictures that are compared, which are noise; --evaluate compares on real ones")
+        log.warning("the model finds no face on the pictures that are compared; --evaluate compares on those of the config")
     rows = []
     for name, folder in places.items():
         exported = load(folder)

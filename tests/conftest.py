@@ -220,7 +220,9 @@ class ToolServer:
 
     @staticmethod
     def _environment() -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} | {"OMP_NUM_THREADS": "1"}
+        """What a tool gets; two variables that programs set before they import Paddle may be set in this process by now."""
+        own = {"PYTEST_CURRENT_TEST", "GLOG_minloglevel", "MKL_DEBUG_CPU_TYPE"}
+        return {name: value for name, value in os.environ.items() if name not in own} | {"OMP_NUM_THREADS": "1"}
 
     def serves(self, environment: dict[str, str]) -> bool:
         """Whether a run needs no other environment than that in which the server imported its modules."""
@@ -238,15 +240,28 @@ class ToolServer:
 
 
 @pytest.fixture(scope="session")
-def run_tool(tmp_path_factory):
-    """Runs a Python file, by a path that may be relative to the repository, as a user does; the environment can be added to. `fresh`: in a Python of its own."""
+def tool_server(tmp_path_factory):
     server = ToolServer(tmp_path_factory.mktemp("tools"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _early(request):
+    """In a run of the whole suite the server imports, and on a new machine compiles, beside the first tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        request.getfixturevalue("tool_server")
+
+
+@pytest.fixture(scope="session")
+def run_tool(tool_server):
+    """Runs a Python file, by a path that may be relative to the repository, as a user does; the environment can be added to. `fresh`: in a
+    Python of its own."""
 
     def run(file: str, *arguments: object, fresh: bool = False, **environment: str) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / file), *map(str, arguments)]
-        if not fresh and server.serves(environment):
-            return server.run(command)
+        if not fresh and tool_server.serves(environment):
+            return tool_server.run(command)
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
 
-    yield run
-    server.close()
+    return run

@@ -83,9 +83,9 @@ def living() -> list[int]:
 
 def test_a_death_that_is_not_requested_is_logged(monkeypatch, caplog):
     monkeypatch.setattr(workers, "REPORT_DELAY_S", 0.2)
-    stream = loader(harmful.Plain(), workers=1).stream(0, 16)
+    stream = loader(harmful.Hangs(), workers=1).stream(0, 16)
     next(stream)
-    os.kill(living()[0], signal.SIGKILL)
+    os.kill(living()[0], signal.SIGKILL)  # while it reads the second batch
     deadline = time.monotonic() + 30
     while not caplog.records and time.monotonic() < deadline:  # as in a long step
         time.sleep(0.05)

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ppface  # noqa: F401  (first: it sets MKL's code path in the environment, so that all processes of a test compute alike)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -220,8 +222,8 @@ class ToolServer:
 
     @staticmethod
     def _environment() -> dict[str, str]:
-        """What a tool gets; two variables that programs set before they import Paddle may be set in this process by now."""
-        own = {"PYTEST_CURRENT_TEST", "GLOG_minloglevel", "MKL_DEBUG_CPU_TYPE"}
+        """What a tool gets, without what programs set for Paddle, which this process may have run by now."""
+        own = {"PYTEST_CURRENT_TEST", "GLOG_minloglevel"}
         return {name: value for name, value in os.environ.items() if name not in own} | {"OMP_NUM_THREADS": "1"}
 
     def serves(self, environment: dict[str, str]) -> bool:

@@ -236,7 +236,7 @@ def test_two_processes_average_to_the_gradients_of_one(tmp_path, run_tool):
         "folder = Path(sys.argv[1]); folder.mkdir(exist_ok=True)\n"
         "t.Trainer(t.step(model), make, loader, [], world, folder, 0, iterations=4).train()\n"
     )
-    assert run_tool(script, tmp_path / "one").returncode == 0
+    assert run_tool(script, tmp_path / "one", fresh=True).returncode == 0
     assert devices.launch([sys.executable, str(script), str(tmp_path / "two")], 2) == 0
     one, two = files(tmp_path / "one"), files(tmp_path / "two")
     for key, array in one["weights.safetensors"].items():

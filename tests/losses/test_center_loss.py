@@ -104,7 +104,7 @@ def test_two_processes_give_what_one_gives(tmp_path, run_tool):
         "step = t.step(model, Scaled(), CenterLoss(2, 2, weight=0.5))\n"
         "t.Trainer(step, make, loader, [], world, folder, 0, iterations=6).train()\n"
     )
-    assert run_tool(script, tmp_path / "one").returncode == 0
+    assert run_tool(script, tmp_path / "one", fresh=True).returncode == 0
     assert devices.launch([sys.executable, str(script), str(tmp_path / "two")], 2) == 0
     from tests.engine.toys import files
 

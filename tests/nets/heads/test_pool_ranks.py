@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).with_name("pools_on_ranks.py")
 def test_two_processes_train_as_one_with_the_same_pool(tmp_path, run_tool):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    assert run_tool(SCRIPT, tmp_path / "one").returncode == 0
+    assert run_tool(SCRIPT, tmp_path / "one", fresh=True).returncode == 0
     assert devices.launch([sys.executable, str(SCRIPT), str(tmp_path / "two")], 2) == 0
     one, two = (np.load(tmp_path / name / "found.npz") for name in ("one", "two"))
     assert set(one.files) == set(two.files) and "weights.safetensors:head.gallery.linear.weight" in one.files

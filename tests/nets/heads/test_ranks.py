@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).with_name("on_ranks.py")
 def folders(tmp_path_factory, run_tool):
     """{processes: the folder of their results}."""
     made = {count: tmp_path_factory.mktemp(f"ranks{count}") for count in (1, 2)}
-    done = run_tool(SCRIPT, made[1])
+    done = run_tool(SCRIPT, made[1], fresh=True)
     assert done.returncode == 0, done.stderr
     assert devices.launch([sys.executable, str(SCRIPT), str(made[2])], 2) == 0
     return made

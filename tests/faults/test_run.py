@@ -67,6 +67,6 @@ def test_a_name_that_is_no_fault_is_refused(runner, capsys):
     with pytest.raises(SystemExit):
         runner.main(["kill"])
     assert (
-        "expected names out of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes, galleries; received kill"
+        "expected names out of pickles, pictures, workers, checkpoints, kills, disks, signals, resumes, galleries, uploads; received kill"
         in capsys.readouterr().err
     )

@@ -207,12 +207,7 @@ def test_exports_and_weight_files_need_nothing_of_the_pool(tmp_path):
     for name, one in (("pool", model), ("plain", plain)):
         (tmp_path / name).mkdir()
         export.write(one, tmp_path / name, {})
-    pool, plain = (
-        [value.numpy() for value in paddle.jit.load(str(tmp_path / name / "model")).state_dict().values()] for name in ("pool", "plain")
-    )
-    assert len(pool) == len(plain) >= 6
-    for one, other in zip(pool, plain, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert (tmp_path / "pool/model.pdiparams").read_bytes() == (tmp_path / "plain/model.pdiparams").read_bytes()
     assert set(fresh.predictor()({"image": batch_of(0)["image"].numpy()})) == {"embedding", "norm"}
     fresh(batch_of(0))  # an empty pool: the gallery begins as a copy of the weights that were loaded
     np.testing.assert_allclose(fresh.head.gallery.linear.weight.numpy(), model.backbone.linear.weight.numpy(), rtol=1e-6)

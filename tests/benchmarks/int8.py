@@ -6,11 +6,9 @@ Both quantize the convolutions alone, with the same drawn calibration pictures. 
 in turns, since the load of the machine varies; and the AP on the drawn pictures of the quickstart. BlazeFace has random weights, so no AP.
 """
 
-import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from deployed_predictor import pictures, realistic
+from latency import clock_of, latencies, parser, show
 
 from ppface import predict
 from ppface.core.config.spec import load_config
@@ -26,7 +25,7 @@ from ppface.engine.formats.openvino_file import redescribe
 from ppface.predict.export_formats import suppression
 
 ROOT = Path(__file__).resolve().parents[2]
-ROUNDS, CALIBRATION = 40, 32
+CALIBRATION = 32
 
 
 def quantized(source: Path, folder: Path, calibration: list[np.ndarray]) -> Path:
@@ -58,25 +57,10 @@ def quantized(source: Path, folder: Path, calibration: list[np.ndarray]) -> Path
     return folder
 
 
-def latencies(runs: dict, batch: dict, clock: Callable[[], float]) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {kind: [] for kind in runs}
-    for turn in range(ROUNDS + 3):
-        for kind, run in runs.items():
-            start = clock()
-            run(batch)
-            if turn >= 3:  # the first runs prepare kernels
-                times[kind].append(1000 * (clock() - start))
-    return times
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cpu-time", action="store_true", help="of the process, with one thread: where others use the machine too")
-    args = parser.parse_args()
-    clock = time.process_time if args.cpu_time else time.perf_counter
+    args = parser(__doc__).parse_args()
+    clock = clock_of(args)
     evaluator = load_config(ROOT / "configs" / "quickstart" / "detection.yml")["evaluators"][0]()
-    print(f"ms, shortest (median) of {ROUNDS} runs, threads: {args.threads}")
     models = {"builtin": (predict.open_model("builtin").model, (600, 800)), "blazeface_1000e": (realistic("blazeface_1000e"), (640, 640))}
     for name, (model, size) in models.items():
         with tempfile.TemporaryDirectory() as aside:
@@ -84,8 +68,7 @@ def main() -> None:
             places = exporter.write(model, Path(aside), ("onnx", "openvino"), {}, *suppression(), calibration)
             places["onnx_qdq"] = quantized(places["onnx"], Path(aside, "onnx_qdq"), calibration)
             runs = {kind: predict.load_predictor(place, threads=args.threads) for kind, place in places.items()}
-            times = latencies(runs, {"image": calibration[0]}, clock)
-            print(name, *(f"{kind} {min(ms):.2f} ({np.median(ms):.2f})" for kind, ms in times.items()), sep="  ", flush=True)
+            show(name, latencies({kind: partial(run, {"image": calibration[0]}) for kind, run in runs.items()}, clock))
             if name == "builtin":
                 print("AP", *(f"{kind} {dict(evaluator(run))['ap']:.4f}" for kind, run in runs.items()), sep="  ", flush=True)
 

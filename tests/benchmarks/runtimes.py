@@ -7,10 +7,8 @@ detector and its network alone is the post-processing in the graph. Then, with O
 (resizing, network, post-processing, back to the picture's pixels) against the network alone. Weights are random, with scores as in a trained network.
 """
 
-import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from deployed_predictor import pictures, realistic, without_post
 from detector import FaceDetector
+from latency import clock_of, latencies, parser, show
 
 from ppface import predict
 from ppface.core.config.spec import build_model, load_config
@@ -28,7 +27,7 @@ from ppface.engine.formats import exporter
 from ppface.predict.export_formats import suppression
 
 ROOT = Path(__file__).resolve().parents[2]
-FORMATS, ROUNDS, CALIBRATION = ("paddle", "onnx", "openvino"), 40, 32
+FORMATS, CALIBRATION = ("paddle", "onnx", "openvino"), 32
 
 
 def models() -> dict:
@@ -49,15 +48,9 @@ def measure(name: str, model, pixels: np.ndarray, threads: int, int8: bool, fold
     folder.mkdir()
     calibration = np.stack(pictures(CALIBRATION, *model.input.size)).transpose(0, 3, 1, 2)[:, None] if int8 else ()
     places = exporter.write(model, folder, FORMATS, {}, *suppression(), list(calibration))
-    runs = {kind: predict.load_predictor(place, threads=threads) for kind, place in places.items()}
-    batch, times = {"image": np.ascontiguousarray(pixels)}, {kind: [] for kind in runs}
-    for turn in range(ROUNDS + 3):
-        for kind, run in runs.items():
-            start = clock()
-            run(batch)
-            if turn >= 3:  # the first runs prepare kernels
-                times[kind].append(1000 * (clock() - start))
-    print(name, *(f"{kind} {min(ms):.2f} ({np.median(ms):.2f})" for kind, ms in times.items()), sep="  ", flush=True)
+    batch = {"image": np.ascontiguousarray(pixels)}
+    runs = {kind: partial(predict.load_predictor(place, threads=threads), batch) for kind, place in places.items()}
+    show(name, latencies(runs, clock))
 
 
 def deployed(config: str, threads: int, folder: Path, clock: Callable[[], float]) -> None:
@@ -73,30 +66,17 @@ def deployed(config: str, threads: int, folder: Path, clock: Callable[[], float]
     find = FaceDetector(places["with post-processing"], threads, runtime="openvino")
     runs = {kind: partial(predict.load_predictor(place, threads=threads), batch) for kind, place in places.items()}
     runs["deployed call"] = partial(find, picture)
-    times: dict[str, list[float]] = {kind: [] for kind in runs}
-    for turn in range(ROUNDS + 3):
-        for kind, run in runs.items():
-            start = clock()
-            run()
-            if turn >= 3:
-                times[kind].append(1000 * (clock() - start))
+    times = latencies(runs, clock)
+    show(f"{config} {find.test_size(768, 1024)}", times)
     least = {kind: min(ms) for kind, ms in times.items()}
-    print(
-        f"{config} {find.test_size(768, 1024)}",
-        *(f"{kind} {ms:.2f} ({np.median(times[kind]):.2f})" for kind, ms in least.items()),
-        sep="  ",
-    )
     print(f"  deployed call / network alone: {least['deployed call'] / least['network alone']:.2f}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cpu-time", action="store_true", help="of the process, with one thread: where others use the machine too")
-    parser.add_argument("--int8", action="store_true")
-    args = parser.parse_args()
-    clock = time.process_time if args.cpu_time else time.perf_counter
-    print(f"ms, shortest (median) of {ROUNDS} runs, threads: {args.threads}")
+    options = parser(__doc__)
+    options.add_argument("--int8", action="store_true")
+    args = options.parse_args()
+    clock = clock_of(args)
     with tempfile.TemporaryDirectory() as aside:
         for number, (name, (model, pixels)) in enumerate(models().items()):
             measure(name, model, pixels, args.threads, args.int8, Path(aside, str(number)), clock)

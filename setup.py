@@ -10,6 +10,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "ppface" / "__init__.py").read_text(encoding="utf-8")).group(1)
 
+SERVE = ["fastapi>=0.115", "uvicorn>=0.32", "prometheus-client>=0.20", "python-multipart>=0.0.18", "cryptography>=42"]
+
 
 class BuildWithFolders(build_py):
     """Puts `configs` and `deploy` into the package of a wheel; where the sources are used in place, they stay beside it."""
@@ -57,17 +59,13 @@ setup(
         ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "gallery": ["cryptography>=42"],  # encrypted galleries of people
-        "serve": ["fastapi>=0.115", "uvicorn>=0.32", "prometheus-client>=0.20", "python-multipart>=0.0.18", "cryptography>=42"],
+        "serve": SERVE,
         # paddle2onnx has no wheel for Python 3.13 and pins onnx 1.17
         "onnx": ["paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'", "onnxruntime>=1.17"],
         "openvino": ["openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
         "int8": ["nncf>=3.0", "openvino>=2025.0", "paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'"],
         "dev": [
-            "cryptography>=42",
-            "fastapi>=0.115",
-            "uvicorn>=0.32",
-            "prometheus-client>=0.20",
-            "python-multipart>=0.0.18",
+            *SERVE,
             "httpx>=0.27",
             "pytest>=8",
             "pytest-xdist>=3",

@@ -44,7 +44,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
         return made
 
     action("new-key", "write a new random key, readable by its owner alone", "file")
-    add = action("add", "enrol people; makes the gallery if there is none", "gallery", model=True)
+    add = action("add", "enrol people; creates the gallery if it does not exist", "gallery", model=True)
     add.add_argument("--name", help="the person of all pictures (default: NAME/x.jpg or NAME_x.jpg)")
     add.add_argument("--min-quality", type=number, help="leave out faces below it")
     add.add_argument("--keep-crops", action="store_true", help="of a new gallery: store the faces, so that another model can embed them")

@@ -86,7 +86,7 @@ def _listed(data: Any) -> tuple[list[str], np.ndarray]:
 
 
 def _moved(examples: dict[str, list[str]], data: Any, names: Sequence[str]) -> str:
-    """The first class none of whose examples is of that class any more; a single file may have been corrected. Empty if there is none."""
+    """The first class none of whose examples is of that class any more; a single file may have been corrected. Empty if each has one."""
     files, labels = _listed(data)
     wanted = {file for of_class in examples.values() for file in of_class}
     now = {file: int(label) for file, label in zip(files, labels, strict=True) if file in wanted}

@@ -100,7 +100,7 @@ def enrol(gallery: Gallery, name: str, face: Face) -> dict[str, Any]:
         raise ServiceError("invalid", "this gallery keeps faces, and this one could not be aligned")
     crops = [face.aligned] if gallery.keep_crops and face.aligned is not None else None
     (image,) = gallery.add(name, face.embedding, crops, qualities=[face.quality])
-    return {"name": name, "image": image, "images": gallery.list()[name]}
+    return {"name": name, "image": image, "images": len(gallery.show(name)["images"])}
 
 
 def forget(gallery: Gallery, name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ STATUS = {
 
 
 class ServiceError(Exception):
-    """An error that the client is told.
+    """An error that is sent to the client.
 
     Args:
         code: one of STATUS.

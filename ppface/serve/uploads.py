@@ -104,7 +104,7 @@ def opened(content: bytes, name: str, limits: Limits) -> Picture:
 
 
 def bad_picture(error: DataError) -> ServiceError:
-    """What the client is told of a picture that cannot be opened or decoded."""
+    """The error that is sent for a picture that cannot be opened or decoded."""
     if isinstance(error.__context__, TooLargeError):
         return ServiceError("too_large", str(error).partition(": if it is meant")[0])
     return ServiceError("bad_image", str(error))

@@ -19,7 +19,7 @@ class Annotation(NamedTuple):
     """What one XML file says.
 
     Attributes:
-        file: `filename`, as written; empty if there is none.
+        file: `filename`, as written; empty if it is missing.
         size: (height, width) from `size`; None if absent, or 0 as in some public sets.
         boxes: (G, 4) xmin, ymin, xmax, ymax of the objects with a `bndbox`, as written.
         difficult: (G,) their `difficult` flags.

@@ -33,7 +33,7 @@ class EMA:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in self.model.state_dict().items():
             if value.is_floating_point():
-                self.average[name].set_value(self.average[name] * decay + value * (1 - decay))
+                self.average[name].scale_(decay).add_(value * (1 - decay))
             else:
                 self.average[name].set_value(value)
 

@@ -50,11 +50,10 @@ class FacePost(nn.Layer):
         if paddle.in_dynamic_mode() and 0 in outputs["logits"].shape:  # several of Paddle's operators refuse an empty axis
             return _no_faces(outputs)
         scores = F.softmax(outputs["logits"].astype("float32"), axis=-1)[:, :, 0]
-        limit = paddle.clip(paddle.shape(scores)[1], max=self.pre_top)
-        scores, index = paddle.topk(scores, limit, axis=1)
+        passing = (scores > self.score_threshold).astype("int32").sum(axis=1, dtype="int32")
+        longest = paddle.clip(passing.max(), min=1, max=self.pre_top)
+        scores, index = paddle.topk(scores, longest, axis=1)
         real = scores > self.score_threshold
-        longest = paddle.clip(real.astype("int64").sum(axis=1).max(), min=1)
-        scores, index, real = scores[:, :longest], index[:, :longest], real[:, :longest]
 
         rows, scores, real = self.overlap(self._decode(outputs, index), scores, real, self.keep_top)
         where = paddle.nonzero(real)

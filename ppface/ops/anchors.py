@@ -17,14 +17,14 @@ def level_anchors(levels: list[paddle.Tensor], size: paddle.Tensor, steps: list[
     Shape:
         -> (A, 4) float32, centre x, centre y, width, height, relative to the input size
     """
-    scale = paddle.concat([size[1:], size[:1]]).astype("float32")  # paddle2onnx aborts at `flip`
+    height, width = size[:1].astype("float32"), size[1:].astype("float32")
     anchors = []
     for i, level in enumerate(levels):
         # stacked columns, since broadcasting cells over sizes makes the exported graph several times slower;
         # 0 * x, since paddle.full_like warns in a static graph
         cell = paddle.arange(level[0] * level[1])
-        x = ((cell % level[1]).astype("float32") + 0.5) * steps[i]
-        y = ((cell // level[1]).astype("float32") + 0.5) * steps[i]
-        columns = [column for side in min_sizes[i] for column in (x, y, *[0 * x + side] * 2)]
-        anchors.append(paddle.stack(columns, axis=-1).reshape([-1, 4]))
-    return paddle.concat(anchors) / paddle.concat([scale, scale])
+        x = ((cell % level[1]).astype("float32") + 0.5) * steps[i] / width
+        y = ((cell // level[1]).astype("float32") + 0.5) * steps[i] / height
+        columns = [column for side in min_sizes[i] for column in (x, y, 0 * x + side / width, 0 * y + side / height)]
+        anchors.append(paddle.stack(columns).transpose([1, 0]).reshape([-1, 4]))
+    return paddle.concat(anchors)

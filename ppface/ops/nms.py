@@ -39,6 +39,12 @@ def suppress(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float, kee
     return kept * present.astype("int64"), present
 
 
+def rows_at(rows: paddle.Tensor, index: paddle.Tensor) -> paddle.Tensor:
+    """(N, P, C), (N, Q) positions -> (N, Q, C)."""
+    # the index is expanded here: to broadcast it, exported graphs copy `rows`
+    return paddle.take_along_axis(rows, index.unsqueeze(-1).expand([-1, -1, rows.shape[2]]), axis=1, broadcast=False)
+
+
 def _greedy(rows: paddle.Tensor, real: paddle.Tensor, iou_threshold: float) -> paddle.Tensor:
     """(N, P, 4...), (N, P) -> (N, P) bool: what is kept."""
     batch, length = paddle.shape(rows)[0], paddle.shape(rows)[1]
@@ -79,7 +85,7 @@ def blend(
     Shape:
         -> (N, Q, 4 + 2K)
     """
-    kept_rows = paddle.take_along_axis(rows, kept.unsqueeze(-1), axis=1, broadcast=True)
+    kept_rows = rows_at(rows, kept)
     near = paddle.logical_and(_iou(kept_rows, rows) > iou_threshold, present.unsqueeze(-1))
     number = paddle.arange(paddle.shape(kept)[1]).reshape([1, -1, 1])
     unassigned = paddle.shape(kept)[1]

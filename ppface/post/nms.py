@@ -4,7 +4,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
-from ppface.ops.nms import suppress
+from ppface.ops.nms import rows_at, suppress
 
 
 @register("overlap")
@@ -29,5 +29,4 @@ class NMS(nn.Layer):
 
     def forward(self, rows: paddle.Tensor, scores: paddle.Tensor, real: paddle.Tensor, keep_top: int) -> tuple[paddle.Tensor, ...]:
         kept, present = suppress(rows, real, self.iou_threshold, keep_top)
-        rows = paddle.take_along_axis(rows, kept.unsqueeze(-1), axis=1, broadcast=True)
-        return rows, paddle.take_along_axis(scores, kept, axis=1, broadcast=False), present
+        return rows_at(rows, kept), paddle.take_along_axis(scores, kept, axis=1, broadcast=False), present

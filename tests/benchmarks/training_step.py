@@ -1,6 +1,6 @@
 """CPU time of forward and backward of a network on one core: our kernels against Paddle's operators, and against torch eager.
 
-    python tests/benchmarks/training_step.py [ROUNDS] [TORCH_PYTHON]
+    python tests/benchmarks/training_step.py [ROUNDS] [TORCH_PYTHON] [NETWORK ...]
 
 A process for each of the three, which take steps in turn; the figure is the fastest step of each by CPU time. Plain: ppface with everything that
 Numba compiles switched off. Torch: the same networks in the faster of its two memory layouts, contiguous and channels_last, under
@@ -244,7 +244,7 @@ def main() -> None:
         cases |= {"torch": python, "torch channels_last": python}
     else:
         print(f"skipped against torch: {python} cannot import it")
-    for name in SHAPES:
+    for name in sys.argv[3:] or SHAPES:
         best = fastest(name, cases, rounds)
         line = f"{name}: {best['ours'] * 1e3:.0f} ms; " + "; ".join(
             f"{case} {best[case] * 1e3:.0f} ms, {best[case] / best['ours']:.2f} times" for case in cases if case != "ours"

@@ -1,7 +1,8 @@
 """Exports a model as a static Paddle inference model that runs without ppface, and compares its outputs with the live model's."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,26 @@ def trace(model: nn.Layer, folder: Path) -> list[str]:
         names = sorted(model.infer(paddle.zeros([1, 3, height, width], "uint8")))
     sides = [None, None] if model.any_size else [height, width]
     static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, *sides], "uint8", "image")], full_graph=True)
-    paddle.jit.save(static, str(folder / MODEL))
+    with _named(model):
+        paddle.jit.save(static, str(folder / MODEL))
     return names
+
+
+@contextmanager
+def _named(model: nn.Layer) -> Iterator[None]:
+    """Within the block Paddle's names of parameters and buffers are those of checkpoints: the static model has them, in their order.
+
+    Otherwise they would hold counters: exports of one model would differ by what the process has made before, as linear_99 comes after
+    linear_100.
+    """
+    tensors = {id(value): (name, value, value.name) for name, value in (*model.named_parameters(), *model.named_buffers())}
+    try:
+        for name, value, _ in tensors.values():
+            value.name = name
+        yield
+    finally:
+        for _, value, own in tensors.values():
+            value.name = own
 
 
 def describe(model: nn.Layer, folder: Path, names: list[str], about: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.utils import unique_name
 
 from ppface.core.registry import Kind, nearest, register
 from ppface.nets.layers.fast import eager_on_cpu
@@ -49,11 +48,9 @@ class Input(nn.Layer):
             raise ValueError(f"Input: expected three means and three std above 0 (red, green, blue), received mean={mean}, std={std}")
         self.size, self.order = (size[0], size[1]), order
         self.test = test or TestSize("stretch", self.size)
-        for name, value in (("mean", mean), ("std", std)):
-            buffer = paddle.to_tensor(value, "float32").reshape([1, 3, 1, 1])
-            buffer.name = unique_name.generate(f"input_{name}")  # exports sort by these: eager_tmp_1000 comes before eager_tmp_999
-            # not persistable: they belong to the configuration, and published weights do not hold them
-            self.register_buffer(name, buffer, persistable=False)
+        # not persistable: they belong to the configuration, and published weights do not hold them
+        self.register_buffer("mean", paddle.to_tensor(mean, "float32").reshape([1, 3, 1, 1]), persistable=False)
+        self.register_buffer("std", paddle.to_tensor(std, "float32").reshape([1, 3, 1, 1]), persistable=False)
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         if eager_on_cpu(image) and supports(image):

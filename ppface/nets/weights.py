@@ -226,14 +226,14 @@ def _check_activation(model: nn.Layer, name: str, channels: int, act: str, path:
 
 def _log_partial(path: str | Path, report: Report, names: list[str], other_classes: list[str]) -> None:
     """One line on what was loaded, what keeps its initial values, and what the model has no place for."""
-    told = f"{path}: {sum(name in report.matched for name in names)} of the model's {len(names)} arrays are loaded"
+    line = f"{path}: {sum(name in report.matched for name in names)} of the model's {len(names)} arrays are loaded"
     reasons = dict.fromkeys(names, "not in the file") | dict.fromkeys(other_classes, "of other classes")
     if others := [name for name in names if name not in report.matched]:
         kept = [_with_shapes(report, name) if name in report.mismatched else f"{name} ({reasons[name]})" for name in others]
-        told += f"; {len(others)} start anew: {_listed(kept)}"
+        line += f"; {len(others)} start anew: {_listed(kept)}"
     if report.unexpected:
-        told += f"; {len(report.unexpected)} of the file are not used: {_listed(list(report.unexpected))}"
-    (log.warning if others else log.info)(told)
+        line += f"; {len(report.unexpected)} of the file are not used: {_listed(list(report.unexpected))}"
+    (log.warning if others else log.info)(line)
 
 
 def _with_shapes(report: Report, name: str) -> str:

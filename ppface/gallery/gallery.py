@@ -1,25 +1,22 @@
-"""Gallery: people with embeddings in one file, searched exactly."""
+"""Gallery: people with embeddings in one file or in Milvus, searched exactly."""
 
 import builtins
 import json
-import os
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ppface.core.errors import DataError, UserError
 from ppface.gallery import vectors
+from ppface.gallery.backend import Address
 from ppface.gallery.calibration import Calibration
 from ppface.gallery.identity import UNKNOWN, Match, checked_name, unit
 from ppface.gallery.keys import AesGcm
 from ppface.gallery.store import Store, now, user
+from ppface.gallery.vault import Vault
 
 By = Literal["image", "mean"]
-SEALED_OF_IMAGES = (
-    ("vector", "SELECT vector FROM images WHERE seq = ?", "UPDATE images SET vector = ? WHERE seq = ?"),
-    ("image", "SELECT about FROM images WHERE seq = ?", "UPDATE images SET about = ? WHERE seq = ?"),
-    ("crop", "SELECT picture FROM crops WHERE image = ?", "UPDATE crops SET picture = ? WHERE image = ?"),
-)
 
 
 class Gallery(Store):
@@ -45,33 +42,15 @@ class Gallery(Store):
         with self.database.snapshot():
             self.refresh()
             lowest = self.threshold(by) if threshold is None else threshold
-            rows, owner = self._means() if by == "mean" else (self._vectors.rows, self._vectors.owner)
-            found = vectors.best(rows, owner, queries, k)
-            return [self._matches(lines, scores, owner, lowest, by) for lines, scores in found]
+            return [self._matches(found, lowest) for found in self.database.best(queries, k, by)]
 
     def names_of(self, embeddings: np.ndarray) -> builtins.list[tuple[str, float]]:
         """(Q, D) -> the best person's name, or "Unknown" below the calibrated threshold, and the score of each."""
         return [(matches[0].name, matches[0].score) for matches in self.search(embeddings)]
 
-    def _matches(self, lines: np.ndarray, scores: np.ndarray, owner: np.ndarray, lowest: float, by: By) -> list[Match]:
-        matches = [
-            Match(self._people[int(owner[line])][1], float(score), self._image_id(line) if by == "image" else None)
-            for line, score in zip(lines, scores, strict=True)
-            if score >= lowest
-        ]
-        return matches or [Match(UNKNOWN, float(scores[0]) if len(scores) else -1.0)]
-
-    def _image_id(self, line: int) -> str:
-        return self.database.rows("SELECT uid FROM images WHERE seq = ?", int(self._vectors.image[line]))[0][0].hex()
-
-    def _means(self) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(self._vectors.owner, kind="stable")
-        owner, first = np.unique(self._vectors.owner[order], return_index=True)
-        if not len(owner):
-            return np.zeros((0, self.model.size), np.float32), owner
-        sums = np.add.reduceat(self._vectors.rows[order].astype(np.float64), first)
-        length = np.linalg.norm(sums, axis=1, keepdims=True)
-        return (sums / np.where(length > 0, length, 1)).astype(np.float32), owner
+    @staticmethod
+    def _matches(found: builtins.list[Match], lowest: float) -> builtins.list[Match]:
+        return [match for match in found if match.score >= lowest] or [Match(UNKNOWN, found[0].score if found else -1.0)]
 
     def threshold(self, by: By = "image") -> float:
         """The calibrated threshold of the chosen rate."""
@@ -83,108 +62,85 @@ class Gallery(Store):
         """All unit vectors and the number of the person of each."""
         with self.database.snapshot():
             self.refresh()
-            return self._vectors.rows.copy(), self._vectors.owner.copy()
+            return self.database.vectors()
 
     def verify(self, name: str, embedding: np.ndarray, threshold: float | None = None) -> tuple[bool, float]:
         """Whether an embedding is of this person: (score >= threshold, score of the person's best image)."""
-        person, _ = self.known(name)
+        owner = self.known(name)
         query = unit(embedding, self.model.size)[0]
         with self.database.snapshot():
             self.refresh()
             lowest = self.threshold() if threshold is None else threshold
-            rows = self._vectors.rows[self._vectors.owner == person].astype(np.float64)
+            rows = self.database.vectors_of(owner).astype(np.float64)
         score = float((rows * query).sum(axis=1).max()) if len(rows) else -1.0
         return score >= lowest, score
 
     def list(self) -> dict[str, int]:
         """Names, sorted, with their numbers of images."""
         with self.database.snapshot():
-            counts = dict(self.database.rows("SELECT person, count(*) FROM images GROUP BY person"))
-            people = self.database.rows("SELECT seq, uid, name FROM people")
-        return dict(sorted((self._name(uid, sealed), counts.get(seq, 0)) for seq, uid, sealed in people))
-
-    def _name(self, uid: bytes, sealed: bytes) -> str:
-        return json.loads(self.unsealed(sealed, "person", uid))["name"]
+            counts, people = self.database.counts(), self.database.people()
+        return dict(sorted((json.loads(content)["name"], counts.get(uid, 0)) for uid, content in people.items()))
 
     def show(self, name: str) -> dict[str, Any]:
         """A person's id and images: id, source, quality, time and whether the face is stored."""
-        person, owner = self.known(name)
-        query = "SELECT uid, about, crops.image FROM images LEFT JOIN crops ON crops.image = seq WHERE person = ? ORDER BY seq"
-        images = [
-            {"id": uid.hex(), **json.loads(self.unsealed(about, "image", owner, uid)), "crop": crop is not None}
-            for uid, about, crop in self.database.rows(query, person)
-        ]
+        owner = self.known(name)
+        images = [{"id": uid.hex(), **json.loads(about), "crop": crop} for uid, about, crop in self.database.images(owner)]
         return {"name": checked_name(name), "person": owner.hex(), "images": images}
 
     def audit_log(self) -> builtins.list[dict[str, Any]]:
         """Who did what when, oldest first."""
-        rows = self.database.rows("SELECT uid, entry FROM audit ORDER BY seq")
-        return [json.loads(self.unsealed(entry, "audit", uid)) for uid, entry in rows]
+        return [json.loads(entry) for _, entry in self.database.entries()]
 
     def remove(self, *names: str, image: str | None = None) -> dict[str, Any]:
         """Removes people, or one image of one person, and rebuilds the file without their bytes.
 
         When it returns, neither the gallery's file nor its write-ahead log holds the bytes of the rows. Their random ids are remembered, so
         that `import_` of an earlier export brings none of them back. Not in its reach: exports and copies of the file, which
-        remain readable with their key, and blocks of the disk that the file system has released.
+        remain readable with their key, and blocks of the disk that the file system has released. In Milvus the rows are deleted, and
+        Milvus decides when their bytes go.
 
         Returns:
             {"people": [ids], "images": number}
         """
-        images: builtins.list[tuple[int, bytes]] = []
+        count = 0
         with self.writing():
             people = list(dict.fromkeys(self.known(name) for name in names))
-            for person, owner in people:
-                found = self.database.rows("SELECT seq, uid FROM images WHERE person = ?", person)
+            for owner in people:
+                uids = self.database.image_ids(owner)
                 if image is not None:
-                    found = [row for row in found if row[1].hex() == image]
-                    if not found:
+                    uids = [uid for uid in uids if uid.hex() == image]
+                    if not uids:
                         raise DataError(f"{self.database.path}: {names[0]!r} has no image {image!r}; `gallery show` lists them")
-                images += found
-                self._delete(person, owner, found, whole=image is None)
+                count += len(uids)
+                self.database.delete_images(owner, uids, whole=image is None)
+                self.audit("remove", owner, images=len(uids), person_removed=image is None)
             self.database.must_purge()
-        self._changed = True
         self._purge(", ".join(map(repr, names)))
-        return {"people": [owner.hex() for _, owner in people], "images": len(images)}
-
-    def _delete(self, person: int, owner: bytes, images: builtins.list[tuple[int, bytes]], whole: bool) -> None:
-        for seq, uid in images:
-            self.database.write("DELETE FROM crops WHERE image = ?", seq)
-            self.database.write("DELETE FROM images WHERE seq = ?", seq)
-            self.database.write("INSERT INTO removed (uid) VALUES (?)", uid)
-        if whole:
-            self.database.write("DELETE FROM people WHERE seq = ?", person)
-            self.database.write("INSERT INTO removed (uid) VALUES (?)", owner)
-        self.audit("remove", owner, images=len(images), person_removed=whole)
+        return {"people": [owner.hex() for owner in people], "images": count}
 
     def _purge(self, what: str) -> None:
         try:
             self.database.purge()
         except UserError as error:
             raise type(error)(f"{what}: removed, but bytes remain in the file until it is opened again: {error}") from None
-        with self.database.snapshot():
-            self.refresh()
+        self.refresh()
 
     def forget(self, name: str) -> dict[str, Any]:
         """`remove`, and a receipt to hand over: plain values for JSON."""
         name, removed = checked_name(name), self.remove(name)
         return {
             "forgotten": name, "person": removed["people"][0], "images": removed["images"], "time": now(), "by": user(),
-            "gallery": self.uid.hex(), "not_covered": "copies and exports made before; disk blocks that the file system has released",
+            "gallery": self.uid.hex(), "not_covered": self.database.not_covered,
         }  # fmt: skip
 
     def crops(self) -> Any:
         """(name, person's id, image's id, about, PNG) of each stored face."""
-        query = (
-            "SELECT people.uid, people.name, images.uid, images.about, picture FROM images JOIN people ON people.seq = person "
-            "LEFT JOIN crops ON crops.image = images.seq ORDER BY images.seq"
-        )
-        for owner, sealed, uid, about, crop in self.database.rows(query):
-            picture = self.unsealed(crop, "crop", owner, uid) if crop is not None else None
-            yield self._name(owner, sealed), owner, uid, self.unsealed(about, "image", owner, uid), picture
+        names = {uid: json.loads(content)["name"] for uid, content in self.database.people().items()}
+        for image in self.database.all_images():
+            yield names[image.owner], image.owner, image.uid, image.about, image.crop
 
-    def export(self, path: str | os.PathLike, key: bytes | None = None, encrypted: bool = True) -> int:
-        """Writes everybody to a new gallery file, under another key if one is given; returns the number of images."""
+    def export(self, path: Address, key: bytes | None = None, encrypted: bool = True) -> int:
+        """Writes everybody to a new gallery, under another key if one is given; returns the number of images."""
         with Gallery.create(path, self.model, key, encrypted, self.dtype, self.keep_crops) as copy:
             try:
                 count = copy.import_(self)["images"]
@@ -201,8 +157,8 @@ class Gallery(Store):
     def keep_removed(self, other: "Gallery") -> None:
         """Remembers who was removed from another gallery, whose copy this is: earlier exports bring them back here neither."""
         with self.writing():
-            for (uid,) in other.database.rows("SELECT uid FROM removed"):
-                self.database.write("INSERT OR IGNORE INTO removed (uid) VALUES (?)", uid)
+            for uid in other.database.removed():
+                self.database.keep_removed(uid)
 
     def import_(self, other: "Gallery") -> dict[str, int]:
         """Adds the people and images of another gallery of the same model, all or none. People of one name are taken for one person.
@@ -217,56 +173,36 @@ class Gallery(Store):
             raise DataError(f"{self.database.path}: expected embeddings of {self.dtype}, received {other.dtype}")
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}
         with self.writing(), other.database.snapshot():
-            stored = dict(other.database.rows("SELECT uid, vector FROM images"))
-            removed = {uid for (uid,) in self.database.rows("SELECT uid FROM removed")}
-            known = {uid for (uid,) in self.database.rows("SELECT uid FROM images")}
-            for name, owner, uid, about, crop in other.crops():
-                if owner in removed or uid in removed or uid in known:
-                    counts["known" if uid in known else "removed"] += 1
+            known, removed = set(self.database.image_ids()), self.database.removed()
+            people = {uid: checked_name(json.loads(content)["name"]) for uid, content in other.database.people().items()}
+            mine = {uid: self.enter_person(name, uid) for uid, name in people.items() if uid not in removed}
+            for image in other.database.all_images():
+                if image.owner in removed or image.uid in removed or image.uid in known:
+                    counts["known" if image.uid in known else "removed"] += 1
                     continue
-                person, mine = self.enter_person(checked_name(name), owner)
-                vector = other.unsealed(stored[uid], "vector", owner, uid)
-                if not vectors.is_unit(vector, self.model.size, self.dtype):  # a gallery without encryption can be changed by anybody
-                    raise DataError(f"{other.database.path}: image {uid.hex()}: expected a vector of length 1: it was changed")
-                self.enter_image(person, mine, uid, vector, about, crop if self.keep_crops else None)
+                if not vectors.is_unit(image.vector, self.model.size, self.dtype):  # without encryption anybody can change it
+                    raise DataError(f"{other.database.path}: image {image.uid.hex()}: expected a vector of length 1: it was changed")
+                self.database.enter_image(replace(image, owner=mine[image.owner], crop=image.crop if self.keep_crops else None))
                 counts["images"] += 1
             self.audit("import", **counts)
-        self._changed = True
         return counts
 
     def rotate_key(self, key: bytes) -> None:
         """Encrypts everything anew under another key, all or nothing; nothing in the file can be read with the old one any more."""
         if not self.encrypted:
             raise DataError(f"{self.database.path}: not encrypted; `gallery export --key FILE` writes an encrypted copy")
-        old, new = self.sealer, AesGcm(key, self.uid)
+        old, new = self.database.vault, Vault(self.database.path, self.uid, AesGcm(key, self.uid))
         try:
             with self.writing():
-                self._seal_again(new)
-                self.sealer = new
+                self.database.seal_again(new)
+                self.database.vault = new
                 self.write_description()
                 self.audit("rotate-key")
                 self.database.must_purge()
         except BaseException:
-            self.sealer = old
+            self.database.vault = old
             raise
         self._purge("old key")
-
-    def _seal_again(self, new: AesGcm) -> None:
-        database = self.database
-        people = {}
-        for seq, uid, name in database.rows("SELECT seq, uid, name FROM people"):
-            people[seq], content = uid, self.unsealed(name, "person", uid)
-            lookup = new.blind(json.loads(content)["name"].encode())
-            sealed = new.seal(content, self.place("person", uid))
-            database.write("UPDATE people SET lookup = ?, name = ? WHERE seq = ?", lookup, sealed, seq)
-        for seq, uid, person in database.rows("SELECT seq, uid, person FROM images"):
-            for kind, read, write in SEALED_OF_IMAGES:
-                for (stored,) in database.rows(read, seq):
-                    content = self.unsealed(stored, kind, people[person], uid)
-                    database.write(write, new.seal(content, self.place(kind, people[person], uid)), seq)
-        for seq, uid, entry in database.rows("SELECT seq, uid, entry FROM audit"):
-            sealed = new.seal(self.unsealed(entry, "audit", uid), self.place("audit", uid))
-            database.write("UPDATE audit SET entry = ? WHERE seq = ?", sealed, seq)
 
     def set_calibration(self, calibration: Calibration) -> None:
         with self.writing():

@@ -1,4 +1,4 @@
-"""Store: the people of a gallery and their images, in its file and in memory."""
+"""Store: opens and creates a gallery, and enters people and images."""
 
 import contextlib
 import getpass
@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from ppface.core.errors import DataError
-from ppface.gallery import vectors
+from ppface.gallery.backend import Address, StoredImage, open_backend
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.database import Database
 from ppface.gallery.identity import ModelIdentity, checked_name, unit
 from ppface.gallery.keys import VARIABLE, AesGcm, Plain, Sealer, read_key
+from ppface.gallery.vault import Vault
 
 UID_BYTES = 16
 S = TypeVar("S", bound="Store")
@@ -27,7 +27,7 @@ class Store:
     """People and the unit vectors of their images. One process writes at a time, others may read; changes of others are seen at once.
 
     Args:
-        path: the file, see `create`.
+        path: the file; or the address of a gallery in Milvus: milvus:FILE.db, or http://HOST:19530/NAME.
         key: 32 bytes; None: from the environment variable PPFACE_GALLERY_KEY, where the gallery is encrypted.
         model: that will embed; None: not compared.
 
@@ -35,8 +35,8 @@ class Store:
         DataError: not a gallery, of a newer version, the wrong key or another model; nothing is changed then.
     """
 
-    def __init__(self, path: str | os.PathLike, key: bytes | None = None, model: ModelIdentity | None = None):
-        self.database = Database(path)
+    def __init__(self, path: Address, key: bytes | None = None, model: ModelIdentity | None = None):
+        self.database = open_backend(path)
         try:
             self._open(key)
             self.database.finish_purge()
@@ -49,7 +49,7 @@ class Store:
     @classmethod
     def create(
         cls: type[S],
-        path: str | os.PathLike,
+        path: Address,
         model: ModelIdentity,
         key: bytes | None = None,
         encrypted: bool = True,
@@ -59,10 +59,11 @@ class Store:
         """A new gallery.
 
         Args:
-            path: must not exist.
+            path: as above; must not exist.
             model: that embeds for it.
             key: 32 bytes; None: from the environment variable PPFACE_GALLERY_KEY.
-            encrypted: False stores names, embeddings and crops readable for everybody who can read the file.
+            encrypted: False stores names, embeddings and crops readable for everybody who can read the file. Milvus has readable
+                embeddings either way.
             dtype: of the stored embeddings; float16 halves file and memory.
             keep_crops: store the aligned faces too, so that another model can embed them.
 
@@ -79,13 +80,13 @@ class Store:
         uid = secrets.token_bytes(UID_BYTES)
         sealer: Sealer = AesGcm(key, uid) if key is not None else Plain()
         description = {"model": asdict(model), "dtype": dtype, "keep_crops": keep_crops, "calibration": None}
-        database = Database(path, create=True)
+        database = open_backend(path, model.size)
         try:
             with database.transaction():
                 rows = {"gallery": uid, "encrypted": b"1" if encrypted else b"0"}
                 rows["description"] = sealer.seal(json.dumps(description).encode(), uid + b"description")
                 for name, value in rows.items():
-                    database.write("INSERT INTO about VALUES (?, ?)", name, value)
+                    database.put_about(name, value)
         except BaseException:
             database.delete()
             raise
@@ -93,7 +94,7 @@ class Store:
         return cls(path, key)
 
     def _open(self, key: bytes | None) -> None:
-        about: dict[str, bytes] = dict(self.database.rows("SELECT key, value FROM about"))
+        about = self.database.about()
         if "description" not in about or len(about.get("gallery", b"")) != UID_BYTES:
             raise DataError(f"{self.database.path}: a gallery that was not completely created: delete it and create it again")
         self.uid, self.encrypted = about["gallery"], about.get("encrypted") != b"0"
@@ -103,16 +104,13 @@ class Store:
                 raise DataError(f"{self.database.path}: encrypted; expected its key: --key FILE or {VARIABLE}")
         elif key is not None:
             raise DataError(f"{self.database.path}: expected an encrypted gallery, as a key was given; this one is not: was it replaced?")
-        self.sealer: Sealer = AesGcm(key, self.uid) if key is not None else Plain()
-        self._read_description(about["description"])
-        self._vectors = vectors.Vectors(self.model.size, self.dtype)
-        self._people: dict[int, tuple[bytes, str]] = {}
-        self._seen: tuple[int, int, int] | None = None  # data_version, removals, last image
-        self._changed = True
+        sealer: Sealer = AesGcm(key, self.uid) if key is not None else Plain()
+        self._read_description(about["description"], sealer)
+        self.database.bind(Vault(self.database.path, self.uid, sealer), self.model.size, self.dtype)
 
-    def _read_description(self, stored: bytes) -> None:
+    def _read_description(self, stored: bytes, sealer: Sealer) -> None:
         try:
-            found = json.loads(self.sealer.open(stored, self.uid + b"description"))
+            found = json.loads(sealer.open(stored, self.uid + b"description"))
             self.model = ModelIdentity(**found["model"])
             self.dtype, self.keep_crops = found["dtype"], found["keep_crops"]
             self.calibration = Calibration(**found["calibration"]) if found["calibration"] else None
@@ -140,20 +138,8 @@ class Store:
     def writing(self) -> Iterator[None]:
         """A transaction; refused if another process changed the key, as rows under the old one would make the gallery unreadable."""
         with self.database.transaction():
-            self._read_description(self.database.rows("SELECT value FROM about WHERE key = 'description'")[0][0])
+            self._read_description(self.database.about()["description"], self.database.vault.sealer)
             yield
-
-    def place(self, kind: str, *uids: bytes) -> bytes:
-        """Where a row belongs: authenticated with it."""
-        return b"/".join([self.uid, kind.encode(), *uids])
-
-    def unsealed(self, stored: bytes, kind: str, *uids: bytes) -> bytes:
-        try:
-            return self.sealer.open(stored, self.place(kind, *uids))
-        except (ValueError, TypeError):
-            raise DataError(
-                f"{self.database.path}: a {kind} was changed, moved from elsewhere, or sealed with another key; use an export or copy"
-            ) from None
 
     def add(
         self,
@@ -178,72 +164,50 @@ class Store:
         encoded = [encode(crop) for crop in crops] if crops is not None else None
         uids = [secrets.token_bytes(UID_BYTES) for _ in rows]
         with self.writing():
-            person, owner = self.enter_person(name)
+            owner = self.enter_person(name)
             for i, row in enumerate(rows):
                 about = {"source": sources[i] if sources else None, "quality": qualities[i] if qualities else None, "added": now()}
                 content = row.astype(self.dtype).tobytes()
-                self.enter_image(person, owner, uids[i], content, json.dumps(about).encode(), encoded[i] if encoded else None)
+                self.database.enter_image(StoredImage(owner, uids[i], content, json.dumps(about).encode(), encoded[i] if encoded else None))
             self.audit("add", owner, images=len(rows))
-        self._changed = True
         return [uid.hex() for uid in uids]
 
-    def enter_person(self, name: str, uid: bytes | None = None) -> tuple[int, bytes]:
-        """(number, id) of the person with this name, who is made if unknown. Within a transaction."""
+    def enter_person(self, name: str, uid: bytes | None = None) -> bytes:
+        """The id of the person with this name, who is made if unknown. Within a transaction."""
         if known := self.person(name):
             return known
         uid = uid or secrets.token_bytes(UID_BYTES)
-        sealed = self.sealer.seal(json.dumps({"name": name, "added": now()}).encode(), self.place("person", uid))
-        lookup = self.sealer.blind(name.encode())
-        return self.database.write("INSERT INTO people (uid, lookup, name) VALUES (?, ?, ?)", uid, lookup, sealed), uid
+        content = json.dumps({"name": name, "added": now()}).encode()
+        self.database.enter_person(uid, self.database.vault.lookup(name), content)
+        return uid
 
-    def enter_image(self, person: int, owner: bytes, uid: bytes, vector: bytes, about: bytes, crop: bytes | None) -> None:
-        """Stores one image's contents. Within a transaction."""
-        sealed = [self.sealer.seal(text, self.place(kind, owner, uid)) for kind, text in (("vector", vector), ("image", about))]
-        number = self.database.write("INSERT INTO images (uid, person, vector, about) VALUES (?, ?, ?, ?)", uid, person, *sealed)
-        if crop is not None:
-            self.database.write("INSERT INTO crops VALUES (?, ?)", number, self.sealer.seal(crop, self.place("crop", owner, uid)))
+    def person(self, name: str) -> bytes | None:
+        """The id of a person, None if there is none."""
+        return self.database.person(self.database.vault.lookup(checked_name(name)))
 
-    def person(self, name: str) -> tuple[int, bytes] | None:
-        """(number, id) of a person, None if there is none."""
-        found = self.database.rows("SELECT seq, uid FROM people WHERE lookup = ?", self.sealer.blind(checked_name(name).encode()))
-        return found[0] if found else None
-
-    def known(self, name: str) -> tuple[int, bytes]:
+    def known(self, name: str) -> bytes:
         if found := self.person(name):
             return found
         raise DataError(f"{self.database.path}: there is no person {name!r}")
 
-    def audit(self, what: str, owner: bytes | None = None, **details: Any) -> int:
+    def audit(self, what: str, owner: bytes | None = None, **details: Any) -> None:
         """Notes who did what to whom when; people by their random ids, without names, embeddings or pictures. Within a transaction."""
-        uid = secrets.token_bytes(UID_BYTES)
         entry = {"time": now(), "what": what, "person": owner.hex() if owner else None, "by": user(), **details}
-        sealed = self.sealer.seal(json.dumps(entry).encode(), self.place("audit", uid))
-        return self.database.write("INSERT INTO audit (uid, entry) VALUES (?, ?)", uid, sealed)
+        self.database.enter_entry(secrets.token_bytes(UID_BYTES), json.dumps(entry).encode())
 
     def refresh(self) -> None:
-        """Brings what is in memory up to date with the file. Within a snapshot."""
-        version = self.database.rows("PRAGMA data_version")[0][0]
-        if self._seen and version == self._seen[0] and not self._changed:
-            return
-        self._read_description(self.database.rows("SELECT value FROM about WHERE key = 'description'")[0][0])
-        removals = self.database.rows("SELECT max(seq) FROM removed")[0][0] or 0
-        if self._seen and removals != self._seen[1]:
-            self._vectors.keep(np.array([seq for (seq,) in self.database.rows("SELECT seq FROM images")], np.int64))
-            self._people = {}
-        for seq, uid, sealed in self.database.rows("SELECT seq, uid, name FROM people WHERE seq > ?", max(self._people, default=0)):
-            self._people[seq] = uid, json.loads(self.unsealed(sealed, "person", uid))["name"]
-        last = self._seen[2] if self._seen else 0
-        found = self.database.rows("SELECT seq, person, uid, vector FROM images WHERE seq > ? ORDER BY seq", last)
-        rows = [self.unsealed(sealed, "vector", self._people[person][0], uid) for _, person, uid, sealed in found]
-        self._vectors.extend(rows, [person for _, person, _, _ in found], [seq for seq, _, _, _ in found])
-        self._seen, self._changed = (version, removals, found[-1][0] if found else last), False
+        """Brings what is in memory up to date with what others stored."""
+        with self.database.snapshot():
+            if self.database.changed():
+                self._read_description(self.database.about()["description"], self.database.vault.sealer)
+                self.database.load()
 
     def write_description(self) -> None:
         """Stores model, dtype, choice of crops and calibration. Within a transaction."""
         calibration = asdict(self.calibration) if self.calibration else None
         about = {"model": asdict(self.model), "dtype": self.dtype, "keep_crops": self.keep_crops, "calibration": calibration}
-        sealed = self.sealer.seal(json.dumps(about).encode(), self.uid + b"description")
-        self.database.write("UPDATE about SET value = ? WHERE key = 'description'", sealed)
+        sealed = self.database.vault.sealer.seal(json.dumps(about).encode(), self.uid + b"description")
+        self.database.put_about("description", sealed)
 
 
 def now() -> str:

@@ -66,6 +66,12 @@ def is_unit(stored: bytes, size: int, dtype: str) -> bool:
     return abs(float(np.linalg.norm(np.frombuffer(stored, dtype).astype(np.float64))) - 1) < 0.01  # False for NaN too
 
 
+def mean(sums: np.ndarray) -> np.ndarray:
+    """(P, D) float64 sums of people's unit vectors -> their directions, float32; vectors that cancel have none and stay zero."""
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return (sums / np.where(length > 0, length, 1)).astype(np.float32)
+
+
 def _longer(array: np.ndarray, length: int) -> np.ndarray:
     longer = np.zeros((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array

@@ -36,8 +36,7 @@ def lowest(gallery: Gallery, by: By, threshold: float | None) -> float:
     """The threshold of a search: the given or the calibrated one."""
     if threshold is not None:
         return threshold
-    with gallery.database.snapshot():
-        gallery.refresh()
+    gallery.refresh()
     try:
         return gallery.threshold(by)
     except DataError:
@@ -48,8 +47,7 @@ def lowest(gallery: Gallery, by: By, threshold: float | None) -> float:
 
 def about(gallery: Gallery) -> dict[str, Any]:
     """Encryption, threshold and calibration."""
-    with gallery.database.snapshot():
-        gallery.refresh()
+    gallery.refresh()
     found = gallery.calibration
     points = [
         {"false_match_rate": point["rate"], "threshold": point["threshold"], "low": point["fmr_95"][0], "high": point["fmr_95"][1]}
@@ -89,8 +87,7 @@ def create(gallery: Gallery, name: str) -> dict[str, Any]:
     with gallery.writing():
         if gallery.person(name) is not None:
             raise ServiceError("invalid", f"the person {name!r} exists already", 409)
-        _, owner = gallery.enter_person(name)
-        gallery.audit("add", owner, images=0)
+        gallery.audit("add", gallery.enter_person(name), images=0)
     return {"name": name, "images": 0}
 
 

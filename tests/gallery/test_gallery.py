@@ -100,7 +100,8 @@ def test_a_search_sees_one_state_while_another_connection_writes(make, faces, mo
         if moment in query and "Bob" not in writer.list():
             writer.add("Bob", faces[1])
             with writer.database.transaction():
-                writer._delete(*writer.known("Ann"), writer.database.rows("SELECT seq, uid FROM images WHERE person = 1"), whole=True)
+                ann = writer.known("Ann")
+                writer.database.delete_images(ann, writer.database.image_ids(ann), whole=True)
             return read(query, *values)
         return found
 

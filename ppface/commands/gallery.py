@@ -25,6 +25,7 @@ from ppface.commands._gallery_options import parser_of
 from ppface.core.errors import DataError, SaveError, UserError
 from ppface.core.files.atomic_write import replace_text
 from ppface.gallery import Gallery, calibrate, new_key, read_key
+from ppface.gallery.backend import exists
 from ppface.gallery.enrol import enrol, name_of, one_face
 
 
@@ -77,7 +78,7 @@ def _shown(text: str) -> str:
 def add(args: argparse.Namespace) -> int:
     model, faces_of = _model(args)
     pictures = pictures_of(args.input)
-    if not Path(args.gallery).exists():
+    if not exists(args.gallery):
         key = read_key(args.key) if args.key else None
         Gallery.create(args.gallery, model, key, not args.unencrypted, "float16" if args.half else "float32", args.keep_crops).close()
     with _open(args, model) as gallery:

@@ -33,7 +33,9 @@ def options() -> cli.Parser:
     cli.add_weights(parser, "for the config or instead of the run's best")
     session.add_options(parser)
     naming_options.add_options(parser)
-    parser.add_argument("--gallery", metavar="FILE", help="people to be named: a calibrated gallery of `ppface gallery`, with --embedder")
+    parser.add_argument(
+        "--gallery", metavar="ADDRESS", help="people to be named: a calibrated gallery of `ppface gallery`, with --embedder"
+    )
     parser.add_argument("--key", metavar="FILE", help="the file of the gallery's key")
     return parser
 

@@ -32,7 +32,7 @@ def options() -> cli.Parser:
     parser.add_argument("--flip", action="store_true", help="add the embedding of the mirrored face")
     parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of a face (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads of exports (default: one per core)")
-    parser.add_argument("--gallery", metavar="FILE", help="people, see `ppface gallery`; it must be of the same model")
+    parser.add_argument("--gallery", metavar="ADDRESS", help="people, see `ppface gallery`; it must be of the same model")
     parser.add_argument("--key", metavar="FILE", help="the file of the gallery's key")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s); others need --keys")
     parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s); 0: any free one, see the log")
@@ -112,8 +112,9 @@ def _models(args: Any) -> tuple[Any, int, Any]:
 
 def _gallery(args: Any, identity: Any) -> Any:
     from ppface.gallery import Gallery, read_key
+    from ppface.gallery.backend import exists
 
     key = read_key(args.key) if args.key else None
-    if not Path(args.gallery).exists():
+    if not exists(args.gallery):
         Gallery.create(args.gallery, identity, key).close()
     return Gallery(args.gallery, key, identity)

@@ -10,7 +10,7 @@ from ppface.core.errors import DataError, SaveError
 from ppface.gallery import Calibration, Gallery, ModelIdentity, new_key, read_key
 from ppface.gallery.vectors import best
 
-from .conftest import KEY, MODEL
+from .conftest import BOTH, KEY, MODEL
 
 NAMES = ["Ann", "Bob", "Çelik", "'; DROP TABLE people; --", "../../etc/passwd"]
 
@@ -54,6 +54,7 @@ def test_the_best_people_are_those_of_plain_loops(rng, dtype, k):
         np.testing.assert_array_equal(alone[1], score)
 
 
+@BOTH
 def test_people_are_found_by_image_and_by_mean_also_after_a_restart(make, faces, encrypted):
     gallery, again = make(encrypted=encrypted)
     assert isinstance(filled(gallery, faces), ppface.Gallery)
@@ -69,12 +70,14 @@ def test_people_are_found_by_image_and_by_mean_also_after_a_restart(make, faces,
         assert opened.search(faces[0, 2], threshold=0.9)[0][0].image == shown["images"][2]["id"]
 
 
+@BOTH
 def test_an_empty_gallery_knows_nobody(make, faces):
     gallery, _ = make()
     for by in ("image", "mean"):
         assert [match.name for match in gallery.search(faces[0, 0], by=by, threshold=-1)[0]] == ["Unknown"]
 
 
+@BOTH
 def test_readers_see_what_another_connection_adds_and_removes(make, faces):
     writer, again = make()
     reader = again()
@@ -111,6 +114,7 @@ def test_a_search_sees_one_state_while_another_connection_writes(make, faces, mo
     assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown"
 
 
+@BOTH
 def test_a_person_given_twice_is_removed_once(make, faces):
     gallery, _ = make()
     gallery.add("Ann", faces[0])
@@ -159,6 +163,7 @@ def test_a_killed_removal_is_finished_by_the_next_opening(make, faces, tmp_path,
     assert unit not in files(tmp_path)
 
 
+@BOTH
 def test_an_import_brings_back_nobody_who_was_removed(make, faces, tmp_path):
     gallery, again = make()
     filled(gallery, faces)
@@ -179,6 +184,7 @@ def test_an_import_brings_back_nobody_who_was_removed(make, faces, tmp_path):
         assert fresh.search(faces[3, 0], threshold=0.9)[0][0].name == NAMES[3]
 
 
+@BOTH
 def test_the_audit_log_and_the_receipt(make, faces):
     gallery, _ = make(encrypted=False)
     filled(gallery, faces)
@@ -215,6 +221,7 @@ def test_a_new_key_replaces_the_old_one(make, faces, tmp_path):
         assert rotated.audit_log()[-1]["what"] == "rotate-key"
 
 
+@BOTH
 def test_who_opened_a_gallery_before_its_key_changed_writes_nothing(make, faces):
     gallery, again = make()
     gallery.add("Ann", faces[0])
@@ -286,6 +293,7 @@ def test_names_that_nobody_has_are_refused(make, faces, name, message):
     assert str(error.value) == message
 
 
+@BOTH
 def test_a_name_in_either_unicode_form_is_one_person(make, faces):
     gallery, _ = make()
     gallery.add("C\u0327elik", faces[0, :1])

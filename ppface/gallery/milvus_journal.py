@@ -94,7 +94,7 @@ class MilvusJournal:
                 yield
                 return
             self._acquire()
-            self._unsure, self._added, self._gone = False, {}, {}
+            self._added, self._gone = {}, {}
             begin()
             try:
                 self._recover()
@@ -144,6 +144,7 @@ class MilvusJournal:
     def _commit(self) -> None:
         if self._next == self._first and not self._gone:
             return
+        self._renew()
         for collection in list(self._added):
             self._spill(collection)
         first = self._next if self._gone else 0
@@ -153,7 +154,7 @@ class MilvusJournal:
             for collection, one in pairs[start : start + FILTERS]:
                 part.setdefault(collection, []).append(one)
             self._plain("gone", json.dumps(part))
-        self._renew()
+        self._check_lock()
         self._plain("head", json.dumps({"version": VERSION, "gone": first}))
         self.state, self._new = (self._next - 1, self._gone), False
         try:
@@ -194,19 +195,20 @@ class MilvusJournal:
         self._first = self._next
 
     def _acquire(self) -> None:
-        rows, last, since = self.collections.rows, -1, time.monotonic()
-        begun = since
+        last: list[int] = []
+        begun = since = time.monotonic()
+        self._unsure = False
         while True:
             if not (others := self._locks()):
                 self._take()
                 if self._locks() == [self._lock_id]:
                     return
                 self._release()
-            elif others != [last]:
-                last, since = others[0], time.monotonic()
+            elif others != last:
+                last, since = others, time.monotonic()
             elif time.monotonic() - since > LEASE_S:
                 log.warning("%s: a writer stopped in the middle %.0f s ago; its changes are undone", self.collections.path, LEASE_S)
-                self.collections.delete(rows, f"id == {last}")
+                self.collections.delete(self.collections.rows, f"id in {last}")
             if time.monotonic() - begun > WAIT_S:
                 raise DataError(
                     f"{self.collections.path}: cannot write to it: another process uses it; waited {WAIT_S:.0f} s, try again later"
@@ -224,11 +226,13 @@ class MilvusJournal:
     def _renew(self) -> None:
         """Replaces the lock's row, by which others see that this writer is alive."""
         old = self._lock_id
-        if old not in self._locks():
-            self._lock_id = 0
-            raise DataError(f"{self.collections.path}: cannot write to it: paused for more than {LEASE_S:.0f} s, another writer took over")
+        self._check_lock()
         self._take()
         self.collections.delete(self.collections.rows, f"id == {old}")
+
+    def _check_lock(self) -> None:
+        if self._lock_id not in self._locks():
+            raise DataError(f"{self.collections.path}: cannot write to it: paused for more than {LEASE_S:.0f} s, another writer took over")
 
     def _release(self) -> None:
         """Deletes the lock's row; after a write without an answer it stays, so that the next writer waits until that can have arrived."""

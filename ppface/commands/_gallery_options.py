@@ -69,6 +69,9 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     export = action("export", "write all to another gallery file", "gallery", "out")
     export.add_argument("--out-key", metavar="FILE", help="its key (default: the same)")
     export.add_argument("--unencrypted", action="store_true", help="everybody who can read the file can read all of it")
+    migrate = action("migrate", "write all to a gallery at another address, in Milvus or in a file, and compare both", "gallery", "target")
+    migrate.add_argument("--target-key", metavar="FILE", help="its key (default: the same)")
+    migrate.add_argument("--unencrypted", action="store_true", help="everybody who can read the new gallery can read all of it")
     action("import", "add the people of an export or another gallery of the same model", "gallery", "other").add_argument(
         "--other-key", metavar="FILE", help="its key (default: the same)"
     )

@@ -7,6 +7,8 @@ ppface gallery calibrate people.db --key gallery.key --rates 0.01 0.001
 ppface gallery search people.db --key gallery.key --model export/adaface --input unknown.jpg -k 3
 ppface gallery forget people.db "Ann" --key gallery.key
 
+ppface gallery migrate people.db http://localhost:19530/people --key gallery.key     # to Milvus, see deploy/milvus/README.md; or back
+
 The key is that of --key FILE, else the 64 hexadecimal digits in PPFACE_GALLERY_KEY. Who loses it loses the gallery.
 """
 
@@ -27,6 +29,7 @@ from ppface.core.files.atomic_write import replace_text
 from ppface.gallery import Gallery, calibrate, new_key, read_key
 from ppface.gallery.backend import exists
 from ppface.gallery.enrol import enrol, name_of, one_face
+from ppface.gallery.migration import migrate
 
 
 def options() -> argparse.ArgumentParser:
@@ -211,6 +214,18 @@ def export(args: argparse.Namespace) -> None:
     _print(args, {"images": count}, f"{args.out}: {count} images")
 
 
+def move(args: argparse.Namespace) -> None:
+    if args.target_key and args.unencrypted:
+        raise DataError("migrate: expected --target-key or --unencrypted, received both")
+    key = read_key(args.target_key or args.key) if args.target_key or args.key else None
+    with _open(args) as gallery:
+        if not (gallery.encrypted or args.target_key or args.unencrypted):
+            raise DataError(f"{args.gallery}: not encrypted: expected --target-key FILE or --unencrypted for {args.target}")
+        done = migrate(gallery, args.target, None if args.unencrypted else key, not args.unencrypted)
+    text = f"{args.target}: {done['people']} people and {done['images']} images, equal to those of {args.gallery}, which is unchanged"
+    _print(args, done, text)
+
+
 def import_people(args: argparse.Namespace) -> None:
     with _open(args) as gallery, Gallery(args.other, read_key(args.other_key or args.key) if args.other_key or args.key else None) as other:
         counts = gallery.import_(other)
@@ -257,5 +272,6 @@ def audit(args: argparse.Namespace) -> None:
 
 ACTIONS: dict[str, Any] = {
     "add": add, "search": search, "verify": verify, "list": list_people, "show": show, "remove": remove, "forget": forget,
-    "calibrate": set_thresholds, "export": export, "import": import_people, "embed": embed, "rotate-key": rotate_key, "audit": audit,
+    "calibrate": set_thresholds, "export": export, "import": import_people, "migrate": move, "embed": embed, "rotate-key": rotate_key,
+    "audit": audit,
 }  # fmt: skip

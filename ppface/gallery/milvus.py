@@ -76,9 +76,15 @@ class Milvus:
     def _pages(self, collection: str, condition: str, *fields: str) -> Iterator[list[dict[str, Any]]]:
         return self._at.pages(collection, self._journal.where(collection, condition), *fields)
 
-    def _contents(self, condition: str) -> Iterator[tuple[str, bytes, bytes, bytes, bytes]]:
+    def _contents(self, condition: str, few: bool = False) -> Iterator[tuple[str, bytes, bytes, bytes, bytes]]:
         """(kind, owner, id, lookup, content as stored) of rows; long contents are in several rows that follow each other."""
-        rows = chain.from_iterable(self._pages(self._rows, condition, "kind", "owner", "uid", "lookup", "content"))
+        fields = ("kind", "owner", "uid", "lookup", "content")
+        pages = (
+            [self._at.query(self._rows, self._journal.where(self._rows, condition), *fields)]
+            if few
+            else self._pages(self._rows, condition, *fields)
+        )
+        rows = chain.from_iterable(pages)
         for (kind, owner, uid, lookup), parts in groupby(rows, lambda row: (row["kind"], row["owner"], row["uid"], row["lookup"])):
             content = b"".join(base64.b64decode(part["content"]) for part in parts)
             yield kind, bytes.fromhex(owner), bytes.fromhex(uid), bytes.fromhex(lookup), content
@@ -89,7 +95,7 @@ class Milvus:
             self._journal.add(self._rows, content=base64.b64encode(content[start : start + PART]).decode(), **ids)
 
     def about(self) -> dict[str, bytes]:
-        return {lookup.decode(): content for *_, lookup, content in self._contents('kind == "about"')}
+        return {lookup.decode(): content for *_, lookup, content in self._contents('kind == "about"', few=True)}
 
     def put_about(self, key: str, value: bytes) -> None:
         self._journal.drop(self._rows, f'kind == "about" and lookup == "{key.encode().hex()}"')
@@ -136,7 +142,7 @@ class Milvus:
     def all_images(self) -> Iterator[StoredImage]:
         for page in self._pages(self._vectors, _images_of(None), "owner", "uid", "vector"):
             condition = f'kind in ["image", "crop"] and uid in {json.dumps([row["uid"] for row in page])}'
-            stored = {(kind, uid): content for kind, _, uid, _, content in self._contents(condition)}
+            stored = {(kind, uid): content for kind, _, uid, _, content in self._contents(condition, few=True)}
             for row in page:
                 owner, uid = bytes.fromhex(row["owner"]), bytes.fromhex(row["uid"])
                 if ("image", uid) not in stored:
@@ -200,7 +206,7 @@ class Milvus:
         missing = [owner.hex() for owner in owners if owner not in self._names]
         for start in range(0, len(missing), IDS):
             condition = f'kind == "person" and uid in {json.dumps(missing[start : start + IDS])}'
-            for _, _, uid, _, stored in self._contents(condition):
+            for _, _, uid, _, stored in self._contents(condition, few=True):
                 self._names[uid] = json.loads(self.vault.open(stored, "person", uid))["name"]
 
     def delete_images(self, owner: bytes, uids: list[bytes], whole: bool) -> None:

@@ -136,6 +136,10 @@ class MilvusCollections:
         found = self.call("read it", "query", collection, filter=where, output_fields=["id", *fields], consistency_level="Strong")
         return sorted(found, key=lambda row: row["id"])
 
+    def any(self, collection: str, where: str) -> bool:
+        options = {"output_fields": ["id"], "limit": 1, "consistency_level": "Strong"}
+        return bool(self.call("read it", "query", collection, filter=where, **options))
+
     def pages(self, collection: str, where: str, *fields: str) -> Iterator[list[dict[str, Any]]]:
         """Any number of rows, in the order of their ids, some at a time."""
         options = {"batch_size": PAGE, "filter": where, "output_fields": ["id", *fields], "consistency_level": "Strong"}

@@ -187,7 +187,8 @@ class MilvusJournal:
         self.state = self.read_state()
         self._next = self.state[0] + 1
         for collection in (self.collections.rows, self.collections.vectors):
-            for page in self.collections.pages(collection, f"id > {self.state[0]}"):
+            above = f"id > {self.state[0]}"
+            for page in self.collections.pages(collection, above) if self.collections.any(collection, above) else ():
                 self._next = max(self._next, page[-1]["id"] + 1)  # an id that was deleted is not used again
                 self.collections.delete(collection, f"id >= {page[0]['id']} and id <= {page[-1]['id']}")
         if self.state[1]:

@@ -59,6 +59,7 @@ setup(
         ],  # Numba compiles the kernels of ppface/ops/cpu; without it training takes two to three times as long
         "gpu": ["paddlepaddle-gpu>=3.1"],  # from Paddle's own index: the public one stops at 2.6.2, see README
         "gallery": ["cryptography>=42"],  # encrypted galleries of people
+        "milvus": ["pymilvus>=3.0.1", "milvus-lite>=3.2", "cryptography>=42"],  # galleries beyond one machine
         "serve": SERVE,
         # paddle2onnx has no wheel for Python 3.13 and pins onnx 1.17
         "onnx": ["paddle2onnx>=2.1; python_version < '3.13'", "onnx>=1.17; python_version < '3.13'", "onnxruntime>=1.17"],

@@ -57,6 +57,7 @@ class Milvus:
         self._sums: dict[bytes, tuple[np.ndarray, int]] = {}  # of the unit vectors of people whom a transaction changes
         self._entered: dict[bytes, bytes | None] = {}
         self._complete = False
+        self._about: dict[str, bytes] = {}
 
     def bind(self, vault: Vault, size: int, dtype: str) -> None:
         self.vault, self._size, self._dtype = vault, size, dtype
@@ -95,11 +96,14 @@ class Milvus:
             self._journal.add(self._rows, content=base64.b64encode(content[start : start + PART]).decode(), **ids)
 
     def about(self) -> dict[str, bytes]:
-        return {lookup.decode(): content for *_, lookup, content in self._contents('kind == "about"', few=True)}
+        if not self._about or not self._journal.writing:
+            self._about = {lookup.decode(): content for *_, lookup, content in self._contents('kind == "about"', few=True)}
+        return dict(self._about)
 
     def put_about(self, key: str, value: bytes) -> None:
         self._journal.drop(self._rows, f'kind == "about" and lookup == "{key.encode().hex()}"')
         self._enter("about", value, lookup=key.encode())
+        self._about = self.about() | {key: value}
 
     def person(self, lookup: bytes) -> bytes | None:
         if lookup in self._entered or self._complete:

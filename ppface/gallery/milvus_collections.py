@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ppface.core.errors import DataError, UserError
 
 TOKEN = "PPFACE_MILVUS_TOKEN"
-CONNECT_S, CALL_S = 5.0, 30.0
+CONNECT_S, READ_S, WRITE_S = 5.0, 30.0, 180.0  # Milvus Lite writes its memory to the disk within some inserts
 LITE = "milvus:"
 PAGE = 200  # rows of a page: with 64 KB of content each still below the 64 MB of a message
 TEXT = 65535  # of a VARCHAR
@@ -80,8 +80,8 @@ class MilvusCollections:
             raise DataError(f"{self.path}: cannot create this gallery: {error.strerror}") from None
 
     def _connect(self, uri: str, database: str) -> None:
-        milvus = _pymilvus(bool(self._file))
-        self._types, self._failures = milvus.DataType, (milvus.MilvusException, ValueError)
+        milvus, grpc = _pymilvus(bool(self._file))
+        self._types, self._failures = milvus.DataType, (milvus.MilvusException, grpc.RpcError, ValueError)
         token = "" if self._file else os.environ.get(TOKEN, "")
         try:
             self.client = milvus.MilvusClient(uri, token=token, db_name=database, timeout=CONNECT_S)
@@ -127,7 +127,8 @@ class MilvusCollections:
     def call(self, what: str, method: str, *values: Any, **options: Any) -> Any:
         """The result of a method of MilvusClient; its errors are DataErrors."""
         try:
-            return getattr(self.client, method)(*values, timeout=CALL_S, **options)
+            seconds = WRITE_S if method in ("insert", "delete", "flush") else READ_S
+            return getattr(self.client, method)(*values, timeout=seconds, **options)
         except self._failures as error:
             raise DataError(f"{self.path}: cannot {what}: {_reason(error)}") from None
 
@@ -211,12 +212,14 @@ def parts(address: str) -> tuple[str, str, str]:
 
 def _reason(error: BaseException) -> str:
     """The first line of an error of pymilvus, without a name or vector in it."""
-    lines = str(getattr(error, "message", error)).strip().splitlines()
+    words = error.details() if hasattr(error, "details") else getattr(error, "message", error)
+    lines = str(words).strip().splitlines()
     return re.sub(r'["\'][^"\']*["\']', "...", lines[0])[:200] if lines else type(error).__name__
 
 
-def _pymilvus(lite: bool) -> Any:
+def _pymilvus(lite: bool) -> tuple[Any, Any]:
     try:
+        import grpc
         import pymilvus
 
         if lite:
@@ -227,4 +230,4 @@ def _pymilvus(lite: bool) -> Any:
         ) from None
     for name in ("pymilvus", "milvus_lite"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they print the trace of every error, too
-    return pymilvus
+    return pymilvus, grpc

@@ -70,7 +70,6 @@ def test_people_are_found_by_image_and_by_mean_also_after_a_restart(make, faces,
         assert opened.search(faces[0, 2], threshold=0.9)[0][0].image == shown["images"][2]["id"]
 
 
-@BOTH
 def test_an_empty_gallery_knows_nobody(make, faces):
     gallery, _ = make()
     for by in ("image", "mean"):
@@ -114,7 +113,6 @@ def test_a_search_sees_one_state_while_another_connection_writes(make, faces, mo
     assert reader.search(faces[0, 0], threshold=0.9)[0][0].name == "Unknown"
 
 
-@BOTH
 def test_a_person_given_twice_is_removed_once(make, faces):
     gallery, _ = make()
     gallery.add("Ann", faces[0])
@@ -293,7 +291,6 @@ def test_names_that_nobody_has_are_refused(make, faces, name, message):
     assert str(error.value) == message
 
 
-@BOTH
 def test_a_name_in_either_unicode_form_is_one_person(make, faces):
     gallery, _ = make()
     gallery.add("C\u0327elik", faces[0, :1])

@@ -39,8 +39,8 @@ def test_people_and_scores_are_those_of_the_embedded_gallery(make, tmp_path, rng
                 for i in range(9):
                     gallery.add(f"P{i}", rows[3 + i])
             gallery.add("P0", rows[11])  # changes a mean
-        queries = np.concatenate([rows[:4], rng.normal(size=(2, 16))])
-        for k in (1, 3, 20):
+        queries = np.concatenate([rows[:3], rng.normal(size=(1, 16))])
+        for k in (1, 3, 20) if dtype == "float32" else (2,):
             for by in ("image", "mean"):
                 assert everything(there, queries, k, by) == everything(here, queries, k, by)
         twin = there.show("twin")["images"]
@@ -67,7 +67,6 @@ def dead_after(gallery, writes, monkeypatch):
 
 @IN_MILVUS
 def test_a_writer_killed_at_any_write_leaves_the_state_before_or_after(make, faces, monkeypatch):
-    monkeypatch.setattr("ppface.gallery.milvus_journal.LEASE_S", 0.05)
     gallery, again = make(encrypted=False)
     gallery.add("Ann", faces[0, :1])
     gallery.add("Old", faces[4])
@@ -90,7 +89,10 @@ def test_a_writer_killed_at_any_write_leaves_the_state_before_or_after(make, fac
             assert sorted(names) == list(found) and names[0] == "Ann"
         assert len(gallery.database.image_ids()) == sum(found.values())
         outcomes.append("finished" if left[0] >= 0 else "after" if stored else "before")
-        gallery.add("Old", faces[4, :1])  # the next writer deletes or finishes what was left
+        with monkeypatch.context() as patch:
+            patch.setattr("ppface.gallery.milvus_journal.LEASE_S", 0.05)
+            with gallery.database.transaction():
+                """The next writer deletes or finishes what was left."""
         head, gone = gallery.database._journal.read_state()
         for collection in (gallery.database._rows, gallery.database._vectors):
             assert not gone and not gallery.database._at.query(collection, f"id > {head}")

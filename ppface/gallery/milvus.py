@@ -57,6 +57,7 @@ class Milvus:
         self._sums: dict[bytes, tuple[np.ndarray, int]] = {}  # of the unit vectors of people whom a transaction changes
         self._entered: dict[bytes, bytes | None] = {}
         self._complete = False
+        self._left: set[bytes] = set()
         self._about: dict[str, bytes] = {}
 
     def bind(self, vault: Vault, size: int, dtype: str) -> None:
@@ -73,6 +74,7 @@ class Milvus:
 
     def load(self) -> None:
         self._seen = self._journal.state[0]
+        self._names.clear()  # others may have removed people
 
     def _pages(self, collection: str, condition: str, *fields: str) -> Iterator[list[dict[str, Any]]]:
         return self._at.pages(collection, self._journal.where(collection, condition), *fields)
@@ -106,6 +108,10 @@ class Milvus:
         self._about = self.about() | {key: value}
 
     def person(self, lookup: bytes) -> bytes | None:
+        found = self._find(lookup)
+        return None if found in self._left else found
+
+    def _find(self, lookup: bytes) -> bytes | None:
         if lookup in self._entered or self._complete:
             return self._entered.get(lookup)
         if len(self._entered) >= LOOKUPS:
@@ -220,7 +226,7 @@ class Milvus:
             for collection in (self._rows, self._vectors):
                 self._journal.drop(collection, f'owner == "{owner.hex()}"')
             self._sums.pop(owner, None)
-            self._names.pop(owner, None)
+            self._left.add(owner)
             return
         some = json.dumps([uid.hex() for uid in uids])
         rows = [row for page in self._pages(self._vectors, f"{_images_of(owner)} and uid not in {some}", "vector") for row in page]

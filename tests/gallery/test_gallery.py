@@ -182,7 +182,6 @@ def test_an_import_brings_back_nobody_who_was_removed(make, faces, tmp_path):
         assert fresh.search(faces[3, 0], threshold=0.9)[0][0].name == NAMES[3]
 
 
-@BOTH
 def test_the_audit_log_and_the_receipt(make, faces):
     gallery, _ = make(encrypted=False)
     filled(gallery, faces)
@@ -219,7 +218,6 @@ def test_a_new_key_replaces_the_old_one(make, faces, tmp_path):
         assert rotated.audit_log()[-1]["what"] == "rotate-key"
 
 
-@BOTH
 def test_who_opened_a_gallery_before_its_key_changed_writes_nothing(make, faces):
     gallery, again = make()
     gallery.add("Ann", faces[0])

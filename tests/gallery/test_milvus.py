@@ -3,10 +3,12 @@
 import builtins
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +216,39 @@ def test_servers_that_are_not_there_are_one_line(milvus, make, tmp_path, capfd):
         Gallery(f"milvus:{tmp_path}/file.db", KEY)
     assert not exists(f"{milvus}/nobody") and not exists(f"milvus:{tmp_path}/none.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.db"] and capfd.readouterr() == ("", "")
+
+
+def test_a_server_that_dies_in_the_middle_is_one_line(milvus, tmp_path, faces, capfd):
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
+    server, database, port = start_server_in_thread(str(tmp_path / "served"))
+    address = f"http://127.0.0.1:{port}/people"
+    with Gallery.create(address, MODEL, KEY) as gallery:
+        gallery.add("Ann", faces[0])
+        with pytest.raises(DataError) as error, gallery.database.transaction():
+            gallery.add("Bob", faces[1])
+            server.stop(0).wait()
+        assert re.fullmatch(f"{address}: cannot [a-z ]+: [^\n]*{port}[^\n]*", str(error.value))
+        for use in (gallery.list, gallery.database.ready, lambda: gallery.search(faces[0, 0], threshold=0)):
+            with pytest.raises(DataError, match="cannot read it: "):
+                use()
+    database.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@IN_MILVUS
+def test_the_service_uses_it_as_any_gallery(make, faces):
+    people = pytest.importorskip("ppface.serve.people", reason='pip install "ppface[serve]"')
+    gallery, _ = make()
+    people.create(gallery, "Ann")
+    assert people.everybody(gallery) == {"people": [{"name": "Ann", "images": 0}], "count": 1}
+    face = SimpleNamespace(embedding=faces[0, 0], aligned=None, quality=0.5)
+    enrolled = people.enrol(gallery, "Ann", face)
+    assert enrolled["images"] == 1 and people.about(gallery)["encrypted"]
+    assert people.search(gallery, [face], 1, "image", 0.5)[1][0][0].name == "Ann"
+    assert people.verify(gallery, "Ann", face, 0.5)["same"]
+    assert people.remove_image(gallery, "Ann", enrolled["image"]) == {"name": "Ann", "images": 0}
+    assert people.forget(gallery, "Ann")["images"] == 0 and people.everybody(gallery)["count"] == 0
 
 
 @IN_MILVUS

@@ -57,7 +57,8 @@ class Milvus:
         self._sums: dict[bytes, tuple[np.ndarray, int]] = {}  # of the unit vectors of people whom a transaction changes
         self._entered: dict[bytes, bytes | None] = {}
         self._complete = False
-        self._left: set[bytes] = set()
+        self._left: set[bytes] = set()  # people removed by a transaction
+        self._new: set[bytes] = set()  # people entered by it
         self._about: dict[str, bytes] = {}
 
     def bind(self, vault: Vault, size: int, dtype: str) -> None:
@@ -134,6 +135,7 @@ class Milvus:
     def enter_person(self, uid: bytes, lookup: bytes, content: bytes) -> None:
         self._enter("person", self.vault.seal(content, "person", uid), uid, uid, lookup)
         self._entered[lookup] = uid
+        self._new.add(uid)
         self._sums[uid] = np.zeros(self._size), 0
 
     def counts(self) -> dict[bytes, int]:
@@ -180,7 +182,7 @@ class Milvus:
 
     def _store_means(self) -> None:
         """At the end of a transaction: the means of the people whom it changed, with the numbers of their images."""
-        changed = [owner.hex() for owner in self._sums]
+        changed = [owner.hex() for owner in self._sums if owner not in self._new]
         for start in range(0, len(changed), IDS):
             self._journal.drop(self._vectors, f'kind == "mean" and owner in {json.dumps(changed[start : start + IDS])}')
         for owner, (total, count) in self._sums.items():

@@ -23,7 +23,7 @@ from ppface.core.run.log import log
 from ppface.gallery.milvus_collections import PAGE, MilvusCollections
 
 LEASE_S, WAIT_S = 15.0, 20.0
-FILTERS = 100  # a row
+LONGEST = 60_000  # characters of filters in a row, of the 65,535 of a VARCHAR
 VERSION = 1
 FLUSH = 1000  # rows: Milvus Lite searches what it has not flushed one row at a time
 
@@ -148,12 +148,13 @@ class MilvusJournal:
         for collection in list(self._added):
             self._spill(collection)
         first = self._next if self._gone else 0
-        pairs = [(collection, one) for collection, filters in self._gone.items() for one in filters]
-        for start in range(0, len(pairs), FILTERS):
-            part: dict[str, list[str]] = {}
-            for collection, one in pairs[start : start + FILTERS]:
-                part.setdefault(collection, []).append(one)
-            self._plain("gone", json.dumps(part))
+        for collection, filters in self._gone.items():
+            part: list[str] = []
+            for i, one in enumerate(filters):
+                part.append(one)
+                if i + 1 == len(filters) or len(json.dumps([*part, filters[i + 1]])) > LONGEST:
+                    self._plain("gone", json.dumps({collection: part}))
+                    part = []
         self._check_lock()
         self._plain("head", json.dumps({"version": VERSION, "gone": first}))
         self.state, self._new = (self._next - 1, self._gone), False

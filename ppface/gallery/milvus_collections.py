@@ -225,9 +225,8 @@ def _pymilvus(lite: bool) -> tuple[Any, Any]:
         if lite:
             import milvus_lite  # noqa: F401
     except ImportError as error:
-        raise UserError(
-            f'galleries in Milvus need the package {(error.name or "pymilvus").replace("_", "-")}: pip install "ppface[milvus]"'
-        ) from None
+        package = "milvus-lite" if error.name == "milvus_lite" else "pymilvus"
+        raise UserError(f'galleries in Milvus need the package {package}: pip install "ppface[milvus]"') from None
     for name in ("pymilvus", "milvus_lite"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they print the trace of every error, too
     return pymilvus, grpc

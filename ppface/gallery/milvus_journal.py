@@ -93,10 +93,10 @@ class MilvusJournal:
             if self.writing:
                 yield
                 return
-            self._acquire()
             self._added, self._gone = {}, {}
             begin()
             try:
+                self._acquire()
                 self._recover()
                 with self.snapshot():
                     self.foreign = self._new and self.state[0] > 0  # another process created it at the same time

@@ -54,7 +54,6 @@ def test_the_best_people_are_those_of_plain_loops(rng, dtype, k):
         np.testing.assert_array_equal(alone[1], score)
 
 
-@BOTH
 def test_people_are_found_by_image_and_by_mean_also_after_a_restart(make, faces, encrypted):
     gallery, again = make(encrypted=encrypted)
     assert isinstance(filled(gallery, faces), ppface.Gallery)

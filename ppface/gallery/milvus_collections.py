@@ -218,6 +218,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _pymilvus(lite: bool) -> tuple[Any, Any]:
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it prints lines of its own when a server goes away
     try:
         import grpc
         import pymilvus

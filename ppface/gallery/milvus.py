@@ -18,7 +18,7 @@ from ppface.core.run.log import log
 from ppface.gallery import vectors
 from ppface.gallery.backend import StoredImage
 from ppface.gallery.identity import Match
-from ppface.gallery.milvus_collections import LITE, MilvusCollections
+from ppface.gallery.milvus_collections import LITE, PAGE, MilvusCollections
 from ppface.gallery.milvus_journal import MilvusJournal
 from ppface.gallery.milvus_search import nearest
 from ppface.gallery.vault import Vault
@@ -152,7 +152,8 @@ class Milvus:
         return [(uid, self.vault.open(stored, "image", owner, uid), uid in with_crop) for _, _, uid, _, stored in found]
 
     def all_images(self) -> Iterator[StoredImage]:
-        for page in self._pages(self._vectors, _images_of(None), "owner", "uid", "vector"):
+        pages = self._pages(self._vectors, _images_of(None), "owner", "uid", "vector")
+        for page in (rows[start : start + PAGE] for rows in pages for start in range(0, len(rows), PAGE)):
             condition = f'kind in ["image", "crop"] and uid in {json.dumps([row["uid"] for row in page])}'
             stored = {(kind, uid): content for kind, _, uid, _, content in self._contents(condition, few=True)}
             for row in page:

@@ -19,7 +19,7 @@ from ppface.core.errors import DataError, UserError
 TOKEN = "PPFACE_MILVUS_TOKEN"
 CONNECT_S, READ_S, WRITE_S = 5.0, 30.0, 180.0  # Milvus Lite writes its memory to the disk within some inserts
 LITE = "milvus:"
-PAGE = 200  # rows of a page: with 64 KB of content each still below the 64 MB of a message
+PAGE, SHORT = 200, 2000  # rows of a page: of 64 KB of content each, or without it, both below the 64 MB of a message
 TEXT = 65535  # of a VARCHAR
 _lite: Counter[str] = Counter()  # open files, as all galleries of one file in this process share its server
 
@@ -143,7 +143,12 @@ class MilvusCollections:
 
     def pages(self, collection: str, where: str, *fields: str) -> Iterator[list[dict[str, Any]]]:
         """Any number of rows, in the order of their ids, some at a time."""
-        options = {"batch_size": PAGE, "filter": where, "output_fields": ["id", *fields], "consistency_level": "Strong"}
+        options = {
+            "batch_size": PAGE if "content" in fields else SHORT,
+            "filter": where,
+            "output_fields": ["id", *fields],
+            "consistency_level": "Strong",
+        }
         pages = self.call("read it", "query_iterator", collection, **options)
         try:
             while True:

@@ -1,7 +1,7 @@
 """Templates: several images of a person as one vector, verified (1:1) and identified (1:N) by the protocols of IJB-B and IJB-C."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from ppface.core.errors import DataError
 from ppface.core.run.log import log
 from ppface.evaluators.folds import auc
 from ppface.evaluators.roc import Rule, at_far, rate_name, roc
+from ppface.evaluators.template_ids import rows_of, whole
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 FPIRS = (0.01, 0.1)
 IMAGES = 8192  # rows of a slice of images; a template with more is a slice of its own
-TABLE = 10_000_000  # ids that differ by less are looked up in a table
 ROWS = 256  # templates of a block of scores
 GATHER_COST = 16  # a score from gathered rows takes as long as so many scores of a matrix product
 RANKS = (1, 5, 10)
@@ -59,12 +59,16 @@ def compare(
     ids: np.ndarray, vectors: np.ndarray, pairs: np.ndarray, same: np.ndarray, rules: Mapping[str, Rule], fars: Sequence[float] = FARS
 ) -> dict[str, float]:
     """The values of `verify` from the templates of `fuse`, by one or more rules: with {"tpr": "nearest"} they are named "tpr@1e-6" ..."""
-    pairs, same = np.asarray(pairs), np.asarray(same).astype(bool)
+    for rule in rules.values():
+        if rule not in get_args(Rule):
+            raise DataError(f"rule: expected {' or '.join(get_args(Rule))}, received {rule!r}")
+    _check_rates(fars, "fars")
+    pairs, same = whole(pairs, "pairs"), np.asarray(same).astype(bool)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or same.shape != (len(pairs),):
         raise DataError(f"pairs, same: expected (P, 2) template ids and (P,), received {pairs.shape} and {same.shape}")
     if not same.any() or same.all():
         raise DataError(f"same: expected pairs of one person and of two, received {int(same.sum())} and {int((~same).sum())}")
-    scores = pair_scores(vectors, np.stack([_rows(ids, pairs[:, 0], "pairs"), _rows(ids, pairs[:, 1], "pairs")], axis=1))
+    scores = pair_scores(vectors, np.stack([rows_of(ids, pairs[:, 0], "pairs"), rows_of(ids, pairs[:, 1], "pairs")], axis=1))
     found: dict[str, float] = {}
     for name, rule in rules.items():
         fpr, tpr = roc(scores, same, drop=rule == "nearest")
@@ -109,7 +113,7 @@ def fuse(
     Raises:
         DataError: arrays of different lengths, or numbers that are not finite.
     """
-    embedding, template, media = np.asarray(embedding), np.asarray(template), np.asarray(media)
+    embedding, template, media = np.asarray(embedding), whole(template, "template"), whole(media, "media")
     _check_images(embedding, flipped if flip else None, template, media, detector_score if detector else None, weights)
     if flip and flipped is None:
         raise DataError("flipped: expected the embeddings of the mirrored images with flip, received None")
@@ -176,19 +180,6 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.where(length == 0, 1, length)
 
 
-def _rows(ids: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
-    """The rows of ids, which are sorted; looked up in a table where they are dense, as a search takes 20 times as long."""
-    spread = int(ids[-1]) - int(ids[0]) + 1
-    if spread <= TABLE:
-        table = np.searchsorted(ids, np.arange(spread) + ids[0])
-        rows = table[np.clip(wanted, ids[0], ids[-1]) - ids[0]]
-    else:
-        rows = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    if (missing := ids[rows] != wanted).any():
-        raise DataError(f"{where}: template {np.asarray(wanted)[missing][0]} has no images ({int(missing.sum())} such entries)")
-    return rows
-
-
 def pair_scores(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The cosines of pairs: blocks of a matrix product where the pairs are dense, gathered rows where they are not.
 
@@ -241,16 +232,20 @@ def identify(
     """
     if not galleries:
         raise DataError("galleries: expected at least one, received none")
+    _check_rates(fpirs, "fpirs")
+    ids, vectors = whole(ids, "ids"), np.asarray(vectors)
+    if vectors.ndim != 2 or not len(vectors) or ids.shape != (len(vectors),) or not np.isfinite(vectors).all():
+        raise DataError(f"vectors, ids: expected finite (T, D) and (T,), received {vectors.shape} and {ids.shape}")
     order = np.argsort(ids, kind="stable")
-    ids, vectors = np.asarray(ids)[order], np.asarray(vectors)[order]
+    ids, vectors = ids[order], vectors[order]
     subjects = _checked(probes, "probes")
     known = np.isin(subjects, np.concatenate([_checked(gallery, "galleries") for gallery in galleries]))
     if not known.all():
         log.warning("%d of %d probes are of people in no gallery: they count as not enrolled", int((~known).sum()), len(known))
-    queries = vectors[_rows(ids, np.asarray(probes[0]), "probes")]
+    queries = vectors[rows_of(ids, whole(probes[0], "probes"), "probes")]
     found = []
     for at, gallery in enumerate(galleries):
-        enrolled = vectors[_rows(ids, np.asarray(gallery[0]), f"galleries[{at}]")]
+        enrolled = vectors[rows_of(ids, whole(gallery[0], f"galleries[{at}]"), f"galleries[{at}]")]
         found.append(_searched(queries, subjects, enrolled, np.asarray(gallery[1]), fpirs, f"galleries[{at}]"))
     return {name: float(np.mean([values[name] for values in found])) for name in found[0]}
 
@@ -261,6 +256,11 @@ def _checked(protocol: Protocol, where: str) -> np.ndarray:
         shapes = f"{np.shape(protocol[0])} and {np.shape(protocol[1])}"
         raise DataError(f"{where}: expected template ids and as many subjects, received {shapes}")
     return np.asarray(protocol[1])
+
+
+def _check_rates(rates: Sequence[float], where: str) -> None:
+    if not all(0 < rate < 1 for rate in rates):
+        raise DataError(f"{where}: expected rates above 0 and below 1, received {', '.join(f'{rate:g}' for rate in rates)}")
 
 
 def mated_probes(subjects: np.ndarray, people: np.ndarray, where: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.evaluators import roc, templates
+from ppface.evaluators import roc, template_ids, templates
 from ppface.evaluators.templates import fuse, identify, verify
 
 FARS = (1e-3, 1e-2, 1e-1)
@@ -105,7 +105,7 @@ def test_slices_and_gathered_scores_change_nothing(rng, monkeypatch):
     whole = verify(**p, fars=FARS)
     monkeypatch.setattr(templates, "IMAGES", 4)
     monkeypatch.setattr(templates, "ROWS", 3)
-    monkeypatch.setattr(templates, "TABLE", 0)
+    monkeypatch.setattr(template_ids, "TABLE", 0)
     monkeypatch.setattr(templates, "GATHER_COST", 0)
     parts = verify(**p, fars=FARS)
     np.testing.assert_allclose(parts["templates"], whole["templates"], atol=1e-15)
@@ -214,6 +214,10 @@ def small(**changed) -> dict:
         ({"pairs": np.array([[0, 1], [0, 7]])}, "pairs: template 7 has no images (1 such entries)"),
         ({"same": np.array([1, 1])}, "same: expected pairs of one person and of two, received 2 and 0"),
         ({"same": np.array([1])}, "pairs, same: expected (P, 2) template ids and (P,), received (2, 2) and (1,)"),
+        ({"pairs": np.array([[0, 0.5], [0, 2]])}, "pairs: expected whole numbers as ids, received an array of float64"),
+        ({"template": np.array(["a", "b", "c"])}, "template: expected whole numbers as ids, received an array of <U1"),
+        ({"rule": "loose"}, "rule: expected nearest or strict, received 'loose'"),
+        ({"fars": (0.1, 1.0)}, "fars: expected rates above 0 and below 1, received 0.1, 1"),
         (
             {"embedding": np.diag([1, np.nan, 1])},
             "embedding: template 1 has numbers that are not finite: the model has diverged or the file is damaged",
@@ -224,6 +228,13 @@ def test_arrays_that_do_not_fit(changed, message):
     with pytest.raises(DataError) as raised:
         verify(**small(**changed))
     assert str(raised.value) == message
+
+
+def test_ids_may_be_floats_as_numpy_reads_them():
+    floats = {name: small()[name].astype(float) for name in ("template", "media", "pairs")}
+    assert verify(**small(**floats))["auc"] == verify(**small())["auc"]
+    gallery, probes = (np.array([0.0]), np.array([5])), (np.array([1.0, 2.0]), np.array([5, 6]))
+    assert identify(np.eye(3), np.arange(3.0), [gallery], probes)["rank1"] == 1
 
 
 def test_rates_that_the_pairs_cannot_show_are_reported(caplog):
@@ -248,4 +259,18 @@ def test_rates_that_the_pairs_cannot_show_are_reported(caplog):
 def test_galleries_that_do_not_fit(galleries, probes, message):
     with pytest.raises(DataError) as raised:
         identify(np.eye(3), np.arange(3), galleries, probes)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("vectors", "ids", "fpirs", "message"),
+    [
+        (np.eye(3)[:2], np.arange(3), (0.1,), "vectors, ids: expected finite (T, D) and (T,), received (2, 3) and (3,)"),
+        (np.eye(3) * np.nan, np.arange(3), (0.1,), "vectors, ids: expected finite (T, D) and (T,), received (3, 3) and (3,)"),
+        (np.eye(3), np.arange(3), (1.5,), "fpirs: expected rates above 0 and below 1, received 1.5"),
+    ],
+)
+def test_vectors_that_do_not_fit(vectors, ids, fpirs, message):
+    with pytest.raises(DataError) as raised:
+        identify(vectors, ids, [([0], [0])], ([1, 2], [0, 1]), fpirs)
     assert str(raised.value) == message

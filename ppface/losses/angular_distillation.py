@@ -45,6 +45,7 @@ class AngularDistillation(nn.Layer):
             student, target = outputs["embedding"].astype("float32"), given["embedding"].astype("float32")
             if student.shape[1] != target.shape[1]:
                 received = f"{target.shape[1]} of the teacher and {student.shape[1]} of the student"
-                raise UserError(f"AngularDistillation: expected embeddings of one size, received {received}: set embedding_size")
+                advice = f"set embedding_size={target.shape[1]} in model.backbone and model.head, or choose another teacher"
+                raise UserError(f"AngularDistillation: expected embeddings of one size, received {received}: {advice}")
             apart = F.normalize(target, axis=1, epsilon=1e-12) - F.normalize(student, axis=1, epsilon=1e-12)
             return {"distillation": self.weight * (apart**2).sum(axis=1).mean()}

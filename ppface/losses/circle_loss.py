@@ -55,7 +55,9 @@ class CircleLoss(nn.Layer):
             loss, counts = self._losses(similarity, same & (pairs > 0), ~same & (pairs > 0))
             if not (self._warned or counts.any().item()):
                 self._warned = True
-                log.warning("CircleLoss: a batch without a positive or without a negative pair: its loss is 0; IdentityBatches gives both")
+                log.warning(
+                    "CircleLoss: a batch without a positive or without a negative pair: its loss is 0; use IdentityBatches with images >= 2"
+                )
             counted = (loss.detach() > 0).astype("float32").sum().clip(min=1)
             return {"circle": self.weight * loss.sum() / counted}
 

@@ -50,7 +50,7 @@ class MLSLoss(nn.Layer):
             if pairs.shape[0] == 0:
                 if not self._warned:
                     self._warned = True
-                    log.warning("MLSLoss: a batch without two pictures of one person: its loss is 0; IdentityBatches gives them")
+                    log.warning("MLSLoss: a batch without two pictures of one person: its loss is 0; use IdentityBatches with images >= 2")
                 return {"mls": 0.0 * v.sum()}
             i, j = pairs.unbind(1)
             total = v.gather(i) + v.gather(j)

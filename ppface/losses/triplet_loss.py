@@ -77,7 +77,9 @@ class TripletLoss(nn.Layer):
     def _report(self) -> None:
         if not self._warned:
             self._warned = True
-            log.warning("TripletLoss: a batch without two pictures of one person and one of another: its loss is 0; use IdentityBatches")
+            log.warning(
+                "TripletLoss: a batch without a positive or without a negative pair: its loss is 0; use IdentityBatches with images >= 2"
+            )
 
     def _distances(self, squared: paddle.Tensor) -> paddle.Tensor:
         """Distances of unit embeddings, of which these are the squares but for errors of rounding."""

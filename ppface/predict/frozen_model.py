@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.config.run_config import EXPORT
+from ppface.core.errors import UserError
 from ppface.core.registry import register
 from ppface.predict.exported import Exported
 from ppface.predict.live_model import open_model
@@ -33,6 +34,7 @@ class FrozenModel(nn.Layer):
     Raises:
         ValueError: `source` does not exist, or it is an export, and more than that is given.
         WeightsError: nothing to load there, or weights that do not fit.
+        UserError: when called, pictures of a size that the model does not take.
     """
 
     def __init__(self, source: str, weights: str | None = None, names: str | None = None, overrides: list[str] | None = None):
@@ -44,15 +46,22 @@ class FrozenModel(nn.Layer):
                 raise ValueError(f"FrozenModel: expected no weights, names or overrides for an export, which has its own: {source}")
             exported = Exported(source, threads=1, gpu=paddle.is_compiled_with_cuda() and "gpu" in paddle.device.get_device())
             self.loaded_from, self._model = {"source": str(source), "sha256": exported.identity()}, (exported,)
+            self._size = exported.about["input"]["size"]
             return
         opened = open_model(source, weights, overrides or [], names)
         self.loaded_from = {"source": str(weights or source), "sha256": opened.identity()}
         for parameter in opened.model.parameters():
             parameter.stop_gradient = True
+        self._size = [None, None] if opened.model.any_size else list(opened.model.input.size)
         self._model = (opened.model,)  # in a tuple Paddle does not see it: train(), state_dict() and DataParallel leave it alone
 
     def forward(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        model = self._model[0]
+        model, received = self._model[0], list(image.shape[2:])
+        if any(side not in (None, other) for side, other in zip(self._size, received, strict=True)):
+            raise UserError(
+                f"FrozenModel: {self.loaded_from['source']}: expected pictures of [height, width] = {self._size}, the only size that this "
+                f"model takes, received {received} of the model in training: choose a source for that size, or train with {self._size}"
+            )
         if isinstance(model, Exported):
             return {name: paddle.to_tensor(array) for name, array in model({"image": image.numpy()}).items()}
         with paddle.no_grad():

@@ -44,7 +44,8 @@ def test_a_student_that_agrees_has_no_loss(rng):
     [
         (
             Teacher(np.ones((2, 6))),
-            "AngularDistillation: expected embeddings of one size, received 6 of the teacher and 4 of the student: set embedding_size",
+            "AngularDistillation: expected embeddings of one size, received 6 of the teacher and 4 of the student: set embedding_size=6 in "
+            "model.backbone and model.head, or choose another teacher",
         ),
         (Teacher(np.ones((2, 6)), "boxes"), "AngularDistillation: expected a teacher with embeddings, received one with boxes"),
     ],
@@ -71,3 +72,13 @@ def test_the_teacher_may_be_an_export(toy_embedder, toy_export, rng):
     with pytest.raises(ValueError) as error:
         FrozenModel(str(toy_export), names="names.yaml")
     assert str(error.value) == f"FrozenModel: expected no weights, names or overrides for an export, which has its own: {toy_export}"
+
+
+def test_a_teacher_for_pictures_of_another_size_is_named(toy_embedder, toy_export):
+    (height, width), teacher = toy_embedder.input.size, FrozenModel(str(toy_export))
+    with pytest.raises(UserError) as error:
+        teacher(paddle.zeros([1, 3, height + 16, width], "uint8"))
+    assert str(error.value) == (
+        f"FrozenModel: {toy_export}: expected pictures of [height, width] = [{height}, {width}], the only size that this model takes, "
+        f"received [{height + 16}, {width}] of the model in training: choose a source for that size, or train with [{height}, {width}]"
+    )

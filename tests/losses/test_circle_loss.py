@@ -59,7 +59,7 @@ def test_a_batch_without_pairs_has_no_loss_and_is_reported_once(form, labels, rn
     assert float(value) == 0
     value.backward()
     assert not embedding.grad.numpy().any()
-    message = "CircleLoss: a batch without a positive or without a negative pair: its loss is 0; IdentityBatches gives both"
+    message = "CircleLoss: a batch without a positive or without a negative pair: its loss is 0; use IdentityBatches with images >= 2"
     assert [record.getMessage() for record in caplog.records] == [message]
 
 

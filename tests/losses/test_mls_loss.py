@@ -70,7 +70,7 @@ def test_a_batch_without_pairs_has_no_loss_and_is_reported_once(labels, rng, cap
     assert float(value) == 0
     value.backward()
     assert not variance.grad.numpy().any() and embedding.grad is None
-    message = "MLSLoss: a batch without two pictures of one person: its loss is 0; IdentityBatches gives them"
+    message = "MLSLoss: a batch without two pictures of one person: its loss is 0; use IdentityBatches with images >= 2"
     assert [record.getMessage() for record in caplog.records] == [message]
 
 

@@ -71,7 +71,7 @@ def test_a_batch_without_triplets_has_no_loss_and_is_reported_once(mining, label
             value = loss({"embedding": x}, {"label": paddle.to_tensor(labels)})["triplet"]
     value.backward()
     assert float(value) == 0 and not x.grad.numpy().any()
-    message = "TripletLoss: a batch without two pictures of one person and one of another: its loss is 0; use IdentityBatches"
+    message = "TripletLoss: a batch without a positive or without a negative pair: its loss is 0; use IdentityBatches with images >= 2"
     assert [record.getMessage() for record in caplog.records] == [message]
 
 

@@ -69,7 +69,7 @@ class _Left:
     def checked(self, count: int, size: int, what: str) -> int:
         """The count, if so many of this size can follow."""
         if count * size > self.bytes:
-            raise DamagedError(f"{count} {what} are announced, {self.bytes} bytes are left: it is cut off or not an MXNet file")
+            raise DamagedError(f"{count} {what} are expected, {self.bytes} bytes are left: it is cut off or not an MXNet file")
         return count
 
 
@@ -82,8 +82,10 @@ def _array(left: _Left, index: int) -> np.ndarray:
             raise DamagedError(f"{what} is sparse, expected a dense one")
     known = version in (V1, V2, V3)
     axes = left.numbers("I", what)[0] if known else version
+    if axes > MAX_AXES and not known:
+        raise DamagedError(f"{what}: expected {V2:#x}, with which MXNet's arrays begin, received {version:#x}")
     if axes > MAX_AXES:
-        raise DamagedError(f"{what}: expected a version of MXNet's arrays and at most {MAX_AXES} axes, received {axes}")
+        raise DamagedError(f"{what}: expected at most {MAX_AXES} axes, received {axes}")
     if axes == 0 and version != V3:
         raise DamagedError(f"{what} is empty")
     shape = left.numbers(("q" if known else "I") * axes, what)

@@ -86,8 +86,9 @@ DAMAGED = [
     ),
     (
         listed([struct.pack("<I", 0xF993FACB)], ["a"]),
-        "array 0: expected a version of MXNet's arrays and at most 16 axes, received 4187224779",
+        "array 0: expected 0xf993fac9, with which MXNet's arrays begin, received 0xf993facb",
     ),
+    (listed([struct.pack("<IiI", V2, 0, 17)], ["a"]), "array 0: expected at most 16 axes, received 17"),
     (listed([one(A)], ["n" * 5000]), "expected names of at most 4096 bytes, received 5000"),
 ]
 
@@ -107,7 +108,7 @@ def test_damaged_files_are_refused(content, reason, tmp_path):
     ],
 )
 def test_nothing_is_reserved_for_what_a_file_only_announces(content, tmp_path):
-    assert "are announced" in failure(write(tmp_path, content))
+    assert "are expected" in failure(write(tmp_path, content))
 
 
 def test_only_a_pickle_has_parts(tmp_path):

@@ -41,6 +41,8 @@ class CircleLoss(nn.Layer):
         super().__init__()
         if not 0 <= m <= 1 or gamma <= 0 or weight < 0:
             raise ValueError(f"CircleLoss: expected m in 0..1, gamma > 0 and weight >= 0, received {m=}, {gamma=}, {weight=}")
+        if form not in ("batch", "anchor"):
+            raise ValueError(f"CircleLoss: expected form to be batch or anchor, received {form!r}")
         self.m, self.gamma, self.form, self.weight, self._warned = m, gamma, form, weight, False
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:

@@ -56,6 +56,8 @@ class DistributionDistillation(nn.Layer):
         if min(positive_weight, negative_weight, order_weight) < 0 or bins < 2 or spread <= 0:
             received = f"{positive_weight}, {negative_weight}, {order_weight}, bins={bins}, spread={spread}"
             raise ValueError(f"DistributionDistillation: expected weights >= 0, bins >= 2 and spread > 0, received {received}")
+        if negatives not in ("all", "later"):
+            raise ValueError(f"DistributionDistillation: expected negatives to be all or later, received {negatives!r}")
         self.weights = {"positive_kl": positive_weight, "negative_kl": negative_weight, "order": order_weight}
         self.bins, self.spread, self.negatives, self._warned = bins, spread, negatives, False
 

@@ -1,6 +1,6 @@
 """Triplet loss over the embeddings of a batch, with three ways of mining."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import paddle
@@ -11,6 +11,9 @@ from ppface.core.errors import UserError
 from ppface.core.registry import register
 from ppface.core.run.log import log
 from ppface.ops import process_group
+
+Mining = Literal["batch_all", "batch_hard", "semi_hard", "given"]
+Distance = Literal["squared", "euclidean"]
 
 
 @register("loss")
@@ -45,13 +48,16 @@ class TripletLoss(nn.Layer):
     def __init__(
         self,
         margin: float = 0.2,
-        mining: Literal["batch_all", "batch_hard", "semi_hard", "given"] = "batch_all",
-        distance: Literal["squared", "euclidean"] = "squared",
+        mining: Mining = "batch_all",
+        distance: Distance = "squared",
         weight: float = 1.0,
     ):
         super().__init__()
         if margin <= 0 or weight < 0:
             raise ValueError(f"TripletLoss: expected margin > 0 and weight >= 0, received margin={margin}, weight={weight}")
+        for name, value, choices in (("mining", mining, get_args(Mining)), ("distance", distance, get_args(Distance))):
+            if value not in choices:
+                raise ValueError(f"TripletLoss: expected {name} to be one of {', '.join(choices)}, received {value!r}")
         self.margin, self.mining, self.distance, self.weight, self._warned = margin, mining, distance, weight, False
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:

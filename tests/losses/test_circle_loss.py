@@ -67,3 +67,8 @@ def test_zero_embeddings_give_finite_gradients():
     embedding = paddle.to_tensor(np.zeros((4, 3), "float32"), stop_gradient=False)
     CircleLoss()({"embedding": embedding}, {"label": paddle.to_tensor([0, 0, 1, 1])})["circle"].backward()
     assert np.isfinite(embedding.grad.numpy()).all()
+
+
+def test_a_misspelt_form_is_refused_without_a_config_too():
+    with pytest.raises(ValueError, match="CircleLoss: expected form to be batch or anchor, received 'pairs'"):
+        CircleLoss(form="pairs")

@@ -117,3 +117,8 @@ def test_arguments_that_do_not_fit_are_named():
         DistributionDistillation(order_weight=-1)
     received = "received 0.1, 0.02, -1, bins=1000, spread=0.1"
     assert str(error.value) == f"DistributionDistillation: expected weights >= 0, bins >= 2 and spread > 0, {received}"
+
+
+def test_a_misspelt_choice_of_negatives_is_refused_without_a_config_too():
+    with pytest.raises(ValueError, match="DistributionDistillation: expected negatives to be all or later, received 'next'"):
+        DistributionDistillation(negatives="next")

@@ -122,3 +122,16 @@ def test_batches_that_are_not_given_triplets_are_refused(labels):
         "TripletLoss: expected anchors, as many positives and as many negatives in the batch of each process with mining=given, "
         "received another order of people: use the sampler OfflineTriplets, with batch_size three times its triplets"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"mining": "batch-hard"}, "mining to be one of batch_all, batch_hard, semi_hard, given, received 'batch-hard'"),
+        ({"distance": "l2"}, "distance to be one of squared, euclidean, received 'l2'"),
+    ],
+)
+def test_misspelt_choices_are_refused_without_a_config_too(option, message):
+    with pytest.raises(ValueError) as error:
+        TripletLoss(**option)
+    assert str(error.value) == f"TripletLoss: expected {message}"

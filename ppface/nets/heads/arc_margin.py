@@ -50,6 +50,8 @@ class ArcMargin(CosineHead):
         super().__init__(embedding_size, class_num, s, 1.0, sample_ratio, class_parallel, in_channels)
         if not 0 <= m <= math.pi:
             raise ValueError(f"ArcMargin: expected m in 0..pi, received m={m}")
+        if beyond not in ("linear", "clip", "none"):
+            raise ValueError(f"ArcMargin: expected beyond to be linear, clip or none, received {beyond!r}")
         self.m, self.easy_margin, self.beyond = m, easy_margin, beyond
 
     def margin(self, cosine: paddle.Tensor, norm: paddle.Tensor) -> paddle.Tensor:

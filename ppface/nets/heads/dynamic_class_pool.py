@@ -81,6 +81,8 @@ class DynamicClassPool(nn.Layer):
         if slots < 1 or m < 0 or s <= 0 or t < 1 or not 0 <= decay <= 1:
             expected = "slots of at least 1, m >= 0, s > 0, t >= 1 and decay in 0..1"
             raise ValueError(f"DynamicClassPool: expected {expected}, received {slots=}, {m=}, {s=}, {t=}, {decay=}")
+        if margin not in ("AM", "Arc", "SV"):
+            raise ValueError(f"DynamicClassPool: expected margin to be AM, Arc or SV, received {margin!r}")
         self.embedding_size, self.class_num, self.decay = embedding_size, class_num, decay
         self.kind, self.m, self.s, self.t = margin, m, s, t
         self.hardest = min(max(int(slots * 2e-4), 3), 10, slots)

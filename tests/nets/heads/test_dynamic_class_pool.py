@@ -289,3 +289,8 @@ def test_a_run_with_too_small_a_pool_is_refused_before_its_first_step(tmp_path):
     loader = run.open_data(config, world)
     with pytest.raises(UserError, match=r"expected model.head.slots of at least 16, half of train.batch_size=32, received 15"):
         run.assemble(config, world, tmp_path / "run", build_model(config), loader, {})
+
+
+def test_a_misspelt_margin_is_refused_without_a_config_too():
+    with pytest.raises(ValueError, match="DynamicClassPool: expected margin to be AM, Arc or SV, received 'arc'"):
+        DynamicClassPool(D, nn.Linear(D, D), 10, K, margin="arc")

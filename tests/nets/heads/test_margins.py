@@ -265,6 +265,7 @@ def test_labels_may_be_a_column_of_any_integers(dtype):
         (lambda: CosMargin(4, 2, in_channels=[8]), "CosMargin: expected embedding_size=8, that of the backbone, received 4"),
         (lambda: NormFace(4, 2, s=0), "NormFace: expected s > 0, received s=0"),
         (lambda: ArcMargin(4, 2, m=4.0), "ArcMargin: expected m in 0..pi, received m=4.0"),
+        (lambda: ArcMargin(4, 2, beyond="cut"), "ArcMargin: expected beyond to be linear, clip or none, received 'cut'"),
         (lambda: ArcMargin(4, 2, sample_ratio=0), "ArcMargin: expected sample_ratio above 0 and at most 1, received sample_ratio=0"),
         (lambda: AdaMargin(4, 2, h=0), "AdaMargin: expected h > 0 and t_alpha in 0..1, received h=0, t_alpha=0.01"),
         (lambda: CombinedMargin(4, 2, m1=0), "CombinedMargin: expected m1 > 0, received m1=0"),

@@ -14,7 +14,7 @@ from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, nearest, register
 from ppface.core.run import folder_lock
 from ppface.core.run.log import log
-from ppface.engine import classes, config_changes, evaluation
+from ppface.engine import class_examples, classes, config_changes, evaluation
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.refused import BROKEN_FILE
 from ppface.engine.step import Step
@@ -148,7 +148,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     if names is not None and world.rank == 0:
         with _writing(folder):
             classes.write(folder, names)
-            classes.write_examples(folder, loader.dataset)
+            class_examples.write(folder, loader.dataset)
     return config["trainer"](
         step=step,
         optimizer=config["optimizer"],

@@ -13,7 +13,7 @@ from ppface.core.errors import DataError
 from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
-from ppface.engine import classes
+from ppface.engine import class_examples, classes
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quickstart" / "recognition.yml"
 OTHER = "the data have other classes than this run was trained with"
@@ -73,8 +73,8 @@ class Listed:
 def test_numbers_that_other_people_get_are_found_by_their_pictures(tmp_path, labels, found):
     run, names = made(tmp_path / "run", ["0", "1", "2"]), ["0", "1", "2"]
     files = ["a0.jpg", os.fsdecode(b"a\xc4.jpg"), "b0.jpg", "b1.jpg", "c0.jpg", "c1.jpg"]
-    classes.write_examples(run, Listed(files, np.array([0, 0, 1, 1, 2, 2])))
-    classes.write_examples(run, Listed(files, np.array([2, 2, 1, 1, 0, 0])))  # written once
+    class_examples.write(run, Listed(files, np.array([0, 0, 1, 1, 2, 2])))
+    class_examples.write(run, Listed(files, np.array([2, 2, 1, 1, 0, 0])))  # written once
     later = Listed([*files, "new.jpg"][::-1], np.array([*labels, 0])[::-1])
     if found:
         with pytest.raises(DataError) as refusal:

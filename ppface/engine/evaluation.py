@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import reprlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from ppface.core.errors import DataError, UserError
@@ -43,9 +44,9 @@ def _check_methods(evaluator: Any, place: int) -> None:
             except TypeError as error:
                 raise UserError(f"{_described(evaluator, place)}: expected a method {method}{signature}: {error}") from None
     for attribute in ("values", "lower_is_better"):
-        found = getattr(evaluator, attribute, ())
-        listed = found() if callable(found) else found
-        if isinstance(listed, str) or not all(isinstance(name, str) for name in listed):
+        given: Any = getattr(evaluator, attribute, ())
+        listed = given() if callable(given) else given
+        if isinstance(listed, str) or not isinstance(listed, Iterable) or not all(isinstance(name, str) for name in listed):
             raise UserError(f"{_described(evaluator, place)}: expected a list of names as {attribute}, received {reprlib.repr(listed)}")
 
 

@@ -31,7 +31,7 @@ class TwoArguments(Good):
 
 
 class Listed(Good):
-    values = ["ap"]  # noqa: RUF012
+    values = ["ap"]
 
 
 class Needy(Good):

@@ -79,6 +79,8 @@ class Landmarks:
     def check(self, predict: Any) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         size = self._size(predict)
         count = model_landmarks(predict, size)
 

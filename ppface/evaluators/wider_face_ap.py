@@ -12,7 +12,7 @@ from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
-from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.detect import Predict, check_detector, detect
 from ppface.evaluators.multi_scale import MultiScale
 from ppface.evaluators.plots import draw_curves, make_folder, write_curves
 from ppface.evaluators.wider_face import evaluate_curves
@@ -74,7 +74,10 @@ class WiderFaceAP:
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         read_all(lambda i: Picture.open(self.paths[i]).size, len(self.paths))
+        check_detector(predict, self.size)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None

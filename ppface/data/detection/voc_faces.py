@@ -66,6 +66,7 @@ class VocFaces:
         _check_objects(read, self.annotations, classes)
         self.files = self._files(read)
         self.boxes, self.ignored = [], []
+        self._sizes: dict[int, tuple[int, int]] = {}  # of pictures whose annotation states a size
         for boxes, found in zip(self._upright(read), read, strict=True):
             real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
             counted = real & (keep_difficult | ~found.difficult)
@@ -80,6 +81,9 @@ class VocFaces:
 
     def __getitem__(self, index: int) -> dict:
         picture = Picture.open(self.name(index))
+        if (size := self._sizes.get(index, picture.size)) != picture.size:  # then the boxes are in the pixels of another picture
+            received = f"received {picture.size[1]}x{picture.size[0]}: the file was replaced after the data set was opened"
+            raise DataError(f"{self.name(index)}: expected {size[1]}x{size[0]} pixels, {received}")
         boxes = inside(self.boxes[index], picture, lambda row: f"{self.annotations[index]}: face {row + 1}")
         ignored = inside(self.ignored[index], picture, lambda row: f"{self.annotations[index]}: difficult face {row + 1}")
         return {"picture": picture, "gt_boxes": boxes, "_ignored_boxes": ignored}
@@ -134,6 +138,7 @@ class VocFaces:
             scaled += labels.scale != (1.0, 1.0)
             turned += labels.turned
             boxes[index] = to_upright(found.boxes, labels, picture)
+            self._sizes[index] = picture.size
         label_files.refuse(mistakes)
         if scaled or turned:
             text = "%s: boxes converted to the upright pictures: scaled in %d (annotated at another size), rotated in %d (EXIF orientation)"

@@ -16,7 +16,7 @@ import numpy as np
 
 from ppface.core.errors import DataError
 from ppface.core.files.atomic_write import replace_text
-from ppface.core.files.file_names import printable
+from ppface.core.files.file_names import in_any_locale, printable
 
 EXAMPLES = "class_examples.json"  # {"label": ["path", "path", "sha256:...", "sha256:..."]}
 DIGEST = "sha256:"
@@ -30,7 +30,7 @@ def write(run: Path, data: Any) -> None:
     rows: dict[int, list[str]] = {}
     if files := getattr(data, "files", None):
         for label, *ends in _ends(data):
-            rows[label] = sorted({files[index] for index in ends})
+            rows[label] = sorted({in_any_locale(files[index]) for index in ends})
     for digest, places in _digests(data).items():
         for label in places:
             rows.setdefault(label, []).append(digest)
@@ -55,7 +55,8 @@ def moved(run: Path, data: Any, names: Sequence[str]) -> str:
 def _moved_paths(examples: dict[int, list[str]], data: Any, names: Sequence[str]) -> str:
     files = getattr(data, "files", None) or []
     wanted = set(chain.from_iterable(examples.values()))
-    now = {file: int(label) for file, label in zip(files, data.labels if files else [], strict=True) if file in wanted}
+    listed = zip(map(in_any_locale, files), data.labels if files else [], strict=True)
+    now = {file: int(label) for file, label in listed if file in wanted}
     for label, of_class in examples.items():
         found = [file for file in of_class if file in now]
         if found and label < len(names) and all(now[file] != label for file in found):

@@ -15,6 +15,7 @@ from ppface.core.files import checkpoint_files
 from ppface.core.files.atomic_write import replace_text
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
+from ppface.core.files.file_names import in_any_locale
 from ppface.core.run.log import log
 from ppface.engine import class_examples
 
@@ -30,6 +31,7 @@ def record(names: Sequence[str] | None) -> dict[str, Any]:
 def write(folder: Path, names: Sequence[str]) -> None:
     """Writes the file of names, unless it is there already, or raises OSError."""
     if _read(folder, _digest(names)) is None:
+        names = [in_any_locale(name) for name in names]
         readable = not any("\ud800" <= letter <= "\udfff" for name in names for letter in name)  # file names may be no text
         rows = (f' "{label}": {json.dumps(name, ensure_ascii=not readable)}' for label, name in enumerate(names))
         replace_text(folder / CLASSES, "{\n" + ",\n".join(rows) + "\n}\n")
@@ -56,7 +58,7 @@ def check(run: Path, names: Sequence[str] | None, data: Any = None) -> None:
     elif (known := _read(run, then["sha256"])) is None:
         found = f"{then['count']} classes in the run, {len(names)} in the data, with other names; the run's {CLASSES} is missing or changed"
     else:
-        rows = enumerate(zip_longest(known, names))
+        rows = enumerate(zip_longest(known, map(in_any_locale, names)))
         found = next(f"class {label} was {_shown(before)}, is {_shown(now)}" for label, (before, now) in rows if before != now)
         found += f" ({len(known)} classes then, {len(names)} now)"
     if found:
@@ -79,7 +81,7 @@ def of_weights(weights: WeightFile) -> list[str] | None:
 
 
 def _digest(names: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([in_any_locale(name) for name in names]).encode()).hexdigest()
 
 
 def _read(folder: Path, sha256: str) -> list[str] | None:
@@ -89,7 +91,7 @@ def _read(folder: Path, sha256: str) -> list[str] | None:
         names = [table[str(label)] for label in range(len(table))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return names if _digest(names) == sha256 else None
+    return names if all(isinstance(name, str) for name in names) and _digest(names) == sha256 else None
 
 
 def _shown(name: str | None) -> str:

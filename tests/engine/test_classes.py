@@ -87,6 +87,14 @@ def test_numbers_that_other_people_get_are_found_by_their_pictures(tmp_path, lab
         classes.check(run, names, later)
 
 
+def test_names_are_the_same_in_any_locale(tmp_path):
+    run = made(tmp_path / "run", ["caf\udcc3\udca9", "\udcc4\udce3"])  # as a POSIX locale reads them
+    assert json.loads((run / "classes.json").read_text()) == {"0": "café", "1": "\udcc4\udce3"}
+    classes.check(run, ["café", "\udcc4\udce3"])
+    with pytest.raises(DataError, match=r"class 0 was 'café', is missing \(2 classes then, 0 now\)"):
+        classes.check(run, [])
+
+
 def test_checkpoints_without_classes_fit_all(tmp_path):
     classes.check(made(tmp_path / "run", None), ["ann"])
 

@@ -1,5 +1,6 @@
 """Custom faces in Pascal VOC XML, the format of common labelling tools."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class VocFaces:
         base = label_files.folder(Path(root), "VocFaces", ADVICE)
         self.images = label_files.folder(base / images, "VocFaces", ADVICE)
         folder = label_files.folder(base / annotations, "VocFaces", ADVICE)
-        self.annotations = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith("."))
+        files = [path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith(".")]
+        self.annotations = sorted(files, key=lambda path: os.fsencode(path.name))
         if not self.annotations:
             raise DataError(f"VocFaces: no XML file in {folder}: {ADVICE}")
         read = label_files.read_all(lambda index: voc_annotation.read(self.annotations[index], classes), len(self.annotations))

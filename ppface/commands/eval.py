@@ -58,5 +58,8 @@ def main() -> int:
     target = Path(args.json) if args.json else (source / "evaluation.json" if source.is_dir() else None)
     if target:
         record = {"model": str(source), "config": str(file), "overrides": args.override, "metrics": metrics}
-        target.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        try:
+            target.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        except OSError as error:  # a full disk names no file
+            raise UserError(f"{target}: cannot write the values: {error.strerror}; choose another file with --json") from None
     return 0

@@ -25,7 +25,7 @@ BLOCKS, BLOCK = 20, 100  # runs of neighbouring classes, and classes of each, wh
 
 def write(run: Path, data: Any) -> None:
     """Writes the examples of each class, unless they are there already or the data has none; raises OSError."""
-    if (run / EXAMPLES).exists():
+    if (run / EXAMPLES).exists() or getattr(data, "labels", None) is None:
         return
     rows: dict[int, list[str]] = {}
     if files := getattr(data, "files", None):
@@ -48,6 +48,8 @@ def moved(run: Path, data: Any, names: Sequence[str]) -> str:
         data: the data set now, with as many classes as the run.
         names: of its classes.
     """
+    if getattr(data, "labels", None) is None:
+        return ""
     examples = _read(run)
     return _moved_paths(examples, data, names) or _moved_digests(examples, data, names)
 

@@ -13,7 +13,7 @@ from ppface.evaluators.ap import checked, curves
 from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
 from ppface.evaluators.detect import Predict, check_detector, detect, labelled_boxes
 from ppface.evaluators.multi_scale import MultiScale
-from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.evaluators.plots import draw_curves, make_folder, write_curves, writing
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
@@ -82,8 +82,9 @@ class FaceAP:
         predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
         curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
         if folder:
-            write_curves({"ap": curve}, folder / "curves.json")
-            draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
+            with writing(folder):
+                write_curves({"ap": curve}, folder / "curves.json")
+                draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
         if self.bootstrap:

@@ -13,7 +13,7 @@ from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, first_of_each, match
 from ppface.evaluators.detect import Predict, detect, labelled_boxes
 from ppface.evaluators.landmarks import VALUES, check_counts, model_landmarks, summary, unit
-from ppface.evaluators.plots import draw_cumulative, make_folder
+from ppface.evaluators.plots import draw_cumulative, make_folder, writing
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
@@ -91,9 +91,10 @@ class LandmarkNME:
         each = [self._errors(rows, *labels[i], self.dataset.name(i)) for i, rows in enumerate(found)]
         values = np.concatenate(each)
         if folder:
-            errors = {self.dataset.name(i): row.round(6).tolist() for i, row in enumerate(each)}
-            (folder / "landmark_nme.json").write_text(json.dumps(errors, indent=1) + "\n", encoding="utf-8")
-            draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "landmark_nme.png")
+            with writing(folder):
+                errors = {self.dataset.name(i): row.round(6).tolist() for i, row in enumerate(each)}
+                (folder / "landmark_nme.json").write_text(json.dumps(errors, indent=1) + "\n", encoding="utf-8")
+                draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "landmark_nme.png")
         matched = len(values) / sum(np.isfinite(units).sum() for _, _, units in labels)
         values = values if len(values) else np.array([np.inf])
         yield from summary(values, self.threshold).items()

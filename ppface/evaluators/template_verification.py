@@ -13,7 +13,7 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators import template_files
 from ppface.evaluators.embedding import cache_folder, embed_all, read_embeddings
-from ppface.evaluators.plots import make_folder
+from ppface.evaluators.plots import make_folder, writing
 from ppface.evaluators.roc import Rule, rate_name
 from ppface.evaluators.templates import FARS, FPIRS, RANKS, compare, fuse, identify
 from ppface.ops.align import align
@@ -102,7 +102,8 @@ class TemplateVerification:
         arrays = self._embedded(predict) if self.stored is None else self.stored
         found = {mode: self._scored(mode, arrays) for mode in self.modes}
         if folder:
-            _write(found, folder / VALUES_FILE)
+            with writing(folder):
+                _write(found, folder / VALUES_FILE)
         for mode, values in found.items():
             yield from ((f"{self.files.name}/{mode}/{key}", value) for key, value in values.items())
 

@@ -16,7 +16,7 @@ from ppface.data.pictures.picture import Picture
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators import folds as scoring
 from ppface.evaluators.error_reject import ErrorReject, check_fmr, error_reject
-from ppface.evaluators.plots import draw_error_reject, draw_roc, draw_scores, make_folder
+from ppface.evaluators.plots import draw_error_reject, draw_roc, draw_scores, make_folder, writing
 from ppface.ops.embedding import described
 from ppface.ops.resize import TestSize, aligned, check_aligned
 
@@ -177,7 +177,8 @@ class Verification:
         folder = make_folder(self.save_dir) if self.save_dir else None
         found = {name: self._score(predict, pairs, name) for name, pairs in self.sets.items()}
         if folder:
-            _write(found, folder)
+            with writing(folder):
+                _write(found, folder)
         for name, (_, scores, _) in found.items():
             for key, value in scores.items():
                 parts = {"_low": value[0], "_high": value[1]} if isinstance(value, tuple) else {"": value}

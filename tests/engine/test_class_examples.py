@@ -157,6 +157,14 @@ def test_of_many_classes_neighbours_are_compared(tmp_path, monkeypatch):
     assert moved(tmp_path, Many([*before[:50], 999, *before[50:-1]])) == "picture 61 was of '60', is of '61'"  # one more person
 
 
+def test_data_without_labels_have_no_examples(tmp_path):
+    class Faces:
+        files, labels, class_names = ("a.jpg",), None, ("face",)
+
+    class_examples.write(tmp_path, Faces())
+    assert moved(tmp_path, Faces()) == "" and not (tmp_path / "class_examples.json").exists()
+
+
 def test_drawn_people_are_not_drawn_for_it(tmp_path):
     class_examples.write(tmp_path, SyntheticIdentities(10**6, 1))
     assert not (tmp_path / "class_examples.json").exists()

@@ -1,6 +1,7 @@
 """AP on any data set."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -132,6 +133,16 @@ def test_of_synthetic_pictures_one_is_drawn_before_training(detector, monkeypatc
     FaceAP(SyntheticFaces(4)).check(detector)
     FaceAP(Subset(Subset(SyntheticFaces(4), start=1, every=2), stop=1)).check(detector)
     assert drawn == [0, 1]
+
+
+def test_a_full_disk_is_one_line(detector, tmp_path, monkeypatch):
+    def full(self, *arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DataError) as caught:
+        list(FaceAP(SyntheticFaces(1), save_dir=str(tmp_path))(detector))
+    assert str(caught.value) == f"{tmp_path}: cannot write here (No space left on device); choose another save_dir"
 
 
 def test_what_cannot_be_evaluated_is_refused_before_training(detector, tmp_path):

@@ -24,8 +24,8 @@ class PictureLookup:
     def find(self, written: str, stem: str, encoding: str = "utf-8") -> str | None:
         """The path, under the folder, of the picture that a label file names; None if no picture fits, or more than one.
 
-        Tried in this order: the name as written, also with slashes for backslashes; its last part, for a path of another machine; `stem` with any ending; the stem of the
-        name with any ending. Endings and stems in any case.
+        Tried in this order: the name as written, also with slashes for backslashes; its last part, for a path of another machine; `stem`
+        with any ending; the stem of the name with any ending. Endings and stems in any case.
 
         Args:
             written: the name in the label file; may be empty.

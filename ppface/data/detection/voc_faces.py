@@ -55,6 +55,7 @@ class VocFaces:
         keep_difficult: bool = False,
     ):
         base = label_files.folder(Path(root), "VocFaces", ADVICE)
+        self.class_names = None if classes is None else [" or ".join(sorted(set(classes)))]  # runs are not resumed with others
         self.images = label_files.folder(base / images, "VocFaces", ADVICE)
         folder = label_files.folder(base / annotations, "VocFaces", ADVICE)
         files = [path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith(".")]

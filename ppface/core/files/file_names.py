@@ -64,6 +64,19 @@ def in_any_locale(text: str) -> str:
     return text
 
 
+def for_library(path: str | os.PathLike) -> str:
+    """The path as Paddle, ONNX Runtime and OpenVINO take it: they encode texts in UTF-8 whatever the locale.
+
+    Raises:
+        DataError: a path that is not UTF-8.
+    """
+    name = in_any_locale(os.fspath(path))
+    if not is_utf8(name):
+        expected = "expected a path in UTF-8, which Paddle, ONNX Runtime and OpenVINO need"
+        raise DataError(f"{printable(name)}: {expected}: rename the folder, or choose another one")
+    return name
+
+
 def printable(text: str) -> str:
     """A text with file names for reports: bytes that are not UTF-8 are shown as \\udc80 to \\udcff."""
     text = in_any_locale(text)

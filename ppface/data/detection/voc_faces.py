@@ -55,7 +55,7 @@ class VocFaces:
         keep_difficult: bool = False,
     ):
         base = label_files.folder(Path(root), "VocFaces", ADVICE)
-        self.class_names = None if classes is None else [" or ".join(sorted(set(classes)))]  # runs are not resumed with others
+        self._classes = classes
         self.images = label_files.folder(base / images, "VocFaces", ADVICE)
         folder = label_files.folder(base / annotations, "VocFaces", ADVICE)
         files = [path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith(".")]
@@ -75,6 +75,11 @@ class VocFaces:
             counted = real & (keep_difficult | ~found.difficult)
             self.boxes.append(boxes[counted])
             self.ignored.append(boxes[real & ~counted])
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """One class, by the names of its objects, so that runs are not resumed with others; None for all objects."""
+        return None if self._classes is None else [" or ".join(sorted(set(self._classes)))]
 
     def __len__(self) -> int:
         return len(self.files)

@@ -103,7 +103,7 @@ def _onnxruntime(files: tuple[Path, ...], outputs: list[str], threads: int) -> R
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(_text(files[0]), options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(outputs, {"image": np.ascontiguousarray(pixels)})
 
 
@@ -117,7 +117,7 @@ def _openvino(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:
         "INFERENCE_PRECISION_HINT": "f32",
         "ENABLE_CPU_PINNING": False,
     }
-    request = openvino.Core().compile_model(str(files[0]), "CPU", settings).create_infer_request()
+    request = openvino.Core().compile_model(_text(files[0]), "CPU", settings).create_infer_request()
 
     def run(pixels: np.ndarray) -> list[np.ndarray]:
         request.infer({"image": np.ascontiguousarray(pixels)}, share_inputs=True)
@@ -147,7 +147,7 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
     warnings.filterwarnings("ignore", message="No ccache found")  # Paddle repeats it on every import
     from paddle import inference
 
-    config = inference.Config(str(model), str(weights))
+    config = inference.Config(_text(model), _text(weights))
     config.disable_glog_info()
     config.enable_new_executor()
     config.enable_memory_optim()  # needs the new executor
@@ -159,6 +159,14 @@ def predictor(model: Path, weights: Path, threads: int, device: str) -> Any:
         config.set_mkldnn_cache_capacity(CACHED_SHAPES)
         config.set_cpu_math_library_num_threads(threads)
     return inference.create_predictor(config)
+
+
+def _text(path: Path) -> str:
+    """The path as the runtimes take it, which encode texts in UTF-8 whatever the locale."""
+    try:
+        return os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: expected a path in UTF-8, which the runtimes need: rename the folder") from None
 
 
 def _is_amd() -> bool:

@@ -34,7 +34,7 @@ def main() -> int:
     from ppface import predict
     from ppface.core.config.run_config import config_file
     from ppface.core.config.spec import load_config
-    from ppface.engine.evaluation import measure, no_model
+    from ppface.engine.evaluation import check_methods, measure, no_model
     from ppface.predict.runtimes import is_export
 
     source, file = Path(args.model or args.config), args.config or args.model
@@ -50,11 +50,16 @@ def main() -> int:
         model = live.model.predictor()
     else:
         model = no_model
-    metrics = measure([evaluator() for evaluator in config["evaluators"]], model)
-    width = max(len(name) for name in metrics)
+    evaluators = [evaluator() for evaluator in config["evaluators"]]
+    check_methods(evaluators)
+    metrics = measure(evaluators, model)
+    width = max(map(len, metrics), default=0)
     print("\n".join(f"{name:<{width}}  {value:.4f}" for name, value in metrics.items()))
     target = Path(args.json) if args.json else (source / "evaluation.json" if source.is_dir() else None)
     if target:
         record = {"model": str(source), "config": str(file), "overrides": args.override, "metrics": metrics}
-        target.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        try:
+            target.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        except OSError as error:  # a full disk names no file
+            raise UserError(f"{target}: cannot write the values: {error.strerror}; choose another file with --json") from None
     return 0

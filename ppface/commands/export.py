@@ -9,6 +9,7 @@ ppface export output/blazeface/20260101-120000 --out export/blazeface --format o
 import shutil
 from pathlib import Path
 
+from ppface.core.files.file_names import for_library
 from ppface.core.run import cli, signals
 
 FORMATS = ("paddle", "onnx", "openvino")
@@ -40,6 +41,7 @@ def main() -> int:
     from ppface.engine.formats import exporter, parity
     from ppface.predict import export_formats
 
+    for_library(args.out)
     formats = args.format or ["paddle"]
     exporter.check(formats, args.int8)
     live = predict.open_model(args.source, args.weights, args.override, args.names)

@@ -1,5 +1,10 @@
 """Runs evaluators one after another and joins their values under unique names; checks their data and names before."""
 
+import contextlib
+import inspect
+import reprlib
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from ppface.core.errors import DataError, UserError
@@ -16,6 +21,45 @@ def check(evaluators: list[Any], predict: Any) -> None:
             getattr(evaluator, "check", lambda predict: None)(predict)
         except DataError as error:
             raise DataError(f"evaluators.{place}: {type(evaluator).__name__}: {error}") from None
+
+
+def check_methods(evaluators: list[Any]) -> None:
+    """Raises UserError for an evaluator that cannot be called, or has something else in place of one of its other methods."""
+    for place, evaluator in enumerate(evaluators):
+        _check_methods(evaluator, place)
+
+
+def _check_methods(evaluator: Any, place: int) -> None:
+    wanted = {"__call__": "(self, predict), which yields pairs (name, value)", "check": "(self, predict)", "values": "(self)"}
+    for method, signature in wanted.items():
+        found = getattr(evaluator, method, None)
+        if found is None and method != "__call__":
+            continue
+        if not callable(found):
+            received = "there is none" if found is None else f"received {reprlib.repr(found)}"
+            raise UserError(f"{_described(evaluator, place)}: expected a method {method}{signature}; {received}")
+        with contextlib.suppress(ValueError):  # such as of a builtin function, which has no signature
+            try:
+                inspect.signature(found).bind(*[None] * (signature.count("predict")))
+            except TypeError as error:
+                raise UserError(f"{_described(evaluator, place)}: expected a method {method}{signature}: {error}") from None
+    for attribute in ("values", "lower_is_better"):
+        given: Any = getattr(evaluator, attribute, ())
+        listed = given() if callable(given) else given
+        if isinstance(listed, str) or not isinstance(listed, Iterable) or not all(isinstance(name, str) for name in listed):
+            raise UserError(f"{_described(evaluator, place)}: expected a list of names as {attribute}, received {reprlib.repr(listed)}")
+
+
+def _described(evaluator: Any, place: int) -> str:
+    """The evaluator with its file, which may be of the user's own."""
+    kind = type(evaluator)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return f"evaluators.{place}: {kind.__name__} ({file or kind.__module__})"
+
+
+def nameless(evaluators: list[Any]) -> str:
+    """The first evaluator without a method `values`, whose names are only known after an evaluation; empty if there is none."""
+    return next((_described(evaluator, place) for place, evaluator in enumerate(evaluators) if not hasattr(evaluator, "values")), "")
 
 
 def no_model(batch: dict) -> dict:
@@ -44,12 +88,29 @@ def more_is_better(evaluators: list[Any], metric: str | None) -> bool:
 
 
 def measure(evaluators: list[Any], predict: Any) -> dict[str, float]:
-    """All values of all evaluators by name; a name that is already used gets the evaluator's position: "ap", then "ap.1"."""
+    """All values of all evaluators by name; a name that is already used gets the evaluator's position: "ap", then "ap.1".
+
+    Raises:
+        UserError: an evaluator that returns something else than pairs (name, value).
+    """
     metrics: dict[str, float] = {}
     for place, evaluator in enumerate(evaluators):
-        for name, value in evaluator(predict):
-            metrics[_unique(name, place, metrics)] = float(value)
+        found = evaluator(predict)
+        if isinstance(found, dict | str) or not hasattr(found, "__iter__"):
+            raise _no_pair(evaluator, place, found)
+        for pair in found:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+                raise _no_pair(evaluator, place, pair)
+            name, value = pair
+            try:
+                metrics[_unique(name, place, metrics)] = float(value)
+            except (TypeError, ValueError):
+                raise _no_pair(evaluator, place, pair) from None
     return metrics
+
+
+def _no_pair(evaluator: Any, place: int, received: Any) -> UserError:
+    return UserError(f"{_described(evaluator, place)}: expected pairs (name, number), received {reprlib.repr(received)}")
 
 
 def _unique(name: str, place: int, taken: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Exports a model as a static Paddle inference model that runs without ppface, and compares its outputs with the live model's."""
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +61,10 @@ def trace(model: nn.Layer, folder: Path) -> list[str]:
         names = sorted(model.infer(paddle.zeros([1, 3, height, width], "uint8")))
     sides = [None, None] if model.any_size else [height, width]
     static = paddle.jit.to_static(_Inference(model), input_spec=[InputSpec([None, 3, *sides], "uint8", "image")], full_graph=True)
-    with _named(model):
-        paddle.jit.save(static, str(folder / MODEL))
+    with _named(model), tempfile.TemporaryDirectory() as aside:  # Paddle cannot write to a path that the locale cannot encode
+        paddle.jit.save(static, str(Path(aside, MODEL)))
+        for file in Path(aside).iterdir():
+            shutil.move(file, folder / file.name)
     return names
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ppface.core.config.run_config import CHECKPOINTS, CONFIG
-from ppface.engine.classes import CLASSES, EXAMPLES
+from ppface.engine.class_examples import EXAMPLES
+from ppface.engine.classes import CLASSES
 from ppface.engine.journal import CURVES, LINES
 from ppface.engine.provenance import ENVIRONMENT
 from ppface.engine.world import World

@@ -14,7 +14,7 @@ from ppface.core.files.file_names import on_disk
 from ppface.core.registry import Kind, nearest, register
 from ppface.core.run import folder_lock
 from ppface.core.run.log import log
-from ppface.engine import classes, config_changes, evaluation
+from ppface.engine import class_examples, classes, config_changes, evaluation
 from ppface.engine.provenance import CONFIG, ENVIRONMENT, config_text
 from ppface.engine.refused import BROKEN_FILE
 from ppface.engine.step import Step
@@ -135,9 +135,13 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     loader.list_in(folder / BROKEN_FILE)
     loader.follow(model.predictor(), world.from_first)
     evaluators = [evaluator() for evaluator in config["evaluators"] or []] if world.rank == 0 else []
+    evaluation.check_methods(evaluators)
     _check_metric(config, evaluators)
     evaluation.check(evaluators, model.predictor())
     _check_metric(config, evaluators)  # again: an evaluator may know more of its values once it has looked at its data
+    if config["trainer"]["metric"] and (unknown := evaluation.nameless(evaluators)):
+        text = "%s has no method values(), which lists the names that it yields: trainer.metric=%s is checked at the first evaluation"
+        log.warning(text, unknown, config["trainer"]["metric"])
     if world.rank == 0:
         warn_of_batch(model, loader.batch_size, world.size)
     step = build_step(config, model)
@@ -148,7 +152,7 @@ def assemble(config: Spec, world: World, folder: Path, model: Any, loader: Any, 
     if names is not None and world.rank == 0:
         with _writing(folder):
             classes.write(folder, names)
-            classes.write_examples(folder, loader.dataset)
+            class_examples.write(folder, loader.dataset)
     return config["trainer"](
         step=step,
         optimizer=config["optimizer"],

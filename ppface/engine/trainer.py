@@ -106,8 +106,8 @@ class Trainer:
         self.total = length * unit
         self.optimizer = optimizer(parameters=step.learned(), steps_per_epoch=self.steps_per_epoch, total_steps=self.total)
         warmup = getattr(self.optimizer._learning_rate, "warmup_steps", 0)
-        if warmup > self.total:
-            log.warning("warmup_steps=%d is longer than the run of %d steps: the learning rate stays below its base", warmup, self.total)
+        if warmup >= self.total:
+            log.warning("warmup_steps=%d lasts for all %d steps of the run: the learning rate stays below its base", warmup, self.total)
         self.eval_every = self.steps_per_epoch if eval_every is None else eval_every * unit
         self.save_every = self.steps_per_epoch if save_every is None else save_every * unit
         self.save_steps, self.log_every = save_steps, log_every

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from ppface.core.errors import DataError
 from ppface.core.run.log import log
 from ppface.data.pictures.picture import Picture
 from ppface.ops.boxes import clip
@@ -74,6 +75,10 @@ def _run_once(predict: Predict, images: list[np.ndarray], places: list[Placement
     """One call of `predict` for images of which each has its place in an input of the same size."""
     batch = np.stack([place.apply(image).transpose(2, 0, 1) for place, image in zip(places, images, strict=True)])
     outputs = predict({"image": batch})
+    if missing := [key for key in ("boxes", "scores", "count") if key not in outputs]:
+        raise DataError(
+            f"expected a model with the output '{missing[0]}', as detectors have, received one with {', '.join(sorted(outputs))}"
+        )
     boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
         f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"
@@ -85,6 +90,18 @@ def _run_once(predict: Predict, images: list[np.ndarray], places: list[Placement
     for place, faces in zip(places, found, strict=True):
         faces[:, :4], faces[:, 5:] = place.rows_back(faces[:, :4]), place.rows_back(faces[:, 5:])
     return found
+
+
+def check_detector(predict: Predict, size: TestSize | None = None) -> None:
+    """Raises DataError for a model that finds no faces; it is asked for an empty picture."""
+    run(predict, [np.zeros((64, 64, 3), np.uint8)], size or getattr(predict, "test_size", None) or TestSize())
+
+
+def labelled_boxes(sample: dict, name: str) -> np.ndarray:
+    """(G, 4) boxes of a sample; raises DataError for one of a data set without faces' boxes, as those of people are."""
+    if "gt_boxes" not in sample:
+        raise DataError(f"{name}: expected a sample with gt_boxes, as data sets of detection have, received {', '.join(sorted(sample))}")
+    return sample["gt_boxes"].astype("float64")
 
 
 def _batches(picture: Callable[[int], Picture], count: int, size: TestSize, batch_size: int) -> Iterator[list[int]]:

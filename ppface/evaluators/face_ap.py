@@ -11,9 +11,9 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, curves
 from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
-from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.detect import Predict, check_detector, detect, labelled_boxes
 from ppface.evaluators.multi_scale import MultiScale
-from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.evaluators.plots import draw_curves, make_folder, write_curves, writing
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
@@ -65,9 +65,14 @@ class FaceAP:
         return ["ap", "recall", *(interval_names(["ap"]) if self.bootstrap else [])]
 
     def check(self, predict: Predict) -> None:
-        """Opens the header of every picture that is not synthetic; raises a DataError that lists all that cannot be read."""
+        """Opens the header of every picture, of synthetic ones only the first; raises a DataError that lists all that cannot be read."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         if not is_synthetic(self.dataset):
             self._labels()
+        elif len(self.dataset):
+            self._faces(0)
+        check_detector(predict, self.size)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
@@ -77,8 +82,9 @@ class FaceAP:
         predictions = [checked(array, self.dataset.name(i)) for i, array in enumerate(rows)]
         curve = curves(predictions, faces, {"ap": counted}, faceless=True)["ap"]
         if folder:
-            write_curves({"ap": curve}, folder / "curves.json")
-            draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
+            with writing(folder):
+                write_curves({"ap": curve}, folder / "curves.json")
+                draw_curves({type(self.dataset).__name__: curve}, folder / "ap.png", "precision and recall")
         yield "ap", curve.ap
         yield "recall", float(curve.recall[-1])
         if self.bootstrap:
@@ -86,7 +92,7 @@ class FaceAP:
 
     def _labels(self) -> tuple[list[np.ndarray], np.ndarray]:
         """For each picture (G, 4) x, y, w, h of its faces, and which of all faces count (sum of G,)."""
-        labelled = read_all(lambda i: self._faces(self.dataset[i]), len(self.dataset))
+        labelled = read_all(self._faces, len(self.dataset))
         faces = [boxes for boxes, _ in labelled]
         counted = np.concatenate([*(counts for _, counts in labelled), np.zeros(0, dtype=bool)])
         if not counted.any():
@@ -96,8 +102,9 @@ class FaceAP:
             )
         return faces, counted
 
-    def _faces(self, sample: dict) -> tuple[np.ndarray, np.ndarray]:
+    def _faces(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(G, 4) x, y, w, h of all faces of a picture, and which of them count (G,)."""
-        ignored = sample.get("_ignored_boxes", np.zeros((0, 4)))
-        boxes = to_xywh(np.concatenate([sample["gt_boxes"], ignored]).astype("float64"))
-        return boxes, (boxes[:, 3] >= self.min_size) & (np.arange(len(boxes)) < len(sample["gt_boxes"]))
+        sample = self.dataset[index]
+        faces = labelled_boxes(sample, self.dataset.name(index))
+        boxes = to_xywh(np.concatenate([faces, sample.get("_ignored_boxes", np.zeros((0, 4))).astype("float64")]))
+        return boxes, (boxes[:, 3] >= self.min_size) & (np.arange(len(boxes)) < len(faces))

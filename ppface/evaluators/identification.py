@@ -15,6 +15,7 @@ from ppface.data.pictures.picture import Picture
 from ppface.data.synthetic import is_synthetic
 from ppface.data.transforms import geometry
 from ppface.evaluators.embedding import cache_folder, embed_all
+from ppface.ops.embedding import described
 from ppface.ops.resize import TestSize, aligned, check_aligned
 
 ROWS = 64  # probes of a block of scores
@@ -153,11 +154,13 @@ class Identification:
         policy = getattr(predict, "test_size", None) or TestSize()
         for pictures in self.sets:
 
-            def look(index: int, pictures: Any = pictures) -> None:
+            def look(index: int, pictures: Any = pictures) -> tuple[int, int]:
                 size = geometry.size(pictures[index])
                 check_aligned(size, policy.of(*size), pictures.name(index), self.resize or policy.letterbox)
+                return policy.of(*size)
 
-            label_files.read_all(look, 1 if is_synthetic(pictures) else len(pictures))
+            sizes = label_files.read_all(look, 1 if is_synthetic(pictures) else len(pictures))
+            described(predict, [np.zeros((*sizes[0], 3), np.uint8)])
 
     def __call__(self, predict: Any) -> Iterator[tuple[str, float]]:
         policy = getattr(predict, "test_size", None) or TestSize()

@@ -11,9 +11,9 @@ from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators.ap import checked, first_of_each, match
-from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.detect import Predict, detect, labelled_boxes
 from ppface.evaluators.landmarks import VALUES, check_counts, model_landmarks, summary, unit
-from ppface.evaluators.plots import draw_cumulative, make_folder
+from ppface.evaluators.plots import draw_cumulative, make_folder, writing
 from ppface.ops.boxes import to_xywh
 from ppface.ops.resize import TestSize
 
@@ -76,6 +76,8 @@ class LandmarkNME:
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         size = (self.size or getattr(predict, "test_size", None) or TestSize()).of(64, 64)
         points = model_landmarks(predict, size)
         count = 1 if is_synthetic(self.dataset) else len(self.dataset)
@@ -89,9 +91,10 @@ class LandmarkNME:
         each = [self._errors(rows, *labels[i], self.dataset.name(i)) for i, rows in enumerate(found)]
         values = np.concatenate(each)
         if folder:
-            errors = {self.dataset.name(i): row.round(6).tolist() for i, row in enumerate(each)}
-            (folder / "landmark_nme.json").write_text(json.dumps(errors, indent=1) + "\n", encoding="utf-8")
-            draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "landmark_nme.png")
+            with writing(folder):
+                errors = {self.dataset.name(i): row.round(6).tolist() for i, row in enumerate(each)}
+                (folder / "landmark_nme.json").write_text(json.dumps(errors, indent=1) + "\n", encoding="utf-8")
+                draw_cumulative({type(self.dataset).__name__: values}, self.threshold, folder / "landmark_nme.png")
         matched = len(values) / sum(np.isfinite(units).sum() for _, _, units in labels)
         values = values if len(values) else np.array([np.inf])
         yield from summary(values, self.threshold).items()
@@ -130,7 +133,7 @@ class LandmarkNME:
         return labels
 
     def _picture(self, sample: dict, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        boxes = to_xywh(sample["gt_boxes"].astype("float64"))
+        boxes = to_xywh(labelled_boxes(sample, name))
         truth = sample.get("gt_landmarks", np.zeros((len(boxes), 0, 2))).astype("float64")
         known = sample.get("gt_has_landmarks", np.full(len(boxes), "gt_landmarks" in sample)) & (boxes[:, 3] >= self.min_size)
         units = np.full(len(boxes), np.nan)

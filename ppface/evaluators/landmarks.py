@@ -14,7 +14,7 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.loading.pipeline import Pipeline
 from ppface.data.synthetic import is_synthetic
 from ppface.data.transforms.landmark_crop import LandmarkCrop
-from ppface.evaluators.plots import draw_cumulative, make_folder
+from ppface.evaluators.plots import draw_cumulative, make_folder, writing
 from ppface.ops.face_crop import MARGIN
 
 EYES = {5: ([0], [1]), 68: ([36], [45]), 98: ([60], [72])}  # number of landmarks -> those at the outer corners of the eyes
@@ -79,6 +79,8 @@ class Landmarks:
     def check(self, predict: Any) -> None:
         """Opens the header of every picture, of synthetic ones only the first, and compares its landmarks with the model's; raises a
         DataError that lists all that cannot be used."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         size = self._size(predict)
         count = model_landmarks(predict, size)
 
@@ -127,10 +129,11 @@ class Landmarks:
         names = getattr(self.dataset, "attribute_names", ())
         subsets = {name: values[has] for name, has in zip(names, np.array(attributes).T, strict=False) if has.any()}
         if folder:
-            rows = {self.dataset.name(i): round(float(value), 6) for i, value in enumerate(values)}
-            (folder / "landmarks.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-            draw_cumulative({type(self.dataset).__name__: values, **subsets}, self.threshold, folder / "cumulative.png")
-            cv2.imwrite(str(folder / "worst.png"), _tiled([image for _, image in worst])[:, :, ::-1])
+            with writing(folder):
+                rows = {self.dataset.name(i): round(float(value), 6) for i, value in enumerate(values)}
+                (folder / "landmarks.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+                draw_cumulative({type(self.dataset).__name__: values, **subsets}, self.threshold, folder / "cumulative.png")
+                (folder / "worst.png").write_bytes(cv2.imencode(".png", _tiled([image for _, image in worst])[:, :, ::-1])[1].tobytes())
         yield from summary(values, self.threshold).items()
         for name, chosen in subsets.items():
             yield from ((f"{key}_{name}", value) for key, value in summary(chosen, self.threshold).items())

@@ -1,7 +1,8 @@
 """Curves and scores as pictures (PNG) and as numbers (JSON)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,21 @@ def make_folder(path: str | Path) -> Path:
         DataError: it cannot be made or written to.
     """
     path = Path(on_disk(path))
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise DataError(f"{path}: cannot write here ({error.strerror}); choose another save_dir") from error
     return path
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raises DataError in place of an OSError, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{folder}: cannot write here ({error.strerror or error}); choose another save_dir") from error
 
 
 def draw_curves(curves: Mapping[str, Curve], path: str | Path, title: str) -> None:

@@ -13,10 +13,11 @@ from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators import template_files
 from ppface.evaluators.embedding import cache_folder, embed_all, read_embeddings
-from ppface.evaluators.plots import make_folder
+from ppface.evaluators.plots import make_folder, writing
 from ppface.evaluators.roc import Rule, rate_name
 from ppface.evaluators.templates import FARS, FPIRS, RANKS, compare, fuse, identify
 from ppface.ops.align import align
+from ppface.ops.embedding import outputs
 
 Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 Mode = Literal["N1D1F2", "N1D1F0", "N1D0F2", "N1D0F0", "N0D1F2", "N0D1F0", "N0D0F2", "N0D0F0"]
@@ -89,15 +90,20 @@ class TemplateVerification:
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         if self.stored is None:
             read_all(lambda i: Picture.open(self.files.pictures[i]), len(self.files.pictures))
+            size = getattr(getattr(predict, "test_size", None), "size", None) or (112, 112)
+            outputs(predict, [np.zeros((*size, 3), np.uint8)], self.names)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
         arrays = self._embedded(predict) if self.stored is None else self.stored
         found = {mode: self._scored(mode, arrays) for mode in self.modes}
         if folder:
-            _write(found, folder / VALUES_FILE)
+            with writing(folder):
+                _write(found, folder / VALUES_FILE)
         for mode, values in found.items():
             yield from ((f"{self.files.name}/{mode}/{key}", value) for key, value in values.items())
 

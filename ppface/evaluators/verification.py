@@ -16,7 +16,7 @@ from ppface.data.pictures.picture import Picture
 from ppface.data.synthetic import is_synthetic
 from ppface.evaluators import folds as scoring
 from ppface.evaluators.error_reject import ErrorReject, check_fmr, error_reject
-from ppface.evaluators.plots import draw_error_reject, draw_roc, draw_scores, make_folder
+from ppface.evaluators.plots import draw_error_reject, draw_roc, draw_scores, make_folder, writing
 from ppface.ops.embedding import described
 from ppface.ops.resize import TestSize, aligned, check_aligned
 
@@ -159,21 +159,26 @@ class Verification:
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture, of synthetic ones only the first; raises a DataError that lists all that cannot be used."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         policy = getattr(predict, "test_size", None) or TestSize()
         for name, pairs in self.sets.items():
 
-            def look(index: int, pairs: Any = pairs) -> None:
+            def look(index: int, pairs: Any = pairs) -> tuple[int, int]:
                 picture, size = pairs.header(index) if hasattr(pairs, "header") else _header(pairs.picture(index))
                 check_aligned(size, policy.of(*size), picture, self.resize or policy.letterbox)
+                return policy.of(*size)
 
             with _prefixed(name):
-                read_all(look, 1 if is_synthetic(pairs) else len(pairs))
+                sizes = read_all(look, 1 if is_synthetic(pairs) else len(pairs))
+            described(predict, [np.zeros((*sizes[0], 3), np.uint8)])
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
         found = {name: self._score(predict, pairs, name) for name, pairs in self.sets.items()}
         if folder:
-            _write(found, folder)
+            with writing(folder):
+                _write(found, folder)
         for name, (_, scores, _) in found.items():
             for key, value in scores.items():
                 parts = {"_low": value[0], "_high": value[1]} if isinstance(value, tuple) else {"": value}

@@ -12,9 +12,9 @@ from ppface.core.registry import Kind, register
 from ppface.data.loading.label_files import read_all
 from ppface.data.pictures.picture import Picture
 from ppface.evaluators.bootstrap import check_resamples, interval_names, intervals, named
-from ppface.evaluators.detect import Predict, detect
+from ppface.evaluators.detect import Predict, check_detector, detect
 from ppface.evaluators.multi_scale import MultiScale
-from ppface.evaluators.plots import draw_curves, make_folder, write_curves
+from ppface.evaluators.plots import draw_curves, make_folder, write_curves, writing
 from ppface.evaluators.wider_face import evaluate_curves
 from ppface.evaluators.wider_files import SUBSETS, read_ground_truth, write_predictions
 from ppface.ops.boxes import to_xywh
@@ -74,7 +74,10 @@ class WiderFaceAP:
 
     def check(self, predict: Predict) -> None:
         """Opens the header of every picture; raises a DataError that lists all that cannot be read."""
+        if self.save_dir:
+            make_folder(self.save_dir)
         read_all(lambda i: Picture.open(self.paths[i]).size, len(self.paths))
+        check_detector(predict, self.size)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
@@ -83,10 +86,11 @@ class WiderFaceAP:
         predictions = dict(zip(self.truth.names, rows, strict=True))
         curves = evaluate_curves(predictions, self.truth)
         if folder:
-            write_predictions(folder / "predictions", predictions)
-            write_curves(curves, folder / "curves.json")
-            for subset, curve in curves.items():
-                draw_curves({subset: curve}, folder / f"{subset}.png", f"WIDER FACE validation, {subset}")
+            with writing(folder):
+                write_predictions(folder / "predictions", predictions)
+                write_curves(curves, folder / "curves.json")
+                for subset, curve in curves.items():
+                    draw_curves({subset: curve}, folder / f"{subset}.png", f"WIDER FACE validation, {subset}")
         yield from ((subset, curve.ap) for subset, curve in curves.items())
         if self.bootstrap:
             yield from named(intervals(rows, self.truth.faces, self.truth.counted, self.bootstrap)).items()

@@ -31,7 +31,7 @@ class Exported(DescribedModel):
         super().__init__(folder, FILES["paddle"])
         from paddle import inference
 
-        config = inference.Config(*map(str, self.files))
+        config = inference.Config(*self.paths)
         config.disable_glog_info()
         config.enable_new_executor()
         config.enable_memory_optim()  # needs the new executor

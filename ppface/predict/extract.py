@@ -1,5 +1,6 @@
 """Writes the embeddings of many pictures to one file, in parts, so that an interrupted run can be resumed."""
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +15,10 @@ from ppface.core.errors import DataError
 from ppface.core.files import file_names
 from ppface.core.files.parts import kept, names, read, write_atomically
 from ppface.core.run.log import log
+from ppface.data.loading import label_files
 from ppface.data.pictures import picture_files
 from ppface.data.pictures.picture import Picture
+from ppface.data.recognition import list_layout
 from ppface.ops.embedding import described
 from ppface.predict.embedder import FaceEmbedder
 
@@ -36,7 +39,7 @@ def entries(source: Path, root: Path | None = None) -> list[Entry]:
     """The pictures of a folder (and its subfolders, sorted by path), or of a list.
 
     Args:
-        source: a folder, or a text file with one `path` or `path label` per line.
+        source: a folder, or a text file with one `path` or `path label` per line, or a list of people (IdentityList).
         root: what the list's paths are relative to; None: the list's folder.
 
     Raises:
@@ -58,10 +61,21 @@ def entries(source: Path, root: Path | None = None) -> list[Entry]:
         except OSError as error:
             raise DataError(f"{source}: expected a folder of pictures or a text file that lists them ({error})") from None
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        found = [Entry(line, (root or source.parent) / _path(line)) for line in lines]
+        folder = root or source.parent
+        found = [Entry(line, folder / path) for line, path in zip(lines, _paths(lines, folder), strict=True)]
     if not found:
         raise DataError(f"{source}: expected at least one picture, found none")
     return found
+
+
+def _paths(lines: list[str], folder: Path) -> list[str]:
+    """The paths of a list's lines, by the first of them, with slashes for the backslashes of Windows."""
+    paths = [_path(line) for line in lines]
+    if lines and not any(label_files.exists(folder, path) for path in (paths[0], label_files.slashes(paths[0]))):
+        with contextlib.suppress(DataError):  # missing pictures are reported one by one
+            layout = list_layout.find(lines[0], folder, "")
+            paths = [(layout.split(line) or (line,))[0] for line in lines]
+    return label_files.local(paths, folder)
 
 
 def _path(line: str) -> str:

@@ -1,14 +1,18 @@
 """deploy/python with each runtime, where neither ppface nor, for ONNX Runtime and OpenVINO, paddle can be imported."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 import runtimes
+from embedder import open_export
 from PIL import Image
 from runtimes import ModelError, choose
 
 from ppface import predict
+from ppface.core.errors import DataError
 from ppface.engine.export import compare
 
 for package in ("onnx", "paddle2onnx", "onnxruntime", "openvino"):
@@ -97,3 +101,12 @@ def test_the_fastest_installed_runtime_is_taken(several, monkeypatch, tmp_path):
 def test_another_device_needs_paddle(several):
     with pytest.raises(ModelError, match="expected device cpu for onnxruntime, received 'gpu'"):
         runtimes.start("onnxruntime", (), [], 1, "gpu")
+
+
+def test_an_export_in_a_folder_whose_name_is_not_utf8_is_one_line(toy_export, tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xc4\xe3")
+    shutil.copytree(toy_export, folder)
+    with pytest.raises(ModelError, match=r"model\.json: expected a path in UTF-8, which the runtimes need: rename the folder"):
+        open_export(str(folder), 1, "cpu", "paddle")
+    with pytest.raises(DataError, match="expected a path in UTF-8, which Paddle, ONNX Runtime and OpenVINO need"):
+        predict.load_predictor(folder)

@@ -13,7 +13,7 @@ from ppface.core.errors import DataError
 from ppface.core.files import checkpoint_files
 from ppface.core.files.checkpoint_files import WeightFile
 from ppface.core.files.checkpoint_folder import CheckpointFolder
-from ppface.engine import classes
+from ppface.engine import class_examples, classes
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quickstart" / "recognition.yml"
 OTHER = "the data have other classes than this run was trained with"
@@ -73,8 +73,8 @@ class Listed:
 def test_numbers_that_other_people_get_are_found_by_their_pictures(tmp_path, labels, found):
     run, names = made(tmp_path / "run", ["0", "1", "2"]), ["0", "1", "2"]
     files = ["a0.jpg", os.fsdecode(b"a\xc4.jpg"), "b0.jpg", "b1.jpg", "c0.jpg", "c1.jpg"]
-    classes.write_examples(run, Listed(files, np.array([0, 0, 1, 1, 2, 2])))
-    classes.write_examples(run, Listed(files, np.array([2, 2, 1, 1, 0, 0])))  # written once
+    class_examples.write(run, Listed(files, np.array([0, 0, 1, 1, 2, 2])))
+    class_examples.write(run, Listed(files, np.array([2, 2, 1, 1, 0, 0])))  # written once
     later = Listed([*files, "new.jpg"][::-1], np.array([*labels, 0])[::-1])
     if found:
         with pytest.raises(DataError) as refusal:
@@ -85,6 +85,14 @@ def test_numbers_that_other_people_get_are_found_by_their_pictures(tmp_path, lab
     for damage in ("", "[]", '{"x": 1}', '{"7": ["a0.jpg"]}', '{"0": ["gone.jpg"]}'):
         (run / "class_examples.json").write_text(damage)
         classes.check(run, names, later)
+
+
+def test_names_are_the_same_in_any_locale(tmp_path):
+    run = made(tmp_path / "run", ["caf\udcc3\udca9", "\udcc4\udce3"])  # as a POSIX locale reads them
+    assert json.loads((run / "classes.json").read_text()) == {"0": "café", "1": "\udcc4\udce3"}
+    classes.check(run, ["café", "\udcc4\udce3"])
+    with pytest.raises(DataError, match=r"class 0 was 'café', is missing \(2 classes then, 0 now\)"):
+        classes.check(run, [])
 
 
 def test_checkpoints_without_classes_fit_all(tmp_path):

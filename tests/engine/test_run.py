@@ -204,6 +204,9 @@ class Knowing:
     def check(self, predict):
         self.known = ["nme"]
 
+    def __call__(self, predict):
+        yield "nme", 0.1
+
 
 def test_a_metric_that_an_evaluator_rules_out_by_its_data_is_refused_before_the_first_step(tmp_path):
     config, world = load_config(QUICKSTART, ["trainer.metric=nme_blur", "train.dataset.length=8", "train.batch_size=8"]), World("cpu")

@@ -321,10 +321,10 @@ def test_the_results_of_an_evaluation_are_added_to_its_checkpoint(tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000008"]
 
 
-def test_a_warm_up_longer_than_the_run_is_one_warning(tmp_path, caplog):
-    for schedule in (Constant(0.1, warmup_steps=8), Constant(0.1, warmup_steps=9)):
+def test_a_warm_up_as_long_as_the_run_is_one_warning(tmp_path, caplog):
+    for schedule in (Constant(0.1, warmup_steps=7), Constant(0.1, warmup_steps=8)):
         trainer(tmp_path, optimizer=lambda schedule=schedule, **given: Momentum(learning_rate=lambda **_: schedule, **given))
-    assert caplog.messages == ["warmup_steps=9 is longer than the run of 8 steps: the learning rate stays below its base"]
+    assert caplog.messages == ["warmup_steps=8 lasts for all 8 steps of the run: the learning rate stays below its base"]
 
 
 def test_data_that_lacks_what_the_loss_asks_for_is_one_line(tmp_path):

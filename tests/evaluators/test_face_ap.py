@@ -1,13 +1,14 @@
 """AP on any data set."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.data import Subset, SyntheticFaces
+from ppface.data import Subset, SyntheticFaces, SyntheticIdentities
 from ppface.evaluators import FaceAP
 from ppface.evaluators.plots import make_folder
 
@@ -126,7 +127,29 @@ def test_all_pictures_are_looked_at_before_training(dataset, detector):
         FaceAP(Painted(dataset.samples), min_size=1000).check(detector)
 
 
-def test_synthetic_pictures_are_not_drawn_before_training(detector, monkeypatch):
-    monkeypatch.setattr(SyntheticFaces, "scene", lambda self, i: pytest.fail("drawn"))
+def test_of_synthetic_pictures_one_is_drawn_before_training(detector, monkeypatch):
+    draw, drawn = SyntheticFaces.__getitem__, []
+    monkeypatch.setattr(SyntheticFaces, "__getitem__", lambda self, i: drawn.append(i) or draw(self, i))
     FaceAP(SyntheticFaces(4)).check(detector)
-    FaceAP(Subset(Subset(SyntheticFaces(4), every=2), stop=1)).check(detector)
+    FaceAP(Subset(Subset(SyntheticFaces(4), start=1, every=2), stop=1)).check(detector)
+    assert drawn == [0, 1]
+
+
+def test_a_full_disk_is_one_line(detector, tmp_path, monkeypatch):
+    def full(self, *arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DataError) as caught:
+        list(FaceAP(SyntheticFaces(1), save_dir=str(tmp_path))(detector))
+    assert str(caught.value) == f"{tmp_path}: cannot write here (No space left on device); choose another save_dir"
+
+
+def test_what_cannot_be_evaluated_is_refused_before_training(detector, tmp_path):
+    with pytest.raises(DataError, match=r"synthetic-0-0-0: expected a sample with gt_boxes, .* received label, picture$"):
+        FaceAP(SyntheticIdentities(2, 2)).check(detector)
+    with pytest.raises(DataError, match="expected a model with the output 'boxes', as detectors have, received one with embedding, norm"):
+        FaceAP(SyntheticFaces(1)).check(lambda batch: {"norm": 0, "embedding": 0})
+    (tmp_path / "curves").touch()
+    with pytest.raises(DataError, match=r"curves: cannot write here \(.*\); choose another save_dir"):
+        FaceAP(SyntheticFaces(1), save_dir=str(tmp_path / "curves")).check(detector)

@@ -261,7 +261,9 @@ def test_its_data_is_looked_at_before_training(faces):
     sets = f"drawn: {{name: DrawnPairs, count: 200, folds: 5, dataset: {people}}}"
     evaluator, model = built(folder, sets=sets), Pixels()
     evaluator.check(model)
-    assert model.batches == []
+    assert model.batches == [1, 1]  # an empty picture for each set, to know that the model embeds
+    with pytest.raises(DataError, match="expected a model with the output 'embedding', received one with boxes, scores"):
+        evaluator.check(lambda batch: {"boxes": 0, "scores": 0})
     Image.new("RGB", (20, 18)).save(folder / "images" / "p3" / "1.png")
     (folder / "images" / "p5" / "2.png").write_bytes(b"words")
     one, other = f"{folder}/images/p3/1.png: ", f"{folder}/images/p5/2.png: not a picture, or a damaged header"

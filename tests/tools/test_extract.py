@@ -78,6 +78,19 @@ def test_a_list_keeps_its_lines(toy_export, aligned_faces, run_tool, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "e.npy"), wanted(toy_export, files), atol=1e-5)
 
 
+@pytest.mark.parametrize("line", ["{},3", "3;{}", "17\t3.000000\t{}", "{}\t3", "person 9/gone.png"])
+def test_lists_of_people_as_training_reads_them(aligned_faces, tmp_path, line):
+    names = ["person 1/7.png", "person 0/0.png"]
+    wanted = [aligned_faces / name for name in names]
+    (tmp_path / "list.txt").write_text("\n".join(line.format(name) for name in names))
+    found = entries(tmp_path / "list.txt", aligned_faces)
+    assert [entry.line for entry in found] == [line.format(name) for name in names]
+    assert [entry.file for entry in found] == (wanted if "{}" in line else [aligned_faces / line] * 2)
+    (tmp_path / "list.txt").write_text("\n".join(line.format(name).replace("/", "\\") for name in names))
+    if "{}" in line:
+        assert [entry.file for entry in entries(tmp_path / "list.txt", aligned_faces)] == wanted
+
+
 def test_names_in_any_encoding_and_locale(toy_export, foreign_names, run_tool, tmp_path, locale):
     done = run_tool(TOOL, toy_export, "-i", foreign_names, "--out", tmp_path / "e.npy", **locale)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr

@@ -57,8 +57,27 @@ def is_utf8(name: str) -> bool:
     return True
 
 
+def in_any_locale(text: str) -> str:
+    """A text with file names as a UTF-8 locale has it, for what is compared and kept."""
+    with contextlib.suppress(UnicodeEncodeError):  # characters that no file name has
+        return to_bytes(text).decode("utf-8", "surrogateescape")
+    return text
+
+
+def for_library(path: str | os.PathLike) -> str:
+    """The path as Paddle, ONNX Runtime and OpenVINO take it: they encode texts in UTF-8 whatever the locale.
+
+    Raises:
+        DataError: a path that is not UTF-8.
+    """
+    name = in_any_locale(os.fspath(path))
+    if not is_utf8(name):
+        expected = "expected a path in UTF-8, which Paddle, ONNX Runtime and OpenVINO need"
+        raise DataError(f"{printable(name)}: {expected}: rename the folder, or choose another one")
+    return name
+
+
 def printable(text: str) -> str:
     """A text with file names for reports: bytes that are not UTF-8 are shown as \\udc80 to \\udcff."""
-    with contextlib.suppress(UnicodeEncodeError):  # characters that no file name has
-        text = to_bytes(text).decode("utf-8", "surrogateescape")
+    text = in_any_locale(text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

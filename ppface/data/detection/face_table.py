@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.data.loading.label_files import refuse
 from ppface.data.pictures.picture import Picture
 
 MAX_NEGATIVE = 1e-4  # largest share of boxes with a negative side that are dropped, not errors: WIDER FACE val has 1 of 39,708
@@ -63,12 +64,10 @@ def corners(xywh: np.ndarray) -> np.ndarray:
 
 
 def check_boxes(xywh: np.ndarray, where: Where) -> None:
-    """Raises DataError for negative widths and heights, and for numbers that are not finite."""
+    """Raises a DataError that lists boxes with a negative width or height, and those with numbers that are not finite."""
     wrong = ~np.isfinite(xywh).all(axis=1) | (xywh[:, 2:] < 0).any(axis=1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        box = " ".join(f"{value:g}" for value in xywh[row])
-        raise DataError(f"{where(row)}: expected a box x y w h of finite numbers with w, h >= 0, received {box}")
+    expected = "expected a box x y w h of finite numbers with w, h >= 0"
+    refuse(f"{where(int(row))}: {expected}, received {' '.join(f'{value:g}' for value in xywh[row])}" for row in np.flatnonzero(wrong))
 
 
 def inside(boxes: np.ndarray, picture: Picture, where: Where) -> np.ndarray:

@@ -24,8 +24,8 @@ class PictureLookup:
     def find(self, written: str, stem: str, encoding: str = "utf-8") -> str | None:
         """The path, under the folder, of the picture that a label file names; None if no picture fits, or more than one.
 
-        Tried in this order: the name as written; its last part, for a path of another machine; `stem` with any ending; the stem of the
-        name with any ending. Endings and stems in any case.
+        Tried in this order: the name as written, also with slashes for backslashes; its last part, for a path of another machine; `stem`
+        with any ending; the stem of the name with any ending. Endings and stems in any case.
 
         Args:
             written: the name in the label file; may be empty.
@@ -34,7 +34,7 @@ class PictureLookup:
         """
         names = list(dict.fromkeys([on_disk(written), _in_bytes(written, encoding)]))
         last = [name.replace("\\", "/").rsplit("/", 1)[-1] for name in names]
-        for name in (*names, *last):
+        for name in (*names, *(name.replace("\\", "/") for name in names), *last):
             if _is_file(self.folder / name):
                 return name
         for wanted in (stem, *last, *(Path(name).stem for name in last)):

@@ -1,5 +1,6 @@
 """Custom faces in Pascal VOC XML, the format of common labelling tools."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -54,9 +55,11 @@ class VocFaces:
         keep_difficult: bool = False,
     ):
         base = label_files.folder(Path(root), "VocFaces", ADVICE)
+        self._classes = classes
         self.images = label_files.folder(base / images, "VocFaces", ADVICE)
         folder = label_files.folder(base / annotations, "VocFaces", ADVICE)
-        self.annotations = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith("."))
+        files = [path for path in folder.iterdir() if path.suffix.lower() == ".xml" and not path.name.startswith(".")]
+        self.annotations = sorted(files, key=lambda path: os.fsencode(path.name))
         if not self.annotations:
             raise DataError(f"VocFaces: no XML file in {folder}: {ADVICE}")
         read = label_files.read_all(lambda index: voc_annotation.read(self.annotations[index], classes), len(self.annotations))
@@ -66,11 +69,17 @@ class VocFaces:
         _check_objects(read, self.annotations, classes)
         self.files = self._files(read)
         self.boxes, self.ignored = [], []
+        self._sizes: dict[int, tuple[int, int]] = {}  # of pictures whose annotation states a size
         for boxes, found in zip(self._upright(read), read, strict=True):
             real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
             counted = real & (keep_difficult | ~found.difficult)
             self.boxes.append(boxes[counted])
             self.ignored.append(boxes[real & ~counted])
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """One class, by the names of its objects, so that runs are not resumed with others; None for all objects."""
+        return None if self._classes is None else [" or ".join(sorted(set(self._classes)))]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -80,6 +89,9 @@ class VocFaces:
 
     def __getitem__(self, index: int) -> dict:
         picture = Picture.open(self.name(index))
+        if (size := self._sizes.get(index, picture.size)) != picture.size:  # then the boxes are in the pixels of another picture
+            received = f"received {picture.size[1]}x{picture.size[0]}: the file was replaced after the data set was opened"
+            raise DataError(f"{self.name(index)}: expected {size[1]}x{size[0]} pixels, {received}")
         boxes = inside(self.boxes[index], picture, lambda row: f"{self.annotations[index]}: face {row + 1}")
         ignored = inside(self.ignored[index], picture, lambda row: f"{self.annotations[index]}: difficult face {row + 1}")
         return {"picture": picture, "gt_boxes": boxes, "_ignored_boxes": ignored}
@@ -134,6 +146,7 @@ class VocFaces:
             scaled += labels.scale != (1.0, 1.0)
             turned += labels.turned
             boxes[index] = to_upright(found.boxes, labels, picture)
+            self._sizes[index] = picture.size
         label_files.refuse(mistakes)
         if scaled or turned:
             text = "%s: boxes converted to the upright pictures: scaled in %d (annotated at another size), rotated in %d (EXIF orientation)"

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ppface.core.files.file_names import in_any_locale
+
 MAX_DEPTH = 64  # nested objects; deeper nesting is a reference cycle
 
 
@@ -42,7 +44,7 @@ def _add(total: Any, value: Any, depth: int) -> None:
             _add(total, str(name), depth - 1)
             _add(total, entry, depth - 1)
     elif value is None or isinstance(value, str | bytes | int | float | Path | range | np.generic):
-        total.update(f"{type(value).__name__} {str(value)!r} ".encode("utf-8", "surrogateescape"))
+        total.update(f"{type(value).__name__} {in_any_locale(str(value))!r} ".encode("utf-8", "surrogateescape"))
     else:
         total.update(f"object {type(value).__name__} ".encode())
         content = value.lists() if hasattr(value, "lists") else getattr(value, "__dict__", {})

@@ -1,5 +1,6 @@
 """A slice of a data set, for instance to hold out a part."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,6 +72,12 @@ class Subset:
     def facts(self) -> dict[str, Any]:
         """Those of the whole data set, so that slices of it fit one model."""
         return getattr(self.dataset, "facts", dict)()
+
+    @property
+    def encoded(self) -> Callable[[int], bytes]:
+        """(index) -> the bytes of the picture's file, of data sets that have it."""
+        read = self.dataset.encoded
+        return lambda index: read(self.indices[index])
 
     def __getitem__(self, index: int) -> dict:
         return self.dataset[self.indices[index]]

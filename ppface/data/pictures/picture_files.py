@@ -47,7 +47,7 @@ def find(folder: str | os.PathLike, output: str | os.PathLike | None = None) -> 
     found = PictureFiles()
     results = _identity(output) if output is not None and Path(output).is_dir() else None
     _search(os.fspath(folder), "", (_identity(folder),), results, found)
-    found.files.sort(key=lambda file: file.split("/"))
+    found.files.sort(key=lambda file: os.fsencode(file).split(b"/"))  # by bytes: the same order in any locale
     return found
 
 

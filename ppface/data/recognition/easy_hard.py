@@ -1,5 +1,6 @@
 """Pictures of people in two halves, easy and hard ones, for losses that compare the two."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,6 +51,12 @@ class EasyHard:
 
     def name(self, index: int) -> str:
         return self.dataset.name(index % len(self.dataset))
+
+    @property
+    def encoded(self) -> Callable[[int], bytes]:
+        """(index) -> the bytes of the picture's file, of data sets that have it."""
+        read = self.dataset.encoded
+        return lambda index: read(index % len(self.dataset))
 
     def __getitem__(self, index: int) -> dict:
         return self.dataset[index % len(self.dataset)] | {"hard": bool(self.hard[index])}

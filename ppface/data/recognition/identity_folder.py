@@ -1,5 +1,6 @@
 """A folder with one subfolder of pictures per person."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ class IdentityFolder(Identities):
 
 def _people(root: str) -> tuple[list[str], list[list[str]], str]:
     """The folders under root, the pictures of each as paths relative to root, and what was left out."""
-    names = sorted(path.name for path in Path(root).iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted((path.name for path in Path(root).iterdir() if path.is_dir() and not path.name.startswith(".")), key=os.fsencode)
     pictures: dict[str, list[str]] = {name: [] for name in names}
     found = picture_files.find(root)
     for file in found.files:
@@ -68,4 +69,4 @@ def _people(root: str) -> tuple[list[str], list[list[str]], str]:
             pictures[person].append(file)
         else:
             found.left_out["pictures beside the people's folders"] += 1
-    return names, [sorted(files) for files in pictures.values()], found.summary()
+    return names, [sorted(files, key=os.fsencode) for files in pictures.values()], found.summary()

@@ -1,5 +1,6 @@
 """A slice of the identities of a data set, for instance to hold out a part."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class IdentitySubset:
 
     def name(self, index: int) -> str:
         return self.dataset.name(int(self.indices[index]))
+
+    @property
+    def encoded(self) -> Callable[[int], bytes]:
+        """(index) -> the bytes of the picture's file, of data sets that have it."""
+        read = self.dataset.encoded
+        return lambda index: read(int(self.indices[index]))
 
     def __getitem__(self, index: int) -> dict:
         return self.dataset[int(self.indices[index])] | {"label": int(self.labels[index])}

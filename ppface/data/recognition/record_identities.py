@@ -38,7 +38,7 @@ class RecordIdentities(Identities):
         self.records = RecordFile(path)
         self._labels: np.ndarray | None = None
         self._kinds: np.ndarray | None = None  # the label of each class in the file; None: 0, 1, 2, ...
-        ranges = self.records.ranges()
+        ranges = self._ranges = self.records.ranges()
         empty = np.flatnonzero((ranges[:, 0] == ranges[:, 1]) & (ranges[:, 1] < EXACT))
         if len(empty):
             raise DataError(f"{path}: expected at least one picture of each identity 0..{len(ranges) - 1}, found none of {empty[0]}")
@@ -71,6 +71,13 @@ class RecordIdentities(Identities):
         if self._labels is None:
             self._labels = self._classes(self.records.labels(), self.name)
         return self._labels
+
+    def ends(self) -> np.ndarray:
+        """(class_num, 2) first and last picture of each class; from the layout where it says, so that not every record is read."""
+        if self._kinds is None and len(self._ranges):
+            return self._ranges - [0, 1]
+        first = np.unique(self.labels, return_index=True)[1]
+        return np.stack([first, len(self) - 1 - np.unique(self.labels[::-1], return_index=True)[1]], axis=1)
 
     def _classes(self, labels: np.ndarray, name: Callable[[int], str]) -> np.ndarray:
         """The classes of labels in the file.

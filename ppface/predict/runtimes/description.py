@@ -10,6 +10,7 @@ import yaml
 
 from ppface.core.config.run_config import EXPORT
 from ppface.core.errors import WeightsError
+from ppface.core.files.file_names import for_library
 from ppface.ops.resize import TestSize
 
 
@@ -51,6 +52,7 @@ class DescribedModel:
 
     Attributes:
         files: their paths.
+        paths: the same as the runtimes take them.
         about: inference.yml as plain values.
         test_size: the model's test policy.
         score_threshold: below which the model drops faces; None if inference.yml does not state it.
@@ -64,6 +66,7 @@ class DescribedModel:
 
     def __init__(self, folder: str | Path, names: tuple[str, ...]):
         self.files = [Path(folder, name) for name in names]
+        self.paths = [for_library(file) for file in self.files]
         files = [Path(folder, EXPORT), *self.files]
         if missing := [file.name for file in files if not file.is_file()]:
             raise WeightsError(f"{folder}: expected an exported model, {', '.join(missing)} is missing")

@@ -31,7 +31,7 @@ class OnnxRuntime(DescribedModel):
         options.intra_op_num_threads = threads or cores()
         options.log_severity_level = 3  # errors alone
         try:
-            self._session = onnxruntime.InferenceSession(self.files[0], options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(self.paths[0], options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no class of their own
             raise WeightsError(f"{self.files[0]}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
 

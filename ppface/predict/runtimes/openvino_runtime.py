@@ -35,7 +35,7 @@ class OpenVino(DescribedModel):
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            self._request = openvino.Core().compile_model(self.files[0], "CPU", settings).create_infer_request()
+            self._request = openvino.Core().compile_model(self.paths[0], "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise WeightsError(f"{self.files[0]}: OpenVINO cannot run it: {str(error).strip().splitlines()[-1]}") from error
 

@@ -66,3 +66,11 @@ def test_a_locale_without_unicode_changes_no_name(tmp_path):
 def test_the_last_words_of_a_signal_show_any_name(capfd):
     _print_error(f"{GBK}: stopped")
     assert capfd.readouterr().err == "\\udcc4\\udce3.jpg: stopped\n"
+
+
+def test_paths_for_libraries_are_utf8_in_any_locale():
+    assert (
+        file_names.for_library("a/é.json") == file_names.for_library("a/\udcc3\udca9.json") == "a/é.json"
+    )  # the second: of a POSIX locale
+    with pytest.raises(DataError, match=r"^a/\\udcc4\.json: expected a path in UTF-8, .* rename the folder, or choose another one$"):
+        file_names.for_library("a/\udcc4.json")

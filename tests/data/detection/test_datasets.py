@@ -75,6 +75,14 @@ def test_a_data_set_of_no_face_at_all(root):
     assert WiderFace(str(root))[0]["gt_boxes"].shape == (0, 4)
 
 
+def test_wrong_boxes_are_listed_and_the_rest_counted(root):
+    labelled(root, "0--Parade/a.jpg\n13\n" + "10 20 30 40\n" + "50 60 -30 40\n" * 12)
+    with pytest.raises(DataError) as refusal:
+        WiderFace(str(root))
+    lines = str(refusal.value).splitlines()
+    assert len(lines) == 11 and lines[0].endswith(f":4: {A_BOX} 50 60 -30 40") and lines[-1] == "... and 2 more"
+
+
 def test_a_data_set_can_be_sent_to_a_worker(root):
     labelled(root, WIDER)
     again = pickle.loads(pickle.dumps(WiderFace(str(root))))  # our own object, in this process

@@ -214,3 +214,24 @@ def test_difficult_faces_are_neither_trained_on_nor_counted(make, flag):
     everything = make(pictures, annotations, keep_difficult=True)
     assert everything[0]["gt_boxes"].shape == (2, 4) and everything[0]["_ignored_boxes"].shape == (0, 4)
     assert dict(FaceAP(everything)(finds_one))["recall"] == 0.5
+
+
+def test_a_picture_that_was_replaced_by_one_of_another_size_is_refused(make, tmp_path):
+    data = make({"a.jpg": 1, "b.jpg": 1}, {f"{name}.xml": xml(f"{name}.jpg", box(30, 40, 90, 110), size=(800, 600)) for name in "ab"})
+    Image.new("RGB", (200, 150)).save(tmp_path / "images" / "b.jpg")
+    assert data[0]["gt_boxes"].tolist() == [[15, 20, 45, 55]]
+    received = "received 200x150: the file was replaced after the data set was opened"
+    with pytest.raises(DataError, match=rf"b\.jpg: expected 400x300 pixels, {received}"):
+        data[1]
+
+
+@pytest.mark.parametrize(("classes", "names"), [(None, None), (["face"], ["face"]), (["head", "face", "head"], ["face or head"])])
+def test_classes_are_named_so_that_runs_are_not_resumed_with_others(make, classes, names):
+    assert make({"a.jpg": 1}, {"a.xml": xml("a.jpg", box(30, 40, 90, 110))}, classes=classes).class_names == names
+
+
+def test_a_file_of_a_subfolder_written_by_windows(make, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        Image.new("RGB", (400, 300)).save(tmp_path / "images" / folder / "1.jpg")
+    assert make({}, {"x.xml": xml("b\\1.jpg", box(30, 40, 90, 110))}).files == ["b/1.jpg"]

@@ -92,3 +92,14 @@ def test_people_say_what_was_left_out(tmp_path, caplog):
     start, _, kinds = line.partition(": left out: ")
     assert start == f"IdentityFolder: {tmp_path}"
     assert sorted(kinds.split(", ")) == ["1 .db", "1 .txt", "1 pictures beside the people's folders"]
+
+
+def test_the_order_is_that_of_the_bytes_of_names_in_any_locale(tmp_path):
+    names = [b"\xc6\xc6", b"\xd0\xb4\xd5\xe6", "é".encode(), "你".encode(), b"z"]  # the second begins with the bytes of a letter in UTF-8
+    for name in names:
+        save(*(tmp_path / os.fsdecode(name) / os.fsdecode(picture + b".png") for picture in names))
+    files = [os.fsencode(file) for file in picture_files.find(tmp_path).files]
+    assert files == sorted(a + b"/" + b + b".png" for a in names for b in names)
+    people = IdentityFolder(str(tmp_path))
+    assert [os.fsencode(name) for name in people.class_names] == sorted(names)
+    assert [os.fsencode(file) for file in people.files] == files

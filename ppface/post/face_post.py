@@ -50,12 +50,13 @@ class FacePost(nn.Layer):
     def forward(self, outputs: dict) -> dict[str, paddle.Tensor]:
         if paddle.in_dynamic_mode() and 0 in outputs["logits"].shape:  # several of Paddle's operators refuse an empty axis
             return _no_faces(outputs)
-        # the softmax of two numbers; transposed first, as runtimes take six times as long with two numbers a row
+        # the softmax of two numbers is the sigmoid of their difference; transposed first, as runtimes take six times as long with two a row
         logits = outputs["logits"].astype("float32").transpose([2, 0, 1])
-        scores = F.sigmoid(logits[0] - logits[1])
-        passing = (scores > self.score_threshold).astype("int32").sum(axis=1, dtype="int32")
+        margin = logits[0] - logits[1]
+        passing = (F.sigmoid(margin) > self.score_threshold).astype("int32").sum(axis=1, dtype="int32")
         longest = paddle.clip(passing.max(), min=1, max=self.pre_top)
-        scores, index = paddle.topk(scores, longest, axis=1)
+        margin, index = paddle.topk(margin, longest, axis=1)  # by the difference, as many certain faces have a score of exactly 1
+        scores = F.sigmoid(margin)
         real = scores > self.score_threshold
 
         rows, scores, real = self.overlap(self._decode(outputs, index), scores, real, self.keep_top)

@@ -71,6 +71,20 @@ def test_a_batch_agrees_with_loops(rng, overlap, limits, landmarks):
         np.testing.assert_allclose(faces["landmarks"].reshape(len(rows), -1), np.array([row for _, row in rows])[:, 4:], atol=1e-3)
 
 
+def test_of_certain_faces_the_most_certain_is_kept():
+    """In float32 the score of each of these is 1."""
+    margins = np.array([20.0, 90.0, 30.0, 60.0], np.float32)
+    outputs = {
+        "boxes": np.zeros((1, 4, 4), np.float32),
+        "logits": np.stack([margins, np.zeros(4, np.float32)], axis=1)[None],
+        "anchors": np.array([[0.5 + 0.001 * i, 0.5, 0.2, 0.2] for i in range(4)], np.float32),
+        "size": np.array([100, 100]),
+    }
+    faces = FacePost(NMS(0.3))({key: paddle.to_tensor(value) for key, value in outputs.items()})
+    assert faces["scores"].numpy().tolist() == [1.0]
+    np.testing.assert_allclose(faces["boxes"].numpy(), [[40.1, 40, 60.1, 60]], rtol=1e-5)
+
+
 @pytest.mark.parametrize("overlap", [NMS, Blend])
 def test_nothing_above_the_threshold_gives_empty_arrays(rng, overlap):
     outputs = draw(rng, 2, 30, 5)

@@ -7,6 +7,7 @@ rebuilt (VACUUM, in memory instead of a temporary file), and the log is written 
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -36,12 +37,16 @@ PRAGMAS = (
 PENDING = "purge_pending"
 
 
+class ExistsError(DataError):
+    """A gallery that was to be created exists already."""
+
+
 class Database:
     """One connection, shared by the threads of a process under `lock`.
 
     Args:
         path: the file.
-        create: makes a new one; otherwise it must exist.
+        create: makes a new one; otherwise it must exist. It gets its name when it is closed, so that others find all of it or nothing.
 
     Raises:
         DataError: not a gallery, of a newer version, or it exists already.
@@ -49,29 +54,53 @@ class Database:
 
     def __init__(self, path: str | os.PathLike, create: bool = False):
         self.path, self.lock, self._depth = Path(path), threading.RLock(), 0
+        self._unnamed: Path | None = None
         if create:
-            self._create_file()
+            self._unnamed = self._create_file()
         elif not self.path.is_file():
             raise DataError(f"{self.path}: no such gallery; `gallery add` makes one")
         try:
             with self._errors("open it"):
-                self.connection = sqlite3.connect(self.path, WAIT_S, isolation_level=None, check_same_thread=False)
+                self.connection = sqlite3.connect(self._unnamed or self.path, WAIT_S, isolation_level=None, check_same_thread=False)
                 if create:
                     self._create()
                 self._check()
                 for pragma in PRAGMAS:
                     self.connection.execute(f"PRAGMA {pragma}")
         except BaseException:
+            if create:
+                self.delete()
             self.close()
             raise
 
-    def _create_file(self) -> None:
+    def _create_file(self) -> Path:
+        self._must_not_exist(os.path.lexists(self.path))
+        unnamed = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.new")
         try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # readable by its owner alone
-        except FileExistsError:
-            raise DataError(f"{self.path}: already exists; expected the name of a new gallery") from None
+            os.close(os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # readable by its owner alone
         except OSError as error:
             raise SaveError(f"{self.path}: cannot create this gallery: {error.strerror}") from None
+        return unnamed
+
+    def _must_not_exist(self, there: bool) -> None:
+        if there:
+            raise ExistsError(f"{self.path}: already exists; expected the name of a new gallery")
+
+    def _give_name(self) -> None:
+        unnamed = self._unnamed
+        assert unnamed is not None
+        try:
+            with self._errors("create it"):
+                self._checkpoint()  # the log of SQLite must be empty: it would keep the old name
+                self.connection.close()
+            os.link(unnamed, self.path)  # fails if the name is taken
+        except FileExistsError:
+            self._must_not_exist(True)
+        except OSError:  # a file system without hard links
+            self._must_not_exist(os.path.lexists(self.path))
+            unnamed.rename(self.path)
+        finally:
+            self.delete()
 
     def _create(self) -> None:
         self.connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
@@ -86,15 +115,18 @@ class Database:
             raise DataError(f"{self.path}: a gallery of version {version}; this ppface reads version {VERSION}: install a newer one")
 
     def close(self) -> None:
+        if self._unnamed:
+            self._give_name()
         if hasattr(self, "connection"):
             with contextlib.suppress(sqlite3.Error):
                 self.connection.close()
 
     def delete(self) -> None:
         """Closes and deletes a gallery that could not be completed."""
+        path, self._unnamed = self._unnamed or self.path, None
         self.close()
         for ending in ("", "-wal", "-shm"):
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+            Path(f"{path}{ending}").unlink(missing_ok=True)
 
     def rows(self, query: str, *values: object) -> list[tuple]:
         with self._errors("read it"):

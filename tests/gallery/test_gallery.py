@@ -8,6 +8,7 @@ import pytest
 import ppface
 from ppface.core.errors import DataError, SaveError
 from ppface.gallery import Calibration, Gallery, ModelIdentity, new_key, read_key
+from ppface.gallery.database import Database, ExistsError
 from ppface.gallery.vectors import best
 
 from .conftest import BOTH, KEY, MODEL
@@ -398,3 +399,32 @@ def test_an_import_of_changed_vectors_is_refused(make, faces, tmp_path):
         with pytest.raises(DataError, match=r"other\.db: image [0-9a-f]{32}: expected a vector of length 1: it was changed$"):
             gallery.import_(again())
     assert gallery.list() == {"Ann": 1}
+
+
+def test_of_several_who_create_one_gallery_one_does_and_the_others_find_all_of_it(tmp_path, monkeypatch):
+    path, inside, taken = tmp_path / "people.db", [], []
+    write = Database.write
+
+    def while_created(self, *values):
+        if not inside:
+            inside.append(True)
+            assert not path.exists()  # nobody finds half a gallery
+            Gallery.create(path, MODEL, KEY).close()
+            taken.append(path.read_bytes())
+        return write(self, *values)
+
+    monkeypatch.setattr(Database, "write", while_created)
+    with pytest.raises(ExistsError, match=r"people\.db: already exists; expected the name of a new gallery"):
+        Gallery.create(path, MODEL, KEY)
+    assert path.read_bytes() == taken[0] and [file.name for file in tmp_path.iterdir()] == ["people.db"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    Gallery(path, KEY).close()
+
+
+def test_galleries_are_created_without_hard_links_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    with Gallery.create(tmp_path / "people.db", MODEL, KEY) as gallery:
+        assert gallery.list() == {}
+    assert [file.name for file in tmp_path.iterdir()] == ["people.db"]
+    with pytest.raises(ExistsError):
+        Gallery.create(tmp_path / "people.db", MODEL, KEY)

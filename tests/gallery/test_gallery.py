@@ -387,6 +387,16 @@ def test_keys_are_written_for_their_owner_alone_and_never_shown(tmp_path, monkey
         assert str(error.value) == "PPFACE_GALLERY_KEY: expected a key of 64 hexadecimal digits, as `gallery new-key FILE` writes"
 
 
+def test_a_key_that_others_can_read_is_one_warning_with_the_command_that_helps(tmp_path, caplog):
+    file = tmp_path / "a key"
+    new_key(file)
+    read_key(file)
+    assert not caplog.messages
+    file.chmod(0o640)
+    assert len(read_key(file)) == len(read_key(file)) == 32
+    assert caplog.messages == [f"{file}: other users can read this key (its mode is 640): chmod go= '{file}'"]
+
+
 def test_an_import_of_changed_vectors_is_refused(make, faces, tmp_path):
     gallery, _ = make()
     gallery.add("Ann", faces[0, 0])

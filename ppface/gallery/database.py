@@ -10,6 +10,7 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ APPLICATION = 0x70706661  # "ppfa" in the header of the file
 VERSION = 1
 PAGE_BYTES = 16384  # seven embeddings of 512 float32 a page; of SQLite's 4096 bytes half would stay unused
 WAIT_S = 5.0  # for another writer
+PURGE_WAIT_S = 30.0  # for readers when the file is rebuilt: who is removed should be so when the command ends
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE people (seq INTEGER PRIMARY KEY AUTOINCREMENT, uid BLOB NOT NULL UNIQUE, lookup BLOB NOT NULL UNIQUE, name BLOB NOT NULL);
@@ -184,15 +186,18 @@ class Database:
         Raises:
             UserError: another process uses the file, or the disk is full; the next opening tries again.
         """
-        with self.lock, self._errors("rebuild it without the removed bytes"):
+        until, waits = time.monotonic() + PURGE_WAIT_S, max(PURGE_WAIT_S, WAIT_S)
+        later = f"waited {waits:.0f} s: when that one has ended, `ppface gallery list {self.path}` rebuilds it"
+        with self.lock, self._errors("rebuild it without the removed bytes", later):
             self.connection.execute("VACUUM")
-            self._checkpoint()
+            self._checkpoint(until)
             self.connection.execute("DELETE FROM about WHERE key = ?", (PENDING,))
-            self._checkpoint()
+            self._checkpoint(until)
 
-    def _checkpoint(self) -> None:
-        if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise sqlite3.OperationalError("database is locked")
+    def _checkpoint(self, until: float = 0.0) -> None:
+        while self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:  # waits for WAIT_S itself
+            if time.monotonic() > until:
+                raise sqlite3.OperationalError("database is locked")
 
     def finish_purge(self) -> None:
         """What a killed process left to do; a failure is a warning, as reading is possible without it."""
@@ -203,13 +208,14 @@ class Database:
                 log.warning("%s", error)
 
     @contextlib.contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
+    def _errors(self, what: str, later: str = "") -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
             words = str(error)
             if "locked" in words or "busy" in words:
-                raise DataError(f"{self.path}: cannot {what}: another process uses it; waited {WAIT_S:.0f} s, try again later") from None
+                later = later or f"waited {WAIT_S:.0f} s, try again later"
+                raise DataError(f"{self.path}: cannot {what}: another process uses it; {later}") from None
             if "full" in words or "disk I/O" in words or "readonly" in words or "unable to open" in words:
                 raise SaveError(f"{self.path}: cannot {what}: {words}; what was stored before is unchanged") from None
             if "not a database" in words:

@@ -1,6 +1,7 @@
 """Galleries: search against loops, what survives a restart, removal that leaves no bytes, encryption, mistakes."""
 
 import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -359,6 +360,33 @@ def test_a_second_writer_waits_and_is_refused_in_one_line(make, faces, monkeypat
         gallery.add("Ann", faces[0])
     other.add("Bob", faces[1])
     assert list(gallery.list()) == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_removal_waits_for_who_reads_and_gives_no_receipt_while_bytes_remain(make, faces, tmp_path, monkeypatch, caplog, stays):
+    monkeypatch.setattr("ppface.gallery.database.WAIT_S", 0.02)
+    monkeypatch.setattr("ppface.gallery.database.PURGE_WAIT_S", 0.1 if stays else 20)
+    gallery, again = make(encrypted=False)
+    filled(gallery, faces)
+    unit = gallery.database.rows("SELECT vector FROM images WHERE seq = 1")[0][0]
+    writer = again()
+    reader = sqlite3.connect(tmp_path / "people.db", isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM images").fetchall()
+    if stays:
+        path = writer.database.path
+        with pytest.raises(DataError) as error:
+            writer.forget("Ann")
+        assert str(error.value) == (
+            f"'Ann': removed, but bytes remain in the file: {path}: cannot rebuild it without the removed bytes: another process uses it; "
+            f"waited 0 s: when that one has ended, `ppface gallery list {path}` rebuilds it"
+        )
+        reader.close()
+        assert "Ann" not in again().list() and not caplog.messages
+    else:
+        threading.Timer(0.1, reader.close).start()
+        assert writer.forget("Ann")["images"] == 4
+    assert unit not in files(tmp_path)
 
 
 def test_a_full_disk_leaves_what_was_there(make, faces):

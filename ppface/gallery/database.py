@@ -69,6 +69,7 @@ class Database:
                 self._check()
                 for pragma in PRAGMAS:
                     self.connection.execute(f"PRAGMA {pragma}")
+                self._file = self._file_now()
         except BaseException:
             if create:
                 self.delete()
@@ -116,6 +117,19 @@ class Database:
         if version != VERSION:
             raise DataError(f"{self.path}: a gallery of version {version}; this ppface reads version {VERSION}: install a newer one")
 
+    def _file_now(self) -> tuple[int, int] | None:
+        """What identifies the file that has the name now."""
+        try:
+            about = (self._unnamed or self.path).stat()
+        except OSError:
+            return None
+        return about.st_dev, about.st_ino
+
+    def _must_be_the_file(self) -> None:
+        """SQLite goes on with a file that was deleted or replaced: what is stored would be lost, and who is removed be in the other one."""
+        if self._file_now() != self._file:
+            raise DataError(f"{self.path}: cannot use it: the file was deleted or replaced since it was opened: open it again")
+
     def close(self) -> None:
         if self._unnamed:
             self._give_name()
@@ -146,6 +160,7 @@ class Database:
             if self._depth:
                 yield
                 return
+            self._must_be_the_file()
             with self._errors("write to it"):
                 self.connection.execute("BEGIN IMMEDIATE")
                 self._depth = 1
@@ -166,6 +181,7 @@ class Database:
             if self._depth:
                 yield
                 return
+            self._must_be_the_file()
             with self._errors("read it"):
                 self.connection.execute("BEGIN")
                 self._depth = 1

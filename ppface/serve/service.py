@@ -117,7 +117,7 @@ class Service:
             return "too many requests at once"
         if self.settings.gallery is not None:
             try:
-                await asyncio.wait_for(self.in_gallery(lambda gallery: gallery.database.ready()), 1.0)
+                await asyncio.wait_for(self.in_gallery(lambda gallery: gallery.refresh()), 1.0)
             except (ServiceError, asyncio.TimeoutError):
                 return "the gallery cannot be read"
         return ""

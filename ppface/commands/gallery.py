@@ -13,6 +13,7 @@ The key is that of --key FILE, else the 64 hexadecimal digits in PPFACE_GALLERY_
 """
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -28,6 +29,7 @@ from ppface.core.errors import DataError, SaveError, UserError
 from ppface.core.files.atomic_write import replace_text
 from ppface.gallery import Gallery, calibrate, new_key, read_key
 from ppface.gallery.backend import exists
+from ppface.gallery.database import ExistsError
 from ppface.gallery.enrol import enrol, name_of, one_face
 from ppface.gallery.migration import migrate
 
@@ -83,7 +85,8 @@ def add(args: argparse.Namespace) -> int:
     pictures = pictures_of(args.input)
     if not exists(args.gallery):
         key = read_key(args.key) if args.key else None
-        Gallery.create(args.gallery, model, key, not args.unencrypted, "float16" if args.half else "float32", args.keep_crops).close()
+        with contextlib.suppress(ExistsError):  # another process has just made it
+            Gallery.create(args.gallery, model, key, not args.unencrypted, "float16" if args.half else "float32", args.keep_crops).close()
     with _open(args, model) as gallery:
         done = list(enrol(gallery, faces_of, pictures, args.name, args.min_quality))
     left_out = [one for one in done if one.reason]

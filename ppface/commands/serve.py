@@ -9,6 +9,7 @@ The key of the gallery is that of --key FILE, else the 64 hexadecimal digits in 
 Logs are JSON lines on standard error. SIGTERM and Ctrl-C finish the requests that have begun.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,10 @@ def _models(args: Any) -> tuple[Any, int, Any]:
 def _gallery(args: Any, identity: Any) -> Any:
     from ppface.gallery import Gallery, read_key
     from ppface.gallery.backend import exists
+    from ppface.gallery.database import ExistsError
 
     key = read_key(args.key) if args.key else None
     if not exists(args.gallery):
-        Gallery.create(args.gallery, identity, key).close()
+        with contextlib.suppress(ExistsError):  # another process has just made it
+            Gallery.create(args.gallery, identity, key).close()
     return Gallery(args.gallery, key, identity)

@@ -54,7 +54,7 @@ def calibrate(vectors: np.ndarray, people: np.ndarray, rates: Sequence[float] = 
     Raises:
         DataError: fewer than two people, or a rate that the number of pairs cannot show.
     """
-    use = rates[0] if use is None else use
+    use = next(iter(rates), 0.0) if use is None else use
     if use not in rates or not all(0 < rate < 1 for rate in rates):
         raise DataError(f"calibrate: expected rates between 0 and 1 and one of them to use, received {list(rates)} and {use}")
     names, owner = np.unique(people, return_inverse=True)

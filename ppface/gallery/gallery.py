@@ -122,7 +122,7 @@ class Gallery(Store):
         try:
             self.database.purge()
         except UserError as error:
-            raise type(error)(f"{what}: removed, but bytes remain in the file until it is opened again: {error}") from None
+            raise type(error)(f"{what}: removed, but bytes remain in the file: {error}") from None
         self.refresh()
 
     def forget(self, name: str) -> dict[str, Any]:

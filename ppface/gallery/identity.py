@@ -1,14 +1,13 @@
-"""What a gallery is bound to, what a person may be called, and what a search returns."""
+"""What a gallery is bound to, and what a search returns."""
 
-import unicodedata
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.person_name import UNKNOWN, checked_name
 
-UNKNOWN = "Unknown"  # the answer below the threshold
-LONGEST_NAME = 200
+__all__ = ["UNKNOWN", "Match", "ModelIdentity", "checked_name", "unit"]
 
 
 @dataclass(frozen=True)
@@ -57,24 +56,6 @@ class Match:
     name: str
     score: float
     image: str | None = None
-
-
-def checked_name(name: str) -> str:
-    """The name in Unicode's form C: macOS decomposes the letters of file names.
-
-    Raises:
-        DataError: a name that is empty, too long, reserved, or holds characters that terminals act on.
-    """
-    if not isinstance(name, str):
-        raise DataError(f"expected a person's name, a text, received {type(name).__name__}")
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name or len(name) > LONGEST_NAME:
-        raise DataError(f"expected a person's name of 1 to {LONGEST_NAME} characters, received {len(name)}")
-    if name.casefold() == UNKNOWN.casefold():
-        raise DataError(f"{name!r}: expected another name: searches answer {UNKNOWN} below the threshold")
-    if not name.isprintable():
-        raise DataError(f"{name!r}: expected a person's name in UTF-8 without line breaks and other control characters")
-    return name
 
 
 def unit(embeddings: np.ndarray, size: int) -> np.ndarray:

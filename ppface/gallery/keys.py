@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ppface.core.errors import DataError, UserError
+from ppface.core.files import permissions
 
 VARIABLE = "PPFACE_GALLERY_KEY"
 KEY_BYTES, NONCE_BYTES = 32, 12
@@ -102,6 +103,7 @@ def read_key(file: str | os.PathLike | None = None) -> bytes | None:
     if file is not None:
         try:
             text, where = Path(file).read_text(encoding="ascii"), os.fspath(file)
+            permissions.warn(file, permissions.READ, "can read this key")
         except OSError as error:
             raise DataError(f"{os.fspath(file)}: cannot read this key: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.person_name import UNKNOWN, checked_name
 from ppface.core.run.log import log
 from ppface.data.pictures import picture_files
 from ppface.ops.embedding import normalised
 from ppface.predict.face_pipeline import FacePipeline
 from ppface.predict.face_quality import ENROLLED, QualityLimits
-
-UNKNOWN = "Unknown"
 
 
 class FolderNames:
@@ -25,7 +24,7 @@ class FolderNames:
 
     Raises:
         ValueError: a threshold out of its range.
-        DataError: no such folder, nobody in it, or a person without a face that can be enrolled.
+        DataError: no such folder, nobody in it, a folder whose name no person can have, or a person without a face that can be enrolled.
     """
 
     def __init__(self, pipeline: FacePipeline, folder: str | Path, threshold: float, limits: QualityLimits = ENROLLED):
@@ -37,9 +36,10 @@ class FolderNames:
         self.threshold, self.names = threshold, list[str]()
         rows, people = [], set()
         for file in picture_files.find(folder).files:
-            name, *inside = Path(file).parts
+            person, *inside = Path(file).parts
             if not inside:
                 continue
+            name = _name_of(folder / person)
             people.add(name)
             faces = pipeline(folder / file)
             face = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]), default=None)
@@ -60,3 +60,10 @@ class FolderNames:
         best = scores.argmax(axis=1)
         found = scores[np.arange(len(best)), best]
         return [(self.names[i] if score >= self.threshold else UNKNOWN, float(score)) for i, score in zip(best, found, strict=True)]
+
+
+def _name_of(folder: Path) -> str:
+    try:
+        return checked_name(folder.name)
+    except DataError as error:
+        raise DataError(f"{str(folder)!r}: rename this folder of a person: {error}") from None

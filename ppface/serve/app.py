@@ -22,6 +22,7 @@ from ppface.serve.service_error import ServiceError
 from ppface.serve.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
+DRAINED = 8  # times the longest body: who sends a longer one mostly reads no answer before the end
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
-    drained = settings.limits.bytes
+    drained = DRAINED * settings.limits.bytes
     app.add_middleware(Envelope, answered=service.metrics.answered, local_only=settings.keys is None, drained=drained)
     for kind, answer in ((ServiceError, _failed), (RequestValidationError, _invalid), (HTTPException, _no_route)):
         app.add_exception_handler(kind, answer)

@@ -39,8 +39,8 @@ class Envelope:
         answered: called with route, status and seconds of each request.
         local_only: refuse the header Host of another machine: without keys, a web page whose name is pointed at this machine by its
             DNS server could otherwise use the service from a browser here.
-        drained: bytes of a body that are read and dropped after an early error. A connection that is closed with unread bytes is reset,
-            and its client may lose the answer.
+        drained: bytes of a body that are read and dropped where its answer needs none, as after an early error. A connection that is
+            closed with unread bytes is reset, and its client may lose the answer.
     """
 
     def __init__(self, app: ASGIApp, answered: Callable[[str, int, float], None], local_only: bool, drained: int):
@@ -84,7 +84,8 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, drained: int):
         self._scope, self._receive, self._send, self._drained = scope, receive, send, drained
         self.id, self.start, self.status, self.received = secrets.token_hex(8), time.perf_counter(), 0, 0
-        self._complete = False
+        headers = Headers(scope=scope)
+        self._complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers  # no body
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -95,10 +96,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self.status >= 400 and self.status != 408 and not self._complete:
+            if self.status != 408 and not self._complete:
                 await self._drain()
             headers = MutableHeaders(scope=message)
-            if self.status >= 400 and not self._complete:
+            if not self._complete:
                 headers["Connection"] = "close"
             for name, value in HEADERS.items():
                 headers[name] = value

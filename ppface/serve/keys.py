@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ppface.core.errors import DataError
+from ppface.core.files import permissions
 
 SCOPES = ("read", "search", "enrol", "delete")
 FIELDS = {"name", "sha256", "scopes", "rate"}
@@ -72,6 +73,7 @@ def read_keys(file: str | os.PathLike) -> tuple[Key, ...]:
     path = os.fspath(file)
     try:
         found = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        permissions.warn(file, permissions.WRITE, "can add keys to it")
     except OSError as error:
         raise DataError(f"{path}: cannot read these keys: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError):

@@ -28,6 +28,7 @@ def named(text: str) -> str:
 
 
 def known(gallery: Gallery, name: str) -> None:
+    gallery.refresh()  # under another key than the file has now, nobody would be found
     if gallery.person(name) is None:
         raise ServiceError("not_found", f"there is no person {name!r}")
 

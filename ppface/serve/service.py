@@ -22,6 +22,10 @@ from ppface.serve.settings import Settings
 from ppface.serve.worker import Worker
 
 T = TypeVar("T")
+REMAINS = (
+    "removed, but bytes stay in the gallery's file, as another process reads it: the next removal, a restart of the service or "
+    "`ppface gallery list` gets rid of them"
+)
 
 
 class Service:
@@ -102,7 +106,7 @@ class Service:
             _, cannot, reason = str(error).partition(f"{gallery.database.path}: cannot ")  # the rest may hold a name
             journal.note("gallery failed", {"error": type(error).__name__, "reason": cannot and f"cannot {reason}"}, logging.ERROR)
             if "removed, but bytes remain" in str(error):
-                raise ServiceError("unavailable", "removed, but bytes stay in the gallery's file until it is opened again") from None
+                raise ServiceError("unavailable", REMAINS) from None
             raise ServiceError("unavailable", "the gallery cannot be used at the moment; try again later", retry_after=5) from None
 
     async def ready(self) -> str:
@@ -113,7 +117,7 @@ class Service:
             return "too many requests at once"
         if self.settings.gallery is not None:
             try:
-                await asyncio.wait_for(self.in_gallery(lambda gallery: gallery.database.ready()), 1.0)
+                await asyncio.wait_for(self.in_gallery(lambda gallery: gallery.refresh()), 1.0)
             except (ServiceError, asyncio.TimeoutError):
                 return "the gallery cannot be read"
         return ""

@@ -69,6 +69,8 @@ def test_a_rate_that_the_pairs_cannot_show_is_refused(material):
         calibrate(material[0], np.zeros(60, int))
     with pytest.raises(DataError, match="expected rates between 0 and 1 and one of them to use"):
         calibrate(*material, rates=[0.1], use=0.2)
+    with pytest.raises(DataError, match="expected rates between 0 and 1 and one of them to use"):
+        calibrate(*material, rates=[])
 
 
 def test_one_image_a_person_says_nothing_of_missed_matches(rng):

@@ -1,6 +1,7 @@
 """Galleries: search against loops, what survives a restart, removal that leaves no bytes, encryption, mistakes."""
 
 import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import ppface
 from ppface.core.errors import DataError, SaveError
 from ppface.gallery import Calibration, Gallery, ModelIdentity, new_key, read_key
+from ppface.gallery.database import Database, ExistsError
 from ppface.gallery.vectors import best
 
 from .conftest import BOTH, KEY, MODEL
@@ -360,6 +362,33 @@ def test_a_second_writer_waits_and_is_refused_in_one_line(make, faces, monkeypat
     assert list(gallery.list()) == ["Ann", "Bob"]
 
 
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_removal_waits_for_who_reads_and_gives_no_receipt_while_bytes_remain(make, faces, tmp_path, monkeypatch, caplog, stays):
+    monkeypatch.setattr("ppface.gallery.database.WAIT_S", 0.02)
+    monkeypatch.setattr("ppface.gallery.database.PURGE_WAIT_S", 0.1 if stays else 20)
+    gallery, again = make(encrypted=False)
+    filled(gallery, faces)
+    unit = gallery.database.rows("SELECT vector FROM images WHERE seq = 1")[0][0]
+    writer = again()
+    reader = sqlite3.connect(tmp_path / "people.db", isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM images").fetchall()
+    if stays:
+        path = writer.database.path
+        with pytest.raises(DataError) as error:
+            writer.forget("Ann")
+        assert str(error.value) == (
+            f"'Ann': removed, but bytes remain in the file: {path}: cannot rebuild it without the removed bytes: another process uses it; "
+            f"waited 0 s: when that one has ended, `ppface gallery list {path}` rebuilds it"
+        )
+        reader.close()
+        assert "Ann" not in again().list() and not caplog.messages
+    else:
+        threading.Timer(0.1, reader.close).start()
+        assert writer.forget("Ann")["images"] == 4
+    assert unit not in files(tmp_path)
+
+
 def test_a_full_disk_leaves_what_was_there(make, faces):
     gallery, again = make()
     gallery.add("Ann", faces[0])
@@ -386,6 +415,16 @@ def test_keys_are_written_for_their_owner_alone_and_never_shown(tmp_path, monkey
         assert str(error.value) == "PPFACE_GALLERY_KEY: expected a key of 64 hexadecimal digits, as `gallery new-key FILE` writes"
 
 
+def test_a_key_that_others_can_read_is_one_warning_with_the_command_that_helps(tmp_path, caplog):
+    file = tmp_path / "a key"
+    new_key(file)
+    read_key(file)
+    assert not caplog.messages
+    file.chmod(0o640)
+    assert len(read_key(file)) == len(read_key(file)) == 32
+    assert caplog.messages == [f"{file}: other users can read this key (its mode is 640): chmod go= '{file}'"]
+
+
 def test_an_import_of_changed_vectors_is_refused(make, faces, tmp_path):
     gallery, _ = make()
     gallery.add("Ann", faces[0, 0])
@@ -398,3 +437,32 @@ def test_an_import_of_changed_vectors_is_refused(make, faces, tmp_path):
         with pytest.raises(DataError, match=r"other\.db: image [0-9a-f]{32}: expected a vector of length 1: it was changed$"):
             gallery.import_(again())
     assert gallery.list() == {"Ann": 1}
+
+
+def test_of_several_who_create_one_gallery_one_does_and_the_others_find_all_of_it(tmp_path, monkeypatch):
+    path, inside, taken = tmp_path / "people.db", [], []
+    write = Database.write
+
+    def while_created(self, *values):
+        if not inside:
+            inside.append(True)
+            assert not path.exists()  # nobody finds half a gallery
+            Gallery.create(path, MODEL, KEY).close()
+            taken.append(path.read_bytes())
+        return write(self, *values)
+
+    monkeypatch.setattr(Database, "write", while_created)
+    with pytest.raises(ExistsError, match=r"people\.db: already exists; expected the name of a new gallery"):
+        Gallery.create(path, MODEL, KEY)
+    assert path.read_bytes() == taken[0] and [file.name for file in tmp_path.iterdir()] == ["people.db"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    Gallery(path, KEY).close()
+
+
+def test_galleries_are_created_without_hard_links_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    with Gallery.create(tmp_path / "people.db", MODEL, KEY) as gallery:
+        assert gallery.list() == {}
+    assert [file.name for file in tmp_path.iterdir()] == ["people.db"]
+    with pytest.raises(ExistsError):
+        Gallery.create(tmp_path / "people.db", MODEL, KEY)

@@ -130,3 +130,22 @@ def test_folders_of_people_that_cannot_be_used(people, tmp_path):
         with pytest.raises(DataError) as raised:
             FolderNames(Pipeline(), folder, 0.6, limits)
         assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("unknown", "'unknown': expected another name: searches answer Unknown below the threshold"),
+        ("a\x1b[2J", r"'a\x1b[2J': expected a person's name in UTF-8 without line breaks and other control characters"),
+    ],
+)
+def test_a_folder_of_a_name_that_nobody_can_have_is_refused(people, name, why):
+    (people / "Ann").rename(people / name)
+    with pytest.raises(DataError) as raised:
+        FolderNames(Pipeline(), people, 0.6, SIZED)
+    assert str(raised.value) == f"{str(people / name)!r}: rename this folder of a person: {why}"
+
+
+def test_folders_of_one_name_in_both_unicode_forms_are_one_person(people):
+    (people / "Ann").rename(people / "Zoe\u0308 Łu")  # as macOS writes it
+    assert FolderNames(Pipeline(), people, 0.6, SIZED).names == ["Zoë Łu"] * 3

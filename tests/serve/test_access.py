@@ -198,3 +198,11 @@ def test_without_the_packages_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(UserError, match=r'^ppface serve needs fastapi, .*: pip install "ppface\[serve\]"'):
         serve.main()
+
+
+def test_a_file_of_keys_that_others_can_write_is_one_warning(tmp_path, caplog):
+    file = tmp_path / "keys.yml"
+    file.write_text(keys.new_key("door", ["read"], None)[1])
+    for mode, lines in ((0o644, []), (0o664, [f"{file}: other users can add keys to it (its mode is 664): chmod go-w {file}"])):
+        file.chmod(mode)
+        assert len(keys.read_keys(file)) == 1 and caplog.messages == lines

@@ -157,6 +157,35 @@ def test_a_turned_photo_has_its_boxes_where_the_browser_shows_the_faces(page, ph
     assert nose[3] > 200 and edge[3] > 150
 
 
+def test_the_chosen_face_is_compared_with_another_photo(page, photo):
+    page.files("#file", photo(GROUP))
+    page.wait_text("#result", "3 faces")
+    page.files("#compare-file", photo({"Ann": (150, 60, 90)}, name="other.jpg"))
+    page.wait_text("#message", "More than one face. This photo has 3 faces.")
+    page.click("#faces .face")
+    page.files("#compare-file", photo({"Ann": (150, 60, 90)}, name="other.jpg"))
+    assert re.search(r"threshold 0\.950", page.wait_text("#message", "Both photos show the same person. Score "))
+    page.files("#compare-file", photo({"Bo": (150, 60, 90)}, name="other.jpg"))
+    page.wait_text("#message", "The photos show different people. Score")
+    page.files("#compare-file", photo(GROUP))
+    page.wait_text("#message", "More than one face. Other: expected one face, found 3.")
+
+
+def test_an_image_is_deleted_again_after_its_enrolment(page, running, photo):
+    running.enrol("Ann", "Ann")
+    page.open(running.address)
+    page.files("#file", photo({"Ann": (150, 60, 90)}))
+    page.wait_text("#result", "1 face found: Ann.")
+    for name, before in (("Ann", {"Ann": 1}), ("Bo", {"Ann": 1})):
+        page.run(f"document.querySelector('#enrol-name').value = '{name}'")
+        page.click("#enrol-submit")
+        page.wait_text("#message", "is enrolled.")
+        assert running.people() == before | {name: before.get(name, 0) + 1}
+        page.click("#message-action")
+        page.wait_text("#message", "deleted.")
+        assert running.people() == before
+
+
 def until(found, seconds: float = 10):
     """The first true answer of a function."""
     end = time.monotonic() + seconds

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from ppface.gallery import calibrate
+from ppface.gallery import Gallery, calibrate
 from ppface.ops.embedding import similarity
-from tests.serve.conftest import error, person, picture
+from tests.serve.conftest import GALLERY_KEY, MODEL, error, person, picture
 
 
 def images(name: str) -> str:
@@ -118,6 +118,26 @@ def test_a_gallery_that_another_process_writes_to_is_unavailable(start, tmp_path
     other.execute("ROLLBACK")
     other.close()
     assert service.gallery.list() == {"Ann": 1}
+
+
+@pytest.mark.parametrize("change", ["other key", "deleted", "replaced"])
+def test_a_gallery_that_was_changed_under_the_service_answers_nothing_false(start, tmp_path, change):
+    service = start()
+    assert service.post("/v1/people/Ann/images", picture(who=1)).status_code == 201
+    file = tmp_path / "people.db"
+    if change == "other key":
+        with Gallery(file, GALLERY_KEY) as other:
+            other.rotate_key(bytes(32))
+    else:
+        file.unlink()
+    if change == "replaced":
+        Gallery.create(file, MODEL, GALLERY_KEY).close()
+    for method, path in (
+        ("DELETE", "/v1/people/Ann"), ("DELETE", f"/v1/people/Ann/images/{'0' * 32}"), ("POST", "/v1/people/Bob/images"),
+        ("POST", "/v1/verify?name=Ann&threshold=0.5"), ("POST", "/v1/search?threshold=0.5"), ("GET", "/ready"),
+    ):  # fmt: skip
+        answer = service.client.request(method, path, content=picture(who=1) if method == "POST" else None)
+        assert error(answer)[:2] == (503, "unavailable"), (method, path)
 
 
 def test_without_a_gallery_there_are_no_people(start):

@@ -197,6 +197,12 @@ def test_more_requests_than_allowed_get_429_and_their_connections_live(start):
     assert service.client.get("/ready").json() == {"status": "ready"}
 
 
+def test_a_body_that_no_answer_needs_spoils_no_later_request(service):
+    for size in (10, 1_000_000):
+        assert service.client.request("GET", "/health", content=b"x" * size).status_code == 200
+        assert service.post("/v1/detect", picture()).status_code == 200
+
+
 def test_slow_bodies_and_slow_models_come_to_an_end(start):
     service = start(limits={"body_s": 0.2, "answer_s": 0.2})
     host, port = service.url.removeprefix("http://").split(":")

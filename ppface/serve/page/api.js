@@ -31,7 +31,7 @@ export const key = {
 
 async function call(method, path, body) {
   const headers = key.get() ? { Authorization: `Bearer ${key.get()}` } : {};
-  if (body) headers["Content-Type"] = body.type || "application/octet-stream";
+  if (body && !(body instanceof FormData)) headers["Content-Type"] = body.type || "application/octet-stream";
   let response;
   let answer = null;
   try {
@@ -60,13 +60,21 @@ function waitOf(response) {
   return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
 }
 
+function form(files) {
+  const made = new FormData();
+  for (const [field, file] of Object.entries(files)) made.append(field, file, field); // without the name that the file has here
+  return made;
+}
+
 const person = (name) => `v1/people/${encodeURIComponent(name)}`;
 
 export const service = {
   info: () => call("GET", "v1/info"),
   detect: (picture) => call("POST", "v1/detect", picture),
   search: (picture, threshold) => call("POST", `v1/search?k=3&threshold=${threshold}`, picture),
+  verify: (image, other, threshold) => call("POST", `v1/verify?threshold=${threshold}`, form({ image, other })),
   people: () => call("GET", "v1/people"),
   enrol: (name, picture) => call("POST", `${person(name)}/images`, picture),
   forget: (name) => call("DELETE", person(name)),
+  removeImage: (name, image) => call("DELETE", `${person(name)}/images/${image}`),
 };

@@ -37,7 +37,7 @@ async function enrol() {
   at("enrol-submit").setAttribute("aria-disabled", "true");
   try {
     const done = await service.enrol(name, one ? photo.blob : await cutOut(at("photo"), answer, selected));
-    message.tell(`${isolated(done.name)} is enrolled`, `The gallery has ${count(done.images, "image")} of this person.`);
+    message.tell(`${isolated(done.name)} is enrolled`, `The gallery has ${count(done.images, "image")} of this person.`, null, undo(done));
     at("enrol-name").value = "";
     loadPeople();
     if (photo === state.photo) lookAgain();
@@ -46,6 +46,23 @@ async function enrol() {
   } finally {
     at("enrol-submit").removeAttribute("aria-disabled");
   }
+}
+
+// The button that removes an image that was just enrolled; a person of this image alone goes with it.
+function undo({ name, image, images }) {
+  if (!can("delete")) return null;
+  const run = async () => {
+    if (images === 1) return remove(name);
+    try {
+      const left = (await service.removeImage(name, image)).images;
+      message.tell("The image is deleted", `The gallery has ${count(left, "image")} of ${isolated(name)}.`);
+    } catch (error) {
+      fail(error, run);
+    }
+    if (state.info) await loadPeople();
+    lookAgain();
+  };
+  return { label: "Delete this image again", run };
 }
 
 async function remove(name) {

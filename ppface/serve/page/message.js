@@ -41,9 +41,14 @@ export function problem(error, again) {
 
 export const warn = (title, text = "") => show("problem", title, text);
 
-// What was done; file: {name, label, content} to be saved by the reader.
-export function tell(title, text = "", file = null) {
+// What was done; file: {name, label, content} to be saved by the reader; offer: {label, run} of a button.
+export function tell(title, text = "", file = null, offer = null) {
   show("done", title, text);
+  if (offer) {
+    action = offer.run;
+    at("message-action").textContent = offer.label;
+    at("message-action").hidden = false;
+  }
   if (!file) return;
   const link = at("message-link");
   link.href = URL.createObjectURL(new Blob([file.content], { type: "application/json" }));

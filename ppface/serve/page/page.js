@@ -1,5 +1,6 @@
 // The page: puts its parts together.
 
+import "./compare.js";
 import { connect, onChange } from "./connection.js";
 import { loadPeople } from "./enrolment.js";
 import * as live from "./live.js";

@@ -61,6 +61,7 @@ export function offerEnrolment() {
   const found = state.answer?.faces.length ?? 0;
   const may = Boolean(state.info?.gallery) && can("enrol");
   at("enrol").hidden = !may || !found || camera.on();
+  at("compare").hidden = !found || camera.on() || !can("read");
   at("enrol-off").hidden = may || !found || !state.info?.gallery;
   at("enrol-off").textContent = "This API key does not permit to enrol people.";
   const name = at("enrol-name").value.trim();

@@ -1,0 +1,26 @@
+"""What a person may be called, in galleries and folders of people."""
+
+import unicodedata
+
+from ppface.core.errors import DataError
+
+UNKNOWN = "Unknown"  # the answer below the threshold
+LONGEST_NAME = 200
+
+
+def checked_name(name: str) -> str:
+    """The name in Unicode's form C: macOS decomposes the letters of file names.
+
+    Raises:
+        DataError: a name that is empty, too long, reserved, or holds characters that terminals act on.
+    """
+    if not isinstance(name, str):
+        raise DataError(f"expected a person's name, a text, received {type(name).__name__}")
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name or len(name) > LONGEST_NAME:
+        raise DataError(f"expected a person's name of 1 to {LONGEST_NAME} characters, received {len(name)}")
+    if name.casefold() == UNKNOWN.casefold():
+        raise DataError(f"{name!r}: expected another name: searches answer {UNKNOWN} below the threshold")
+    if not name.isprintable():
+        raise DataError(f"{name!r}: expected a person's name in UTF-8 without line breaks and other control characters")
+    return name

@@ -80,15 +80,16 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 
 def scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """(N, D), (Q, D) float32 -> (N, Q) float32 cosines of unit vectors."""
-    columns = np.ascontiguousarray(queries.T)
+    one = len(queries) == 1  # a product with a vector, as one with a single column takes several times as long
+    right = queries[0] if one else np.ascontiguousarray(queries.T)
     if rows.dtype == np.float32:
-        return rows @ (columns[:, 0] if len(queries) == 1 else columns).reshape(len(columns), -1)
-    found, block = np.empty((len(rows), len(queries)), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
+        return (rows @ right).reshape(len(rows), -1)
+    found, block = np.empty((len(rows), *right.shape[1:]), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         widen(part, block[: len(part)])
-        np.matmul(block[: len(part)], columns, out=found[start : start + len(part)])
-    return found
+        np.matmul(block[: len(part)], right, out=found[start : start + len(part)])
+    return found.reshape(len(rows), -1)
 
 
 def best(rows: np.ndarray, owner: np.ndarray, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:

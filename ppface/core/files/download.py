@@ -25,6 +25,16 @@ class DownloadError(UserError):
     """A file that could not be downloaded; the message is the reason alone."""
 
 
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but none from https to anything else."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+        if req.type == "https" and not newurl.startswith("https:"):
+            fp.close()
+            raise DownloadError(f"the server redirects to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 @dataclass
 class Part:
     """What has been downloaded of a file, beside it as `.NAME.part`, and `.NAME.etag`, the server's mark of its version.
@@ -45,9 +55,13 @@ class Part:
     def mark(self) -> Path:
         return self.target.with_name(f".{self.target.name}.etag")
 
+    def have(self) -> int:
+        """How many bytes of the file are here."""
+        return self.file.stat().st_size if self.file.exists() else 0
+
     def headers(self) -> dict[str, str]:
         """The request's headers that continue at the end of the part, if it can be continued."""
-        have = self.file.stat().st_size if self.file.exists() else 0
+        have = self.have()
         version = self.mark.read_text(encoding="utf-8") if self.mark.exists() else ""
         if not have or not (version or self.trusted):
             return {}
@@ -70,26 +84,26 @@ def download(address: str, target: Path, size: int | None, trusted: bool) -> Non
     Raises:
         DownloadError: the server has no such file or cannot be reached, or the disk is full; what has arrived is kept for the next call.
     """
-    part, failures = Part(target, trusted), 0
+    part, failures, most = Part(target, trusted), 0, 0  # most: bytes that any attempt has brought; a restart alone is no progress
     while True:
-        before = part.file.stat().st_size if part.file.exists() else 0
+        most = max(most, part.have())
         try:
             if _receive(address, part, size):
-                part.file.replace(target)
+                with _disk(target):
+                    part.file.replace(target)
                 part.remove()
                 return
             reason = "the connection ended too early"
         except urllib.error.HTTPError as error:
             error.close()
-            reason = f"the server answers {error.code} {error.reason}"
+            reason = f"the server answers {error.code} {' '.join(str(error.reason).split())}"  # of a loop of redirections it has lines
             if error.code in MISSING:
                 raise DownloadError(reason) from None
             if error.code == 416:  # the part is longer than the file
                 part.remove()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a redirection to what is no address
             reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-        arrived = part.file.exists() and part.file.stat().st_size > before
-        failures = 0 if arrived else failures + 1
+        failures = 0 if part.have() > most else failures + 1
         if failures == ATTEMPTS:
             raise DownloadError(reason)
         time.sleep(RETRY_S)
@@ -100,9 +114,7 @@ def _receive(address: str, part: Part, size: int | None) -> bool:
     from tqdm import tqdm
 
     request = urllib.request.Request(address, headers={"User-Agent": "ppface", **part.headers()})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        if address.startswith("https:") and not response.geturl().startswith("https:"):
-            raise DownloadError(f"the server redirects to {response.geturl()}, which is not https")
+    with urllib.request.build_opener(SafeRedirects).open(request, timeout=TIMEOUT_S) as response:
         continued = response.status == 206
         start = part.file.stat().st_size if continued else 0
         if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):

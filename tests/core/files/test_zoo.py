@@ -1,6 +1,7 @@
 """Published weights by name: entries, and downloads from a server that is right, slow, cut, wrong, moved or gone."""
 
 import hashlib
+import http.client
 import http.server
 import logging
 import os
@@ -32,6 +33,8 @@ class Behaviour:
         sleep: seconds before it sends.
         ranges: whether it continues a download.
         code: of every answer.
+        code_of_ranges: of answers to a request that continues a download.
+        moved: paths with the place to which they are redirected.
         length: the Content-Length it claims; None: the true one.
         tag: of the content's version; "" sends none.
         requests: path and Range header of each request so far.
@@ -42,6 +45,8 @@ class Behaviour:
     sleep: float = 0
     ranges: bool = True
     code: int = 200
+    code_of_ranges: int = 206
+    moved: dict = field(default_factory=lambda: {"/moved": "/file"})
     length: str | None = None
     tag: str = '"one"'
     requests: list = field(default_factory=list)
@@ -56,9 +61,9 @@ def server(monkeypatch):
         def do_GET(self):
             start = self.headers.get("Range")
             behaviour.requests.append((self.path, start))
-            if self.path == "/moved":
+            if self.path in behaviour.moved:
                 self.send_response(302)
-                self.send_header("Location", "/file")
+                self.send_header("Location", behaviour.moved[self.path])
                 self.end_headers()
                 return
             if behaviour.code != 200:
@@ -67,7 +72,7 @@ def server(monkeypatch):
             first = int(start[6:-1]) if start and behaviour.ranges else 0
             if self.headers.get("If-Range", behaviour.tag) != behaviour.tag:
                 first = 0
-            if first and first >= len(behaviour.content):
+            if first and (first >= len(behaviour.content) or behaviour.code_of_ranges == 416):
                 self.send_error(416)
                 return
             time.sleep(behaviour.sleep)
@@ -257,11 +262,43 @@ def test_without_a_network_the_address_and_the_place_are_named(entry):
     assert refused(offline) == f"zoo:small: {told}"
 
 
-def test_a_redirection_from_https_to_http_is_refused(entry, server, monkeypatch):
-    real = download.urllib.request.urlopen
-    monkeypatch.setattr(download.urllib.request, "urlopen", lambda request, timeout: real(f"{server.address}/file"))
-    told = refused(replace(entry, address="https://127.0.0.1/file"))
-    assert f"the server redirects to {server.address}/file, which is not https" in told
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/back", "ftp://127.0.0.1:{port}/file"])
+def test_a_redirection_away_from_https_is_refused_even_if_a_later_one_leads_back(entry, server, monkeypatch, place):
+    handler = download.urllib.request.HTTPSHandler
+    monkeypatch.setattr(handler, "https_open", lambda self, request: self.do_open(http.client.HTTPConnection, request))  # without TLS
+    secure, port = server.address.replace("http:", "https:"), server.address.rpartition(":")[2]
+    server.moved = {"/moved": f"{secure}/more", "/more": place.format(port=port), "/back": f"{secure}/file"}
+    told = refused(replace(entry, address=f"{secure}/moved"))
+    assert f"the server redirects to {place.format(port=port)}, which is not https" in told
+    assert [path for path, _ in server.requests] == ["/moved", "/more"]
+    server.moved = {"/moved": f"{secure}/file"}
+    assert zoo.get(replace(entry, address=f"{secure}/moved")).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("http://[bad/file", "Invalid IPv6 URL"),
+        ("http://" + "a" * 64 + ".org/file", "label"),
+        ("file:///etc/passwd", "file:///etc/passwd' is not allowed"),
+        ("/moved", "infinite loop"),
+    ],
+)
+def test_a_redirection_that_leads_nowhere_is_one_line(entry, server, place, reason):
+    server.moved = {"/moved": place}
+    assert reason in refused(replace(entry, address=f"{server.address}/moved"))
+
+
+def test_a_server_that_makes_every_download_begin_anew_is_given_up(entry, server):
+    server.cut, server.code_of_ranges = [70_000] * 99, 416
+    assert "cannot download" in refused(entry)
+    assert len(server.requests) < 12
+
+
+def test_a_target_that_cannot_be_replaced_is_not_downloaded_again_and_again(entry, server):
+    entry.path.mkdir(parents=True)
+    assert f"cannot write {entry.path}: Is a directory" in refused(entry)
+    assert len(server.requests) == 1
 
 
 def test_a_full_disk_is_reported_before_and_while_it_writes(entry, server, monkeypatch):

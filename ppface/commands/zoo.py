@@ -8,6 +8,7 @@ ppface infer zoo:retinaface_mobilenet025 --input photo.jpg --output found
 Files are kept in the folder PPFACE_HOME (default: ~/.cache/ppface), compared with their SHA-256 before each use, and never executed.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -44,7 +45,7 @@ def entry(name: str) -> Entry:
 
 
 def row(one: Entry) -> str:
-    state = "here" if one.path.is_file() else "by hand" if one.address is None else "-"
+    state = "here" if os.path.isfile(one.path) else "by hand" if one.address is None else "-"  # noqa: PTH113  (never raises)
     size = f"{one.size / MEGABYTE:.1f} MB" if one.size else "?"
     return f"{one.name:<26}{state:<9}{size:>8}  {one.title}" + ("" if one.commercial else " (no commercial use)")
 
@@ -57,8 +58,12 @@ def described(one: Entry) -> str:
 
 
 def download(one: Entry, accept: bool) -> None:
-    if not (one.commercial or accept or one.address is None or one.path.is_file()) and sys.stdin.isatty():
-        answer = input(f"{PREFIX}{one.name}: {one.licence} ({one.page})\nDo you accept this? [yes/no] ")
+    settled = one.commercial or accept or one.address is None or any(os.path.isfile(file) for file in (one.path, one.accepted))  # noqa: PTH113
+    if not settled and sys.stdin and sys.stdin.isatty():  # None: closed
+        try:
+            answer = input(f"{PREFIX}{one.name}: {one.licence} ({one.page})\nDo you accept this? [yes/no] ")
+        except EOFError:  # Ctrl-D
+            answer = "no"
         if answer.strip().lower() not in ("y", "yes"):
             raise UserError(f"{PREFIX}{one.name}: not downloaded: its licence was not accepted")
         accept = True

@@ -52,6 +52,14 @@ def test_the_list_has_a_line_for_each_entry(run, tmp_path):
     assert f"{'blazeface_1000e':<26}here " in run("list")
 
 
+def test_a_folder_that_cannot_be_read_holds_nothing(run, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(zoo.Path, "is_file", refuse)
+    assert f"{'mobilefacenet_arcface':<26}- " in run("list")
+
+
 def test_an_entry_is_shown_as_yaml(run, tmp_path):
     shown = yaml.safe_load(run("show", "zoo:facenet_casia"))
     assert shown["sha256"] == "pinned at the first download"
@@ -66,6 +74,22 @@ def test_a_licence_is_asked_for_in_a_terminal_once(strict, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{strict.path}\n"
     ask(monkeypatch, strict, "no")  # it is there, and not asked for again
     assert capsys.readouterr().out == f"{strict.path}\n"
+    strict.path.unlink()
+    ask(monkeypatch, strict, "no")  # accepted before
+    assert capsys.readouterr().out == f"{strict.path}\n"
+
+
+def test_the_end_of_the_input_accepts_no_licence(strict, monkeypatch):
+    def end(question):
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", end)
+    with pytest.raises(UserError, match="its licence was not accepted"):
+        command.download(strict, False)
+    monkeypatch.setattr(sys, "stdin", None)  # closed, `<&-`
+    with pytest.raises(WeightsError, match="ppface zoo get strict --accept-licence"):
+        command.download(strict, False)
 
 
 def test_without_a_terminal_the_option_is_named(strict, monkeypatch):

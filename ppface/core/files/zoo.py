@@ -66,6 +66,11 @@ class Entry:
         """Where the file is kept, also if it is put there by hand."""
         return ppface_home() / "zoo" / self.name / self.file
 
+    @property
+    def accepted(self) -> Path:
+        """The mark that the user has accepted the licence."""
+        return self.path.with_name("licence_accepted")
+
     def config_text(self) -> str:
         """The config of its model, with these weights."""
         return yaml.safe_dump(self.config | {"weights": f"{PREFIX}{self.name}", "weight_names": self.names}, sort_keys=False)
@@ -110,16 +115,19 @@ def get(entry: Entry, accept: bool = False) -> Path:
     Raises:
         WeightsError: it cannot be downloaded or stored, its licence is not accepted, or its content is another.
     """
-    with _locked(entry):
-        new = not entry.path.is_file()
-        if new:
-            _allow(entry, accept)
-            try:
+    try:
+        with _locked(entry):
+            new = not entry.path.is_file()
+            if new:
+                _allow(entry, accept)
                 download(str(entry.address), entry.path, entry.size, entry.sha256 is not None or _pin(entry).is_file())
-            except DownloadError as error:
-                advice = f"try again, or put the file at {entry.path}"
-                raise WeightsError(f"{PREFIX}{entry.name}: cannot download {entry.address}: {error}; {advice}") from None
-        _check(entry, new)
+            _check(entry, new)
+    except DownloadError as error:
+        advice = f"try again, or put the file at {entry.path}"
+        raise WeightsError(f"{PREFIX}{entry.name}: cannot download {entry.address}: {error}; {advice}") from None
+    except OSError as error:
+        advice = f"set {HOME} to a folder that you can read and write"
+        raise WeightsError(f"{PREFIX}{entry.name}: cannot use {error.filename or entry.path}: {error.strerror}: {advice}") from None
     return entry.path
 
 
@@ -149,10 +157,9 @@ def _allow(entry: Entry, accept: bool) -> None:
         advice = f"download {entry.file} there by hand and put it at {entry.path}"
         raise WeightsError(f"{PREFIX}{entry.name}: the project shares it only on {entry.page}: {advice}")
     log.info("%s%s: licence: %s (%s)", PREFIX, entry.name, entry.licence, entry.page)
-    accepted = entry.path.with_name("licence_accepted")
     if accept:
-        accepted.touch()
-    if not entry.commercial and not accepted.exists():
+        entry.accepted.touch()
+    if not entry.commercial and not entry.accepted.exists():
         advice = f"to accept this and download it: ppface zoo get {entry.name} --accept-licence"
         raise WeightsError(f"{PREFIX}{entry.name}: {entry.licence}: {advice}")
 

@@ -318,6 +318,20 @@ def test_a_cache_that_cannot_be_written_is_named(entry, tmp_path, monkeypatch):
     assert refused(entry) == f"zoo:small: {told}"
 
 
+def test_a_file_of_the_cache_that_cannot_be_used_is_one_line(entry, server):
+    entry.path.parent.mkdir(parents=True)
+    entry.accepted.symlink_to("/proc/1/none/x")  # touch fails, as in a folder that may only be read
+    advice = "set PPFACE_HOME to a folder that you can read and write"
+    assert refused(replace(entry, commercial=False), accept=True) == (
+        f"zoo:small: cannot use {entry.accepted}: No such file or directory: {advice}"
+    )
+    entry.path.with_name("w.bin.sha256").symlink_to("w.bin.sha256")
+    entry.path.write_bytes(CONTENT)
+    entry.path.with_name("w.bin.sha256").unlink()
+    entry.path.with_name("w.bin.sha256").symlink_to("/proc/self/mem")  # a file, whose reading fails
+    assert "cannot use " in refused(replace(entry, sha256=None))
+
+
 def test_a_licence_without_commercial_use_is_accepted_once(entry, server):
     strict = replace(entry, licence="for research alone", commercial=False)
     advice = "to accept this and download it: ppface zoo get small --accept-licence"

@@ -57,7 +57,10 @@ def _single(folder: Path) -> list[tuple[Path, str]]:
 def _by_speed(folder: Path) -> list[tuple[Path, str]]:
     """The formats in the folders of an export, fastest first."""
     if not (folder / PARITY).is_file():
-        return [(folder, "paddle")]  # a message of what is missing follows
+        inside = [part.name for part in sorted(folder.iterdir()) if (part / DESCRIPTION).is_file()]
+        if inside:
+            raise ModelError(f"{folder}: {PARITY} is missing: copy it too, or name the folder of one format: {', '.join(inside)}")
+        raise ModelError(f"{folder}: expected an exported model, {DESCRIPTION} is missing")
     try:
         rows = json.loads((folder / PARITY).read_text(encoding="utf-8"))["formats"]
         ranked = sorted((min(row["ms"].values()), row["folder"], row["runtime"]) for row in rows)
@@ -86,16 +89,22 @@ def start(runtime: str, files: tuple[Path, ...], outputs: list[str], threads: in
     """(N, 3, H, W) uint8 -> the outputs in the order of `outputs`.
 
     Raises:
-        ModelError: a device that the runtime does not have here.
+        ModelError: a device that the runtime does not have here, or a runtime that cannot be imported or refuses the model.
     """
     if device != "cpu" and runtime != "paddle":
         raise ModelError(f"expected device cpu for {runtime}, received {device!r}: choose the runtime paddle, or another device")
-    if runtime == "paddle":
-        return _paddle(files, threads, device)
     try:
+        if runtime == "paddle":
+            return _paddle(files, threads, device)
         return {"onnxruntime": _onnxruntime, "openvino": _openvino}[runtime](files, outputs, threads)
+    except ModelError:
+        raise
     except ImportError as error:
         raise ModelError(f"{runtime} cannot be imported ({error}): pip install {PACKAGES[runtime]}") from None
+    except Exception as error:  # the runtimes' own, which share no class
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = said[-1 if runtime == "openvino" else 0] if said else type(error).__name__
+        raise ModelError(f"{files[0]}: {runtime} cannot run it: {reason}: install another version of {PACKAGES[runtime]}") from error
 
 
 def _onnxruntime(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:

@@ -40,9 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--landmarks", metavar="MODEL", help="a landmark model, run on each face that the detector finds")
     parser.add_argument("--margin", type=number, help=f"side of its crop, relative to a box's longer side (default: {DETECTED_MARGIN})")
     parser.add_argument("--shift", type=number, help=f"how far the crop is moved down, relative to it (default: {DETECTED_SHIFT})")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: one per core)")
-    parser.add_argument("--repeat", type=int, default=1, help="run every frame N times, to measure latency", metavar="N")
-    parser.add_argument("--frames", type=int, help="stop after N frames (a camera has no end)", metavar="N")
+    parser.add_argument("--threads", type=count, help="CPU threads (default: one per core)")
+    parser.add_argument("--repeat", type=count, default=1, help="run every frame N times, to measure latency", metavar="N")
+    parser.add_argument("--frames", type=count, help="stop after N frames (a camera has no end)", metavar="N")
 
 
 def expand_home(value: Any) -> Any:
@@ -57,6 +57,14 @@ def number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError
+    return value
+
+
+def count(text: str) -> int:
+    """An option's whole number from 1 on."""
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, received {text!r}")
     return value
 
 
@@ -89,7 +97,7 @@ def process(
     source = frames(options.input, read, options.output)
     source = itertools.chain([next(source)], source)  # fails for a missing input before anything is written
     write = Writer(options.output, options.input) if options.output else None
-    session = Session(find, lowest_score(options), max(1, options.repeat), write, follow)
+    session = Session(find, lowest_score(options), options.repeat, write, follow)
     failure = None
     try:
         for frame in itertools.islice(source, options.frames):

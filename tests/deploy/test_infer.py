@@ -1,5 +1,6 @@
 """deploy/python run as a user runs it, where ppface cannot be imported: it must answer as ppface does."""
 
+import argparse
 import ast
 import io
 import json
@@ -16,7 +17,7 @@ from detector import ExportedModel, FaceDetector
 from embedder import FaceEmbedder
 from PIL import Image
 from runtimes import ModelError
-from session import table
+from session import add_options, table
 
 from ppface import predict
 from ppface.ops.resize import TestSize
@@ -124,7 +125,7 @@ def test_a_video(trial, alone, run_tool, tmp_path):
     ("model", "source", "code", "told"),
     [
         ("nowhere", "x.jpg", 4, "{model}: no such folder; expected one that ppface export wrote"),
-        (".", "x.jpg", 4, "{model}: expected an exported model, inference.yml, model.json, model.pdiparams is missing"),
+        (".", "x.jpg", 4, "{model}: expected an exported model, inference.yml is missing"),
         (None, "x.jpg", 3, "{source}: no such input; expected a picture, a folder, a video or the number of a camera"),
     ],
 )
@@ -135,6 +136,17 @@ def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, 
     assert done.stderr.splitlines()[-1] == "error: " + told.format(model=model, source=source)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--threads", "--frames", "--repeat"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5"])
+def test_counts_are_whole_numbers_from_one_on(option, value, capsys):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["-i", "x.jpg", option, value])
+    assert caught.value.code == 2
+    assert f"argument {option}: expected a whole number from 1 on, received {value!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

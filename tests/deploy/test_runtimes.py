@@ -98,6 +98,27 @@ def test_the_fastest_installed_runtime_is_taken(several, monkeypatch, tmp_path):
         choose(tmp_path)
 
 
+def test_without_its_figures_an_export_of_several_formats_names_their_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r": expected an exported model, inference\.yml is missing$"):
+        choose(tmp_path)
+    for name in ("openvino", "onnx"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inference.yml").touch()
+    for runtime in ("auto", "openvino"):
+        with pytest.raises(ModelError, match=r"parity\.json is missing: copy it too, or name the folder of one format: onnx, openvino$"):
+            choose(tmp_path, runtime)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_model_that_a_runtime_refuses_is_one_line(runtime, tmp_path):
+    files = tuple(tmp_path / name for name in runtimes.FILES[runtime])
+    for file in files:
+        file.write_bytes(b"of a later version")
+    with pytest.raises(ModelError, match=rf"^{files[0]}: {runtime} cannot run it: .*: install another version of {runtime}$"):
+        runtimes.start(runtime, files, ["boxes"], 1)
+
+
 def test_another_device_needs_paddle(several):
     with pytest.raises(ModelError, match="expected device cpu for onnxruntime, received 'gpu'"):
         runtimes.start("onnxruntime", (), [], 1, "gpu")

@@ -103,6 +103,8 @@ def _import(module: str) -> list[Finding]:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         return [] if error.name == module else [Finding(module, f"cannot be imported: {error}", True, f"pip install {error.name}")]
+    except PermissionError as error:  # it makes a folder of its own
+        return [Finding(module, f"cannot be imported: {error}", True, "set HOME to a folder that you can write to")]
     except Exception as error:
         missing = re.search(r"lib\S+\.so\S*(?=: cannot open shared object file)", str(error))
         advice = f"install the system's package with {missing.group()}" if missing else f"install {module}'s package again"
@@ -121,7 +123,8 @@ def paddle() -> list[Finding]:
     """Paddle, in a process of its own: a broken one may end its process."""
     environment = os.environ | {"GLOG_minloglevel": "2"}
     try:
-        done = subprocess.run([sys.executable, "-c", PADDLE], capture_output=True, text=True, env=environment, timeout=PADDLE_TIMEOUT_S)
+        command = [sys.executable, "-c", PADDLE]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, timeout=PADDLE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return [
             Finding("paddle", f"does not start within {PADDLE_TIMEOUT_S} s", True, "run python -c 'import paddle' to see where it hangs")

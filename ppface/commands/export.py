@@ -6,6 +6,7 @@ ppface export output/blazeface/20260101-120000 --out export/blazeface --format p
 ppface export output/blazeface/20260101-120000 --out export/blazeface --format openvino --int8 --calibration pictures
 """
 
+import math
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def options() -> cli.Parser:
 def arguments():
     parser = options()
     args = cli.parse_run_and_out(parser)
+    if not 0 <= args.tolerance < math.inf:  # no difference is larger than NaN
+        parser.error(f"--tolerance: expected a number from 0 on, received {args.tolerance}")
     if args.calibration and not args.int8:
         parser.error("--calibration: expected --int8 with it")
     return args

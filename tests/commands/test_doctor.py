@@ -145,6 +145,15 @@ def test_missing_packages_and_a_pair_that_overwrites_itself_are_found(monkeypatc
             Finding("cv2", "cannot be imported: compiled against another numpy", True, "install cv2's package again"),
         ),
         (
+            PermissionError(13, "Permission denied", "/root/.visualdl"),
+            Finding(
+                "cv2",
+                "cannot be imported: [Errno 13] Permission denied: '/root/.visualdl'",
+                True,
+                "set HOME to a folder that you can write to",
+            ),
+        ),
+        (
             ModuleNotFoundError("No module named 'x'", name="x"),
             Finding("cv2", "cannot be imported: No module named 'x'", True, "pip install x"),
         ),

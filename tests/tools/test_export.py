@@ -133,6 +133,15 @@ def test_an_export_that_answers_differently_is_not_kept(trial, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1"])
+def test_a_tolerance_that_compares_nothing_is_refused(tmp_path, monkeypatch, capsys, tolerance):
+    monkeypatch.setattr(sys, "argv", ["export_model.py", "builtin", "--out", str(tmp_path / "out"), f"--tolerance={tolerance}"])
+    with pytest.raises(SystemExit) as caught:
+        export_command.arguments()
+    assert caught.value.code == 2
+    assert "--tolerance: expected a number from 0 on, received" in capsys.readouterr().err
+
+
 def rows(count: int = 200) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {"boxes": rng.uniform(0, 100, (count, 4)), "scores": rng.uniform(size=count), "count": np.array([count], np.int32)}

@@ -8,6 +8,7 @@ python deploy/python/infer.py --model export/adaface --compare a.jpg b.jpg --thr
 """
 
 import argparse
+import os
 import sys
 
 from embedder import open_export
@@ -30,7 +31,12 @@ def main() -> int:
         if options.landmarks:
             landmarks = open_export(options.landmarks, options.threads, options.device)
             find = with_landmarks(find, landmarks, options)
-        return process(find, options)
+        code = process(find, options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (MediaError, ModelError) as error:
         return report_error(error)
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import infer
 import numpy as np
 import pytest
 import yaml
@@ -136,6 +137,20 @@ def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, 
     assert done.stderr.splitlines()[-1] == "error: " + told.format(model=model, source=source)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_closes_the_pipe_ends_it_without_a_traceback(tmp_path, monkeypatch):
+    def closed(find, options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(infer, "open_export", lambda *arguments: None)
+    monkeypatch.setattr(infer, "process", closed)
+    monkeypatch.setattr(sys, "argv", ["infer.py", "-m", "x", "-i", "y"])
+    with (tmp_path / "out").open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert infer.main() == 141
+        print("more", flush=True)  # what Python does at exit
+    assert (tmp_path / "out").read_text() == ""
 
 
 @pytest.mark.parametrize("option", ["--threads", "--frames", "--repeat"])

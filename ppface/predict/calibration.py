@@ -1,13 +1,16 @@
-"""Calibration pictures for INT8: the pictures of a folder as they enter the network."""
+"""Calibration pictures for INT8: those of a folder or a data set as they enter the network."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.data.loading.pipeline import Pipeline
 from ppface.data.pictures import picture_files
 from ppface.data.pictures.picture import Picture
+from ppface.data.transforms.landmark_crop import LandmarkCrop
 from ppface.ops.resize import TestSize
 
 LIMIT = 300  # pictures; more hardly change the ranges that are measured
@@ -29,11 +32,20 @@ def pictures(folder: str | Path, size: TestSize) -> list[np.ndarray]:
     return [_entering(Picture.open(str(file)), size) for file in chosen]
 
 
-def of_data_set(dataset: object, size: TestSize) -> list[np.ndarray]:
-    """The same of a data set's samples."""
-    count = len(dataset)  # type: ignore[arg-type]
-    chosen = np.unique(np.linspace(0, count - 1, min(LIMIT, count)).astype(int))
-    return [_entering(dataset[int(i)]["picture"], size) for i in chosen]  # type: ignore[index]
+def of_data_set(dataset: Any, size: TestSize, crops: bool = False) -> list[np.ndarray]:
+    """The same of a data set's samples.
+
+    Args:
+        dataset: with annotations, of faces or of people.
+        size: the model's test size.
+        crops: for a landmark model, which takes a crop of one face: that around the labelled landmarks, as its evaluators make it.
+    """
+    count = len(dataset)
+    chosen = (dataset[int(i)] for i in np.unique(np.linspace(0, count - 1, min(LIMIT, count)).astype(int)))
+    if crops and size.size:
+        crop, rng = Pipeline([LandmarkCrop(size.size)]), np.random.default_rng(0)  # the crop draws nothing
+        return [crop(sample, rng)["image"][None] for sample in chosen]
+    return [_entering(sample["picture"], size) for sample in chosen]
 
 
 def _entering(picture: Picture, size: TestSize) -> np.ndarray:

@@ -40,7 +40,8 @@ def pictures(args: argparse.Namespace, live: Any) -> list:
         return calibration.pictures(args.calibration, size)
     if not live.config["train"]:
         raise UserError("--int8: expected pictures by which the range of every layer is measured: give --calibration FOLDER")
-    return calibration.of_data_set(live.config["train"]["dataset"](), size)
+    outputs = live.model.predictor().outputs()
+    return calibration.of_data_set(live.config["train"]["dataset"](), size, "landmarks" in outputs and "boxes" not in outputs)
 
 
 def evaluators(args: argparse.Namespace, live: Any) -> list:

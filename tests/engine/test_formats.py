@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 
+import cv2
 import numpy as np
 import paddle
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 
 from ppface import predict
 from ppface.core.errors import DataError, UserError, WeightsError
+from ppface.data.synthetic.synthetic_landmarks import SyntheticLandmarks
 from ppface.engine import export
 from ppface.engine.formats import converter, exporter, int8_file, onnx_file, parity
+from ppface.ops.face_crop import square
 from ppface.ops.nms_in_onnx import replace_marks
 from ppface.ops.onnx_tracing import onnx_tracing, traced_for_onnx
 from ppface.ops.resize import TestSize
@@ -137,6 +140,20 @@ def test_calibration_pictures_enter_as_the_model_takes_them(tmp_path):
         calibration.pictures(tmp_path, size)
     with pytest.raises(UserError, match="INT8 needs pictures by which the range of every layer is measured: give --calibration FOLDER"):
         int8_file.write(tmp_path, tmp_path, [])
+
+
+def test_a_landmark_model_is_calibrated_by_crops_of_the_faces():
+    size, faces = TestSize("stretch", (32, 32)), SyntheticLandmarks(2, 96)
+    whole, crops = calibration.of_data_set(faces, size), calibration.of_data_set(faces, size, crops=True)
+    assert [picture.shape for picture in whole + crops] == [(1, 3, 32, 32)] * 4
+    for i, picture in enumerate(crops):
+        (points,) = faces[i]["gt_landmarks"]
+        low, high = points.min(axis=0), points.max(axis=0)
+        x1, y1, x2, y2 = square(np.array([*low, *high])).round().astype(int)
+        assert min(x1, y1) >= 0 and max(x2, y2) <= 96
+        want = cv2.resize(faces[i]["picture"].decode()[y1:y2, x1:x2], (32, 32), interpolation=cv2.INTER_AREA)
+        apart = [np.abs(pixels[0].transpose(1, 2, 0) - want.astype(float)).mean() for pixels in (picture, whole[i])]
+        assert apart[0] < 0.5 * apart[1]
 
 
 def test_tracing_for_onnx_ends_with_its_context_also_after_an_error():

@@ -84,6 +84,23 @@ def test_an_export_of_several_formats_is_opened_by_the_fastest_installed(written
         choose(copied)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('"folder": 3, "runtime": "onnxruntime"', "not the figures of an export"),
+        ('"folder": "onnx", "runtime": 3', "expected the folders of the formats that parity.json lists, found none of them"),
+        ('"folder": "onnx", "runtime": "json"', "expected the folders of the formats that parity.json lists, found none of them"),
+        ('"folder": "gone", "runtime": "onnxruntime"', "expected the folders of the formats that parity.json lists, found none of them"),
+    ],
+)
+def test_figures_of_something_else_are_refused(tmp_path, row, reason):
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "inference.yml").touch()
+    (tmp_path / "parity.json").write_text(f'{{"formats": [{{"ms": {{"1": 1.0}}, {row}}}]}}')
+    with pytest.raises(WeightsError, match=reason):
+        choose(tmp_path)
+
+
 def test_a_file_other_than_the_exported_one_is_refused(written, tmp_path):
     (tmp_path / "inference.yml").write_bytes((written[0] / "onnx" / "inference.yml").read_bytes())
     (tmp_path / "model.onnx").write_bytes(b"odd")

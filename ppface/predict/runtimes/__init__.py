@@ -30,12 +30,15 @@ def choose(folder: Path) -> tuple[Path, str]:
     try:
         rows = json.loads((folder / PARITY).read_text(encoding="utf-8"))["formats"]
         ranked = sorted((min(row["ms"].values()), row["folder"], row["runtime"]) for row in rows)
+        fitting = [(folder / name, runtime) for _, name, runtime in ranked if (folder / name / EXPORT).is_file() and runtime in FILES]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / PARITY}: not the figures of an export ({error}); name the folder of one format") from error
-    for _, name, runtime in ranked:
-        if (folder / name / EXPORT).is_file() and importlib.util.find_spec(runtime) is not None:
-            return folder / name, runtime
-    raise WeightsError(f"{folder}: expected one of the runtimes {', '.join(sorted({row[2] for row in ranked}))} to be installed")
+    if not fitting:
+        raise WeightsError(f"{folder}: expected the folders of the formats that {PARITY} lists, found none of them")
+    for place, runtime in fitting:
+        if importlib.util.find_spec(runtime) is not None:
+            return place, runtime
+    raise WeightsError(f"{folder}: expected one of the runtimes {', '.join(sorted({name for _, name in fitting}))} to be installed")
 
 
 def open_export(folder: str | os.PathLike, threads: int | None = None) -> Any:

@@ -183,6 +183,11 @@ def _run(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except ModuleNotFoundError as error:
+        if error.name != "paddle":  # what everybody has to choose and install
+            raise
+        print('error: this needs Paddle: pip install "ppface[cpu]", or [gpu], see README; `ppface doctor` checks it', file=sys.stderr)
+        return 1
     except OSError as error:
         if error.filename is None:
             raise

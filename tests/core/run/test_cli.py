@@ -92,3 +92,14 @@ def test_a_model_needs_a_run_or_a_config_and_a_new_folder(tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         parsed("--out", new)
     assert "expected the folder of a run, or -c CONFIG --weights FILE" in capsys.readouterr().err
+
+
+def test_a_missing_paddle_is_one_line_and_any_other_module_a_bug(capsys):
+    def needs(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    assert cli._run(lambda: needs("paddle")) == 1
+    told = 'error: this needs Paddle: pip install "ppface[cpu]", or [gpu], see README; `ppface doctor` checks it\n'
+    assert capsys.readouterr().err == told
+    with pytest.raises(ModuleNotFoundError):
+        cli._run(lambda: needs("paddle.nothing"))

@@ -29,7 +29,7 @@ class SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections, but none from https to anything else."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        if req.type == "https" and not newurl.startswith("https:"):
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             fp.close()
             raise DownloadError(f"the server redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

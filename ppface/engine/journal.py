@@ -158,6 +158,9 @@ def _board(folder: Path) -> Any:
     except ImportError:
         log.warning("visualdl is not installed: scalars are in log.jsonl only")
         return None
+    except OSError as error:  # it writes its settings into the user's home when it is imported
+        log.warning("visualdl cannot be imported (%s): scalars are in log.jsonl only", error)
+        return None
     return LogWriter(str(folder))
 
 

@@ -1,5 +1,6 @@
 """The log of a run: on a disk that fills up, and after a kill."""
 
+import builtins
 import json
 
 import pytest
@@ -82,6 +83,23 @@ def test_a_disk_without_room_ends_no_training(tmp_path):
         journal.step(step, {"ce": 1.0}, 0.1, 0.0)
     journal.close()
     assert steps(tmp_path / "log.jsonl") == [1, 2, 3, 4]
+
+
+def test_a_home_that_cannot_be_written_ends_no_training(tmp_path, monkeypatch, caplog):
+    def imported(name, *rest, real=builtins.__import__):
+        if name == "visualdl":
+            raise OSError(30, "Read-only file system", "/home/ann/.visualdl")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", imported)
+    journal = Journal(tmp_path, total=1, start=0, every=1, images=4)
+    journal.step(1, {"ce": 1.0}, 0.1, 0.0)
+    journal.close()
+    assert steps(tmp_path / "log.jsonl") == [1]
+    assert (
+        "visualdl cannot be imported ([Errno 30] Read-only file system: '/home/ann/.visualdl'): scalars are in log.jsonl only"
+        in caplog.text
+    )
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

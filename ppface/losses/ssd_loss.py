@@ -136,8 +136,11 @@ class SSDLoss(nn.Layer):
         """(N, G, K, 2) labelled points in pixels, and (N, G) whether they are labelled."""
         count = outputs["landmarks"].shape[2]
         if "gt_landmarks" not in batch or batch["gt_landmarks"].shape[2] != count:
-            received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else "none"
-            raise DataError(f"SSDLoss: expected {count} landmarks in gt_landmarks, as many as the head predicts, received {received}")
+            received = batch["gt_landmarks"].shape[2] if "gt_landmarks" in batch else 0
+            raise DataError(
+                f"{type(self).__name__}: expected {count} landmarks of each face in the training data, as many as the head predicts, "
+                f"received {received}: use other data, or set model.head.landmarks={received}"
+            )
         points = batch["gt_landmarks"].numpy()
         return points, batch["gt_has_landmarks"].numpy() if "gt_has_landmarks" in batch else np.ones(points.shape[:2], bool)
 

@@ -2,8 +2,8 @@
 
     out = A^T ((G weight G^T) * (B^T x B)) A     for tiles of 6 x 6 pixels of x, 4 apart, each of which gives 4 x 4 pixels of out
 
-Source: Lavin and Gray 2015, https://arxiv.org/abs/1509.09308, sections 3 and 4. Interpolated at 0, 1, -1, 1/2, -2 and infinity: rounding errors
-are half those of the usual 0, 1, -1, 2, -2 and infinity (on the choice of points: Barabasz et al. 2018, https://arxiv.org/abs/1803.10986).
+Source: Lavin and Gray 2015, https://arxiv.org/abs/1509.09308, sections 3 and 4. Interpolated at 0, 1, -1, 1/2, -2 and infinity, with half
+the rounding errors of the usual 0, 1, -1, 2, -2 and infinity (on the choice: Barabasz et al. 2018, https://arxiv.org/abs/1803.10986).
 Shape: x, grad, out (N, C, H, W); tiles (6, 6, C * T), in which tile (i, j) of image `first + n` and channel c is number
 c * T + (n * rows + i) * columns + j, with rows = ceil(H / 4) and columns = ceil(W / 4); T may be larger, by less than a whole image.
 All are float32 and contiguous.

@@ -3,8 +3,9 @@
     python tests/benchmarks/runtimes.py [--threads 1] [--int8] [--cpu-time]
 
 Prints the shortest and the median ms of every model. They run in turns, since the load of the machine varies. The difference between a whole
-detector and its network alone is the post-processing in the graph. Then, with OpenVINO, the whole call of deploy/python on a picture of 768x1024
-(resizing, network, post-processing, back to the picture's pixels) against the network alone. Weights are random, with scores as in a trained network.
+detector and its network alone is the post-processing in the graph. Then, with OpenVINO and for RetinaFace 640x640 too, the whole call of
+deploy/python on a picture of 768x1024 (resizing, network, post-processing, back to the picture's pixels) against the network alone. Weights
+are random, with scores as in a trained network.
 """
 
 import sys
@@ -80,7 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as aside:
         for number, (name, (model, pixels)) in enumerate(models().items()):
             measure(name, model, pixels, args.threads, args.int8, Path(aside, str(number)), clock)
-        for config in ("blazeface_1000e", "blazeface_128"):
+        for config in ("blazeface_1000e", "blazeface_128", "retinaface_mobilenet025"):
             deployed(config, args.threads, Path(aside, config), clock)
 
 

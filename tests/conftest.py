@@ -47,14 +47,13 @@ class Trial:
 
 
 @pytest.fixture(scope="session")
-def trial(tmp_path_factory) -> Trial:
+def trial(tmp_path_factory, run_tool) -> Trial:
     folder = tmp_path_factory.mktemp("trial")
     config, weights, export = folder / "small.yml", folder / "small.safetensors", folder / "export"
     base = ROOT / "configs" / "_base_" / "blazeface_128.yml"
     config.write_text(f"_BASE_: {base}\nmodel: {{head: {{landmarks: 5}}, input: {{test: {{mode: long_side, size: [160, 160]}}}}}}\n")
     random_weights(config, weights)
-    command = [sys.executable, ROOT / "tools" / "export_model.py", "-c", config, "-w", weights, "--out", export]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = run_tool("tools/export_model.py", "-c", config, "-w", weights, "--out", export)
     assert done.returncode == 0, done.stderr
     return Trial(config, weights, export, done.stdout)
 
@@ -209,13 +208,15 @@ class ToolServer:
 
     Args:
         folder: for what the files print.
+        path: its PYTHONPATH.
+        modules: what the process imports; all of ppface where there are none.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, path: Path = ROOT, modules: tuple[str, ...] = ()):
         self.outputs = {name: folder / name for name in ("stdout", "stderr")}
         self.environment = self._environment()
-        server = [sys.executable, str(ROOT / "tests" / "tool_server.py")]
-        environment = self.environment | {"PYTHONPATH": str(ROOT)}
+        server = [sys.executable, str(ROOT / "tests" / "tool_server.py"), *modules]
+        environment = self.environment | {"PYTHONPATH": str(path)}
         self.process = subprocess.Popen(
             server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
@@ -230,9 +231,10 @@ class ToolServer:
         """Whether a run needs no other environment than that in which the server imported its modules."""
         return not environment and self._environment() == self.environment
 
-    def run(self, command: list[str]) -> subprocess.CompletedProcess:
+    def run(self, command: list[str], **environment: str) -> subprocess.CompletedProcess:
         files = {name: str(file) for name, file in self.outputs.items()}
-        request = {"file": command[1], "arguments": command[2:], "folder": str(Path.cwd()), "environment": self.environment, **files}
+        variables = self.environment | environment
+        request = {"file": command[1], "arguments": command[2:], "folder": str(Path.cwd()), "environment": variables, **files}
         print(json.dumps(request), file=self.process.stdin, flush=True)
         code = int(self.process.stdout.readline())
         return subprocess.CompletedProcess(command, code, *(file.read_text(encoding="utf-8") for file in self.outputs.values()))
@@ -245,6 +247,18 @@ class ToolServer:
 def tool_server(tmp_path_factory):
     server = ToolServer(tmp_path_factory.mktemp("tools"))
     yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def run_deployed(tmp_path_factory):
+    """Runs deploy/python/infer.py as a user does, where ppface is a package that refuses to be imported; the environment can be added to."""
+    folder, alone = tmp_path_factory.mktemp("deployed"), tmp_path_factory.mktemp("alone")
+    (alone / "ppface").mkdir()
+    (alone / "ppface" / "__init__.py").write_text("raise ImportError('deploy/ must run without ppface')\n")
+    server = ToolServer(folder, alone, ("paddle.inference", "cv2", "yaml", "PIL.Image"))
+    command = [sys.executable, str(ROOT / "deploy" / "python" / "infer.py")]
+    yield lambda *arguments, **environment: server.run([*command, *map(str, arguments)], **environment)
     server.close()
 
 

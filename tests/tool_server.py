@@ -1,5 +1,5 @@
 """Runs the tools for tests in forks of one process that has imported Paddle and all else that tools import when they need it, and has
-loaded the CPU kernels: that takes longer than most of what the tools then do.
+loaded the CPU kernels: that takes longer than most of what the tools then do. With arguments it imports these modules alone.
 
 A line of its input is a request, JSON: file, arguments, folder, environment, stdout and stderr (files to create). A line of its output is the
 exit code of that fork; that of a process that a signal ended is its negative number, as in `subprocess`.
@@ -46,8 +46,7 @@ def child(request: dict) -> int:
     return 0
 
 
-def serve() -> None:
-    os.environ.setdefault("GLOG_minloglevel", "2")  # as ppface.core.run.cli sets it before Paddle is imported
+def import_ppface() -> None:
     from ppface.core.registry import PACKAGES, names
     from ppface.ops.cpu import compiler
 
@@ -57,6 +56,14 @@ def serve() -> None:
         importlib.import_module(module)
     for file in (ROOT / "ppface" / "ops" / "cpu").glob("*_kernels.py"):
         compiler.load(file.stem.removesuffix("_kernels"))
+
+
+def serve() -> None:
+    os.environ.setdefault("GLOG_minloglevel", "2")  # as ppface.core.run.cli sets it before Paddle is imported
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    if len(sys.argv) == 1:
+        import_ppface()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -1,6 +1,7 @@
 """Embedding models without ppface: the same numbers as ppface gives, two pictures compared, and the one line of each mistake."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,25 +18,16 @@ from ppface.ops.embedding import similarity
 INFER = "deploy/python/infer.py"
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> str:
-    """A PYTHONPATH on which ppface is a package that refuses to be imported."""
-    folder = tmp_path_factory.mktemp("alone")
-    (folder / "ppface").mkdir()
-    (folder / "ppface" / "__init__.py").write_text("raise ImportError('deploy/ must run without ppface')\n")
-    return str(folder)
-
-
 @pytest.mark.parametrize("tool", [INFER, "tools/infer.py"])
-def test_a_folder_of_aligned_faces(toy_export, aligned_faces, run_tool, alone, tmp_path, tool):
+def test_a_folder_of_aligned_faces(toy_export, aligned_faces, run_tool, run_deployed, tmp_path, tool):
     files = sorted(aligned_faces.rglob("*.png"))
     (aligned_faces / "wide.png").write_bytes(files[0].read_bytes())
     import cv2
 
     cv2.imwrite(str(aligned_faces / "wide.png"), np.zeros((16, 30, 3), "uint8"))
     out = tmp_path / "out"
-    given = ["-m", toy_export] if tool == INFER else [toy_export]
-    done = run_tool(tool, *given, "--input", aligned_faces, "--output", out, **({"PYTHONPATH": alone} if tool == INFER else {}))
+    run = partial(run_deployed, "-m", toy_export) if tool == INFER else partial(run_tool, tool, toy_export)
+    done = run("--input", aligned_faces, "--output", out)
     assert done.returncode == 3, done.stderr
     told = "expected an aligned face of 16x16 pixels, received 30x16: align it with ppface align, or enable `resize`"
     assert [line for line in done.stderr.splitlines() if line.startswith("skipped")] == [f"skipped: wide.png: {told}"]
@@ -51,13 +43,12 @@ def test_a_folder_of_aligned_faces(toy_export, aligned_faces, run_tool, alone, t
 
 
 @pytest.mark.parametrize("tool", [INFER, "tools/infer.py"])
-def test_two_pictures_are_compared(toy_export, aligned_faces, run_tool, alone, tmp_path, tool):
+def test_two_pictures_are_compared(toy_export, aligned_faces, run_tool, run_deployed, tmp_path, tool):
     one, two = aligned_faces / "person 0" / "0.png", aligned_faces / "person 1" / "5.png"
     embed = predict.load(toy_export, threads=1)
     want = similarity(embed(one)[0].embedding, embed(two)[0].embedding)
-    given = ["-m", toy_export] if tool == INFER else [toy_export]
-    environment = {"PYTHONPATH": alone} if tool == INFER else {}
-    done = run_tool(tool, *given, "--compare", one, two, "--threshold", want - 0.01, "--json", tmp_path / "c.json", **environment)
+    run = partial(run_deployed, "-m", toy_export) if tool == INFER else partial(run_tool, tool, toy_export)
+    done = run("--compare", one, two, "--threshold", want - 0.01, "--json", tmp_path / "c.json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"similarity {want:.4f} (cosine, -1 to 1)", f"the same person at threshold {want - 0.01:g}"]
     record = json.loads((tmp_path / "c.json").read_text())
@@ -135,9 +126,9 @@ def test_the_outputs_determine_what_a_model_is_for(toy_export, trial):
         (["TOY"], 2, "infer.py: error: one of the arguments -i/--input/--video --compare is required"),
     ],
 )
-def test_mistakes_are_one_line(toy_export, trial, aligned_faces, alone, run_tool, given, code, told):
+def test_mistakes_are_one_line(toy_export, trial, aligned_faces, run_deployed, given, code, told):
     places = {"TOY": toy_export, "DETECTOR": trial.export, "A": aligned_faces / "person 0" / "0.png"}
-    done = run_tool(INFER, "-m", *[places.get(word, word) for word in given], PYTHONPATH=alone)
+    done = run_deployed("-m", *[places.get(word, word) for word in given])
     assert done.returncode == code, done.stderr
     assert done.stderr.splitlines()[-1] == told
     assert "Traceback" not in done.stderr

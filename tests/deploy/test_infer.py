@@ -24,16 +24,6 @@ from ppface import predict
 from ppface.ops.resize import TestSize
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "python"
-INFER = "deploy/python/infer.py"
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> str:
-    """A PYTHONPATH on which ppface is a package that refuses to be imported."""
-    folder = tmp_path_factory.mktemp("alone")
-    (folder / "ppface").mkdir()
-    (folder / "ppface" / "__init__.py").write_text("raise ImportError('deploy/ must run without ppface')\n")
-    return str(folder)
 
 
 def scene(seed: int, height: int = 120, width: int = 200) -> np.ndarray:
@@ -65,7 +55,7 @@ def test_imports_are_few():
             assert {name.split(".")[0] for name in names} <= allowed, f"{file.name} imports {names}"
 
 
-def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
+def test_a_folder_with_broken_pictures(trial, run_deployed, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     Image.fromarray(scene(0)).save(source / "a.png")
@@ -76,7 +66,7 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     sizes = struct.pack(">HH", 120, 200), struct.pack(">HH", 9_000, 12_000)
     (source / "huge.jpg").write_bytes(buffer.getvalue().replace(*sizes))
     (source / "words.jpg").write_text("words")
-    done = run_tool(INFER, "-m", trial.export, "-i", source, "--output", out, "--threshold", 0.4, "--repeat", 3, PYTHONPATH=alone)
+    done = run_deployed("-m", trial.export, "-i", source, "--output", out, "--threshold", 0.4, "--repeat", 3)
     assert done.returncode == 3, done.stderr
     skipped = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
     assert skipped == [
@@ -97,21 +87,21 @@ def test_a_folder_with_broken_pictures(trial, alone, run_tool, tmp_path):
     assert [line.split()[0] for line in lines[3:]] == ["ms", "pre", "run", "post", "total"]
 
 
-def test_paths_may_begin_with_the_home_folder(trial, alone, run_tool, tmp_path):
+def test_paths_may_begin_with_the_home_folder(trial, run_deployed, tmp_path):
     Image.fromarray(scene(0)).save(tmp_path / "a.png")
-    done = run_tool(INFER, "-m", trial.export, "--input=~/a.png", "--json=~/faces.json", PYTHONPATH=alone, HOME=str(tmp_path))
+    done = run_deployed("-m", trial.export, "--input=~/a.png", "--json=~/faces.json", HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "faces.json").is_file()
 
 
-def test_a_video(trial, alone, run_tool, tmp_path):
+def test_a_video(trial, run_deployed, tmp_path):
     clip = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (200, 120))
     for seed in range(3):
         writer.write(scene(seed))
     writer.release()
     out = tmp_path / "out"
-    done = run_tool(INFER, "-m", trial.export, "-i", clip, "--output", out, "--threshold", 0.4, "--frames", 2, PYTHONPATH=alone)
+    done = run_deployed("-m", trial.export, "-i", clip, "--output", out, "--threshold", 0.4, "--frames", 2)
     assert (done.returncode, done.stderr) == (0, "")
     records = json.loads((out / "faces.json").read_text())
     assert [(record["image"], record["frame"]) for record in records] == [(str(clip), 0), (str(clip), 1)]
@@ -130,9 +120,9 @@ def test_a_video(trial, alone, run_tool, tmp_path):
         (None, "x.jpg", 3, "{source}: no such input; expected a picture, a folder, a video or the number of a camera"),
     ],
 )
-def test_mistakes_are_one_line(trial, alone, run_tool, tmp_path, model, source, code, told):
+def test_mistakes_are_one_line(trial, run_deployed, tmp_path, model, source, code, told):
     model, source = (tmp_path / model) if model else trial.export, tmp_path / source
-    done = run_tool(INFER, "-m", model, "-i", source, "--output", tmp_path / "out", PYTHONPATH=alone)
+    done = run_deployed("-m", model, "-i", source, "--output", tmp_path / "out")
     assert done.returncode == code
     assert done.stderr.splitlines()[-1] == "error: " + told.format(model=model, source=source)
     assert "Traceback" not in done.stderr

@@ -299,5 +299,6 @@ def test_the_tool_tells_the_size_of_a_model(backbone, parameters, macs, run_tool
     assert parts["backbone"]["macs"] == pytest.approx(macs, rel=0.03)
     assert parts["head"] == {"parameters": size * 10, "macs": 0}
     assert parts["total"]["parameters"] == parts["backbone"]["parameters"] + size * 10
-    table = run_tool("tools/model_info.py", "-c", tmp_path / "m.yml").stdout.splitlines()
-    assert table[0].split() == ["112x112", "parameters", "MACs", "(M)"] and table[-1].startswith("total")
+    if backbone == "MobileFaceNet":  # the others take seconds to build
+        table = run_tool("tools/model_info.py", "-c", tmp_path / "m.yml").stdout.splitlines()
+        assert table[0].split() == ["112x112", "parameters", "MACs", "(M)"] and table[-1].startswith("total")

@@ -94,7 +94,7 @@ def _finite(build: Callable, own: int) -> Callable:
     @functools.wraps(build)
     def checked(*args: Any, **named: Any) -> Any:
         for name, value in (*zip(names[own:], args[own:], strict=False), *named.items()):
-            if not _is_finite(value):
+            if name in names and not _is_finite(value):
                 who = type(args[0]).__name__ if own else build.__name__
                 raise ValueError(f"{who}: expected finite numbers, received {name}={value}")
         return build(*args, **named)

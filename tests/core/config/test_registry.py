@@ -40,6 +40,8 @@ def test_arguments_by_position_of_subclasses_and_large_integers(monkeypatch):
 
     with pytest.raises(ValueError, match=r"^Other: expected finite numbers, received weight=nan$"):
         Other(10**400, math.nan)
+    with pytest.raises(TypeError, match="margin"):
+        Other(1, margin=math.nan)
     assert Other(10**400, weight=2).size == 10**400
     assert get_type_hints(Base.__init__) == {"size": int, "weight": float}
     assert str(inspect.signature(Base)) == "(size: int, weight: float = 1.0)"

@@ -57,10 +57,13 @@ def main() -> int:
             mistakes += error.mistakes
     if trees or args.schema:
         from ppface.core.config import annotated_yaml, json_schema, spec
+        from ppface.core.config.contradictions import contradictions
 
         for file, tree in trees.items():
             try:
                 resolved = spec.resolve(tree)
+                if found := contradictions(resolved):
+                    raise ConfigError(found)
                 print(f"{file}: valid" if args.quiet else annotated_yaml.with_origins(resolved))
             except ConfigError as error:
                 mistakes += error.mistakes

@@ -1,9 +1,14 @@
 """The registry of components: a kind ("loss") and a name ("SSDLoss") give a class or an annotated factory."""
 
 import difflib
+import functools
 import importlib
+import inspect
+import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 PACKAGES = {  # kind -> the package that imports every component of that kind
     "run": "ppface.engine.run",
@@ -60,16 +65,47 @@ class Supplied:
 
 
 def register(kind: str) -> Callable:
-    """Class or function decorator: the component becomes `{name: <its __name__>}` of that kind in every config."""
+    """Class or function decorator: the component becomes `{name: <its __name__>}` of that kind in every config, and refuses arguments that
+    are not finite, as configs do, also where Python calls it."""
     assert kind in PACKAGES, f"unknown kind {kind!r}"
 
     def add(component: Callable) -> Callable:
         name = component.__name__
         assert _components[kind].get(name, component).__module__ == component.__module__, f"two components are called {name}"
+        if not inspect.isclass(component):
+            component = _finite(component, 0)
+        elif "__init__" in vars(component):
+            component.__init__ = _finite(component.__init__, 1)  # type: ignore[method-assign]
         _components[kind][name] = component
         return component
 
     return add
+
+
+def _finite(build: Callable, own: int) -> Callable:
+    """A constructor that raises a ValueError for NaN and infinity, which would pass a comparison such as `m < 0`.
+
+    Args:
+        build: the function.
+        own: 1 if its first argument is the component, 0 if it has no such argument.
+    """
+    names = list(inspect.signature(build).parameters)
+
+    @functools.wraps(build)
+    def checked(*args: Any, **named: Any) -> Any:
+        for name, value in (*zip(names[own:], args[own:], strict=False), *named.items()):
+            if name in names and not _is_finite(value):
+                who = type(args[0]).__name__ if own else build.__name__
+                raise ValueError(f"{who}: expected finite numbers, received {name}={value}")
+        return build(*args, **named)
+
+    return checked
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return isinstance(value, int) or not isinstance(value, numbers.Real) or math.isfinite(value)
 
 
 def names(kind: str) -> list[str]:

@@ -119,7 +119,8 @@ def read_embeddings(path: str, count: int, names: Sequence[str]) -> dict[str, np
         raise DataError(f"{path}: expected stored embeddings, .npz or .npy ({error})") from None
     if missing := [name for name in names if name not in arrays]:
         raise DataError(
-            f"{path}: expected {', '.join(names)}, which these modes need, received {', '.join(inside)}: {missing[0]} is missing"
+            f"{path}: expected {', '.join(names)}, which these modes and this fusion need, received {', '.join(inside)}: {missing[0]} is "
+            "missing: set others, or store the embeddings with these"
         )
     for name, array in arrays.items():
         if array.ndim != 2 or len(array) != count:

@@ -10,6 +10,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.files.file_names import on_disk
 from ppface.data.loading import label_files
+from ppface.evaluators.template_ids import warn_of_strangers
 from ppface.evaluators.templates import Protocol, mated_probes
 
 FACES, POINTS, PAIRS = "_face_tid_mid.txt", "_name_5pts_score.txt", "_template_pair_label.txt"
@@ -155,11 +156,12 @@ def _search(galleries: list[Path], probes: list[Path], known: np.ndarray, first:
     tables = [_subjects(path, known, first) for path in [*galleries, *probes]]
     numbers = {word: number for number, word in enumerate(sorted({word for table in tables for word in table.values()}))}
     protocols = [(np.array(list(table)), np.array([numbers[word] for word in table.values()])) for table in tables]
-    people = np.concatenate([subjects for _, subjects in protocols[:-1]])
-    if not np.isin(protocols[-1][1], people).any():
+    people = [subjects for _, subjects in protocols[:-1]]
+    if not np.isin(protocols[-1][1], np.concatenate(people)).any():
         raise DataError(f"{probes[0]}: expected probes of people in a gallery, received {len(protocols[-1][1])} probes of others")
     for path, (_, subjects) in zip(galleries, protocols, strict=False):
         mated_probes(protocols[-1][1], subjects, str(path))
+    warn_of_strangers(protocols[-1][1], people, f"{probes[0]}: ")
     return protocols[:-1], protocols[-1]
 
 

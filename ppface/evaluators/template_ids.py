@@ -1,8 +1,11 @@
 """Ids of templates: whole numbers in any order and with gaps, and the rows in which they are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ppface.core.errors import DataError
+from ppface.core.run.log import log
 
 TABLE = 10_000_000  # ids that differ by less are looked up in a table
 
@@ -36,3 +39,9 @@ def rows_of(ids: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
     if (missing := ids[rows] != wanted).any():
         raise DataError(f"{where}: template {wanted[missing][0]} has no images ({int(missing.sum())} such entries)")
     return rows
+
+
+def warn_of_strangers(subjects: np.ndarray, galleries: Sequence[np.ndarray], where: str = "") -> None:
+    """Warns of probes whose people are in no gallery."""
+    if count := int((~np.isin(subjects, np.concatenate(galleries))).sum()):
+        log.warning("%s%d of %d probes are of people in no gallery: they count as not enrolled", where, count, len(subjects))

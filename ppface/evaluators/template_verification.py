@@ -23,6 +23,7 @@ Predict = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 Mode = Literal["N1D1F2", "N1D1F0", "N1D0F2", "N1D0F0", "N0D1F2", "N0D1F0", "N0D0F2", "N0D0F0"]
 RULES: dict[str, Rule] = {"tpr": "nearest", "tpr_strict": "strict"}
 VALUES_FILE = "templates.csv"
+PRECISION = "TemplateVerification: fusion: precision"
 
 
 @register("evaluator")
@@ -71,7 +72,7 @@ class TemplateVerification:
             raise ValueError(f"TemplateVerification: expected different modes and batch_size of at least 1, received {received}")
         self.flip = any(mode.endswith("F2") for mode in self.modes)
         if fusion == "precision" and self.flip:
-            raise ValueError(f"TemplateVerification: fusion: precision: expected modes with F0, received {', '.join(self.modes)}")
+            raise ValueError(f"{PRECISION}: expected modes with F0, received {', '.join(self.modes)}")
         self.fusion, self.cache, self.save_dir, self.batch_size = fusion, cache, save_dir, batch_size
         self.names = ["embedding", *(["variance"] if fusion == "precision" else [])]
         self.files = template_files.read(root, pictures=embeddings is None)
@@ -95,7 +96,7 @@ class TemplateVerification:
         if self.stored is None:
             read_all(lambda i: Picture.open(self.files.pictures[i]), len(self.files.pictures))
             size = getattr(getattr(predict, "test_size", None), "size", None) or (112, 112)
-            outputs(predict, [np.zeros((*size, 3), np.uint8)], self.names)
+            outputs(self._answering(predict), [np.zeros((*size, 3), np.uint8)], self.names)
 
     def __call__(self, predict: Predict) -> Iterator[tuple[str, float]]:
         folder = make_folder(self.save_dir) if self.save_dir else None
@@ -119,7 +120,19 @@ class TemplateVerification:
         def image(i: int) -> np.ndarray:
             return align(Picture.open(files.pictures[i]).decode(), files.points[i], size)
 
-        return embed_all(predict, image, len(files.pictures), self.names, flip, self.batch_size, folder)
+        return embed_all(self._answering(predict), image, len(files.pictures), self.names, flip, self.batch_size, folder)
+
+    def _answering(self, predict: Predict) -> Predict:
+        """`predict`, which names the key that asks for a variance if the model has none."""
+
+        def answer(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            found = predict(batch)
+            if self.fusion == "precision" and "variance" not in found:
+                received = f"received one with {', '.join(sorted(found))}: set fusion to media or norm_weighted, or choose such a model"
+                raise DataError(f"{PRECISION}: expected a model with the output 'variance' (UncertaintyHead), {received}")
+            return found
+
+        return answer
 
     def _scored(self, mode: str, arrays: Any) -> dict[str, float]:
         files, norm, detector, flip = self.files, mode[1] == "1", mode[3] == "1", mode[5] == "2"
@@ -129,14 +142,14 @@ class TemplateVerification:
             norm, weights = False, np.linalg.norm(x + flipped if flip else x, axis=1)
         elif self.fusion == "precision":
             if not (arrays["variance"] > 0).all():
-                raise DataError("expected a model whose output 'variance' is above 0 everywhere")
+                raise DataError(f"{PRECISION}: expected variances above 0 everywhere, received {arrays['variance'].min():g}")
             weights = 1 / arrays["variance"]
         ids, vectors = fuse(x, flipped, files.template, files.media, files.score, norm, detector, flip, weights)
         values: dict[str, float] = {}
         if len(files.pairs):
             values |= compare(ids, vectors, files.pairs, files.same, RULES, self.fars)
         if files.galleries:
-            values |= identify(vectors, ids, files.galleries, files.probes)
+            values |= identify(vectors, ids, files.galleries, files.probes, warn=False)  # `template_files` warned
         return values
 
 

@@ -9,7 +9,7 @@ from ppface.core.errors import DataError
 from ppface.core.run.log import log
 from ppface.evaluators.folds import auc
 from ppface.evaluators.roc import Rule, at_far, rate_name, roc
-from ppface.evaluators.template_ids import rows_of, whole
+from ppface.evaluators.template_ids import rows_of, warn_of_strangers, whole
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 FPIRS = (0.01, 0.1)
@@ -209,7 +209,12 @@ def _dots(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndar
 
 
 def identify(
-    vectors: np.ndarray, ids: np.ndarray, galleries: Sequence[Protocol], probes: Protocol, fpirs: Sequence[float] = FPIRS
+    vectors: np.ndarray,
+    ids: np.ndarray,
+    galleries: Sequence[Protocol],
+    probes: Protocol,
+    fpirs: Sequence[float] = FPIRS,
+    warn: bool = True,
 ) -> dict[str, float]:
     """1:N identification of templates, the protocol of IJB-C, https://doi.org/10.1109/ICB2018.2018.00033, section 4, with the rules of
     ijb_evals.py of https://github.com/leondgarse/Keras_insightface. For each gallery the probes whose subject is in it are mated, all
@@ -221,6 +226,7 @@ def identify(
         galleries: (template ids, subjects) each.
         probes: (template ids, subjects).
         fpirs: false positive identification rates, each above 0 and below 1.
+        warn: of probes whose people are in no gallery.
 
     Returns:
         "tpir@0.01" ...: share of mated probes whose own score is above the threshold and above all other people's in the gallery;
@@ -238,10 +244,9 @@ def identify(
         raise DataError(f"vectors, ids: expected finite (T, D) and (T,), received {vectors.shape} and {ids.shape}")
     order = np.argsort(ids, kind="stable")
     ids, vectors = ids[order], vectors[order]
-    subjects = _checked(probes, "probes")
-    known = np.isin(subjects, np.concatenate([_checked(gallery, "galleries") for gallery in galleries]))
-    if not known.all():
-        log.warning("%d of %d probes are of people in no gallery: they count as not enrolled", int((~known).sum()), len(known))
+    subjects, people = _checked(probes, "probes"), [_checked(gallery, "galleries") for gallery in galleries]
+    if warn:
+        warn_of_strangers(subjects, people)
     queries = vectors[rows_of(ids, whole(probes[0], "probes"), "probes")]
     found = []
     for at, gallery in enumerate(galleries):

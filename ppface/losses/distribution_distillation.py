@@ -63,7 +63,11 @@ class DistributionDistillation(nn.Layer):
 
     def forward(self, outputs: dict, batch: dict) -> dict[str, paddle.Tensor]:
         with paddle.amp.auto_cast(enable=False):
-            embedding, label, hard = outputs["embedding"].astype("float32"), batch["label"].flatten(), batch["hard"].flatten()
+            embedding, label, hard = (
+                outputs["embedding"].astype("float32"),
+                batch["label"].flatten(),
+                batch["hard"].flatten().astype("bool"),
+            )
             if process_group.size() > 1:
                 embedding, label = process_group.paired_rows(embedding), process_group.gathered(label)
                 hard = process_group.gathered(hard.astype("int32")) > 0

@@ -6,10 +6,21 @@ import paddle
 from paddle import nn
 
 from ppface.core.config.run_config import EXPORT
+from ppface.core.config.spec import Spec
 from ppface.core.errors import UserError
+from ppface.core.files import zoo
+from ppface.core.files.released import located
 from ppface.core.registry import register
+from ppface.core.run.log import log
 from ppface.predict.exported import Exported
 from ppface.predict.live_model import open_model
+
+KINDS = {"source": "a run, a checkpoint, an export or a config", "weights": "a weight file, a checkpoint or a run"}
+
+
+def _check_exists(key: str, path: str | None) -> None:
+    if path is not None and not (zoo.find(path) or located(path).exists()):
+        raise ValueError(f"FrozenModel: expected {key} to be {KINDS[key]}, but {path} does not exist")
 
 
 @register("network")
@@ -20,7 +31,7 @@ class FrozenModel(nn.Layer):
     al. 2015, https://arxiv.org/abs/1503.02531, section 2.
 
     Args:
-        source: the folder of a run, of a checkpoint or of an export, or a config file.
+        source: the folder of a run, of a checkpoint or of an export, a config file, or `zoo:NAME`.
         weights: a weight file, for a config, or instead of the run's best checkpoint.
         names: a file of rules from the weight file's names to the model's, see `ppface.load_weights`.
         overrides: changes to the config as `key.key=value`, such as "model.input.order=BGR".
@@ -39,8 +50,7 @@ class FrozenModel(nn.Layer):
 
     def __init__(self, source: str, weights: str | None = None, names: str | None = None, overrides: list[str] | None = None):
         super().__init__()
-        if not Path(source).exists():
-            raise ValueError(f"FrozenModel: expected source to be a run, a checkpoint or a config, but {source} does not exist")
+        _check_exists("source", source)
         if (Path(source) / EXPORT).is_file():
             if weights or names or overrides:
                 raise ValueError(f"FrozenModel: expected no weights, names or overrides for an export, which has its own: {source}")
@@ -54,6 +64,17 @@ class FrozenModel(nn.Layer):
             parameter.stop_gradient = True
         self._size = [None, None] if opened.model.any_size else list(opened.model.input.size)
         self._model = (opened.model,)  # in a tuple Paddle does not see it: train(), state_dict() and DataParallel leave it alone
+
+    @staticmethod
+    def check_config(own: Spec, config: Spec) -> None:
+        """Raises ValueError for files that do not exist; those in the output folder of the config may yet be made, by an earlier run."""
+        for key in ("source", "weights"):
+            try:
+                _check_exists(key, own[key])
+            except ValueError as error:
+                if Path(config["output"]).resolve() not in Path(own[key]).resolve().parents:
+                    raise
+                log.warning("%s: %s.%s: %s: make it before this run", own.origin, own.path, key, error)
 
     def forward(self, image: paddle.Tensor) -> dict[str, paddle.Tensor]:
         model, received = self._model[0], list(image.shape[2:])

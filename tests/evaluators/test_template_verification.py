@@ -362,10 +362,14 @@ def test_broken_pictures_are_listed_before_a_training(copied):
         (
             {"embedding": np.ones((60, 3))},
             "all",
-            "expected embedding, flipped, which these modes need, received embedding: flipped is missing",
+            "expected embedding, flipped, which these modes and this fusion need, received embedding: flipped is missing: set others, or st",
         ),
         ({"embedding": np.ones((9, 3))}, ["N1D1F0"], "expected embedding of 60 pictures (N, D), in the order of the list, received (9, 3)"),
-        ({"x": np.ones((60, 3))}, ["N1D1F0"], "expected embedding, which these modes need, received x: embedding is missing"),
+        (
+            {"x": np.ones((60, 3))},
+            ["N1D1F0"],
+            "expected embedding, which these modes and this fusion need, received x: embedding is missing",
+        ),
         (None, ["N1D1F0"], "expected stored embeddings, .npz or .npy ("),
     ],
 )
@@ -406,8 +410,23 @@ def test_a_model_without_variance(drawn):
         def __call__(self, batch):
             return {"embedding": super().__call__(batch)["embedding"]}
 
-    with pytest.raises(DataError, match=r"^expected a model with the output 'variance', received one with embedding$"):
-        dict(TemplateVerification(str(drawn.root), ["N0D0F0"], "precision")(Plain()))
+    evaluator = TemplateVerification(str(drawn.root), ["N0D0F0"], "precision")
+    for used in (evaluator.check, lambda predict: dict(evaluator(predict))):
+        with pytest.raises(DataError) as error:
+            used(Plain())
+        assert str(error.value) == (
+            "TemplateVerification: fusion: precision: expected a model with the output 'variance' (UncertaintyHead), received one with "
+            "embedding: set fusion to media or norm_weighted, or choose such a model"
+        )
+
+
+def test_probes_of_people_in_no_gallery_are_reported_once_for_all_modes(drawn, caplog):
+    evaluator = TemplateVerification(str(drawn.root), modes="all")
+    dict(evaluator(Rows()))
+    dict(evaluator(Rows()))
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    probes = drawn.root / "meta" / "ijbc_1N_probe_mixed.csv"
+    assert warning == f"{probes}: 6 of 30 probes are of people in no gallery: they count as not enrolled"
 
 
 def test_a_live_model_and_its_export_agree(drawn, toy_embedder, toy_export, tmp_path):

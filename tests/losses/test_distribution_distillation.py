@@ -66,6 +66,12 @@ def test_values_and_gradients_follow_the_equations(negatives, bins, spread, rng)
     np.testing.assert_allclose(embedding.grad.numpy(), differences(total, x, 1e-6), atol=1e-4)
 
 
+def test_hard_samples_may_be_marked_by_whole_numbers(rng):
+    outputs, label = {"embedding": paddle.to_tensor(embeddings(rng), "float32")}, paddle.to_tensor(LABEL)
+    found = [DistributionDistillation()(outputs, {"label": label, "hard": paddle.to_tensor(HARD.astype(kind))}) for kind in (bool, "int64")]
+    assert {name: float(value) for name, value in found[0].items()} == {name: float(value) for name, value in found[1].items()}
+
+
 def test_pairs_of_opposite_embeddings_are_left_out(rng):
     x = embeddings(rng)
     x[8] = -x[6]  # a pair of person 5 among the hard samples

@@ -15,6 +15,7 @@ from ppface.nets.backbones import (
     InceptionResNetV1,
     InsightMobileFaceNet,
     IResNet,
+    MobileFaceNet,
     SlimFaceNet,
     VarGFaceNet,
     face_vit,
@@ -73,6 +74,23 @@ def test_sizes_are_the_published_ones(backbone, size, count, macs):
     found = sizes(Whole(backbone()), size)["total"]
     assert found["parameters"] == count
     assert found["macs"] == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.parametrize(("width", "macs", "norms"), [(112, 220_965_376, 3_205_632), (96, 189_408_256, 2_747_776)])
+def test_the_multiply_adds_of_mobilefacenet_by_hand(width, macs, norms):
+    """The paper's table 1 layer by layer. Published as 221 M, https://arxiv.org/abs/1908.09124; with the outputs of batch norm it is 224 M."""
+    side, channels = 56 * width // 2, 64
+    layers = [(side, 64, 3 * 9), (side, 64, 9)]  # positions, channels out, multiply-adds of each output
+    for expansion, out, repeats, stride in ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)):
+        for i in range(repeats):
+            wide, layers = expansion * channels, [*layers, (side, expansion * channels, channels)]
+            side //= stride**2 if i == 0 else 1
+            layers += [(side, wide, 9), (side, out, wide)]
+            channels = out
+    layers += [(side, 512, 128), (1, 512, side), (1, 128, 512)]
+    assert sum(positions * out * each for positions, out, each in layers) == macs
+    assert sum(positions * out for positions, out, _ in layers) == norms
+    assert sizes(Whole(MobileFaceNet(input_size=(112, width))), (112, width))["total"]["macs"] == macs
 
 
 def test_sizes_of_the_deeper_iresnets(monkeypatch):

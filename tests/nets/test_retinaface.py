@@ -221,7 +221,7 @@ def test_an_untrained_deformable_convolution_is_an_ordinary_one_and_learns_its_o
         ),
         (
             lambda: FaceHead([8], [[math.nan]], [8]),
-            "FaceHead: expected min_sizes to hold different numbers above 0 for every level, received [[nan]]",
+            "FaceHead: expected finite numbers, received min_sizes=[[nan]]",
         ),
         (lambda: FPN([], 64), "FPN: expected feature maps and extra_levels >= 0, received in_channels=[], extra_levels=0"),
         (

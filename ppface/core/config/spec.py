@@ -120,7 +120,7 @@ class Spec:
                 raise self._lacks(name)
         self.arguments = {name: self.arguments[name] for name in known if name in self.arguments}
         for argument in self.arguments.values():
-            for spec in _nested(argument.value):
+            for spec in nested(argument.value):
                 spec.supply(facts, by)
 
     def replace(self, source: str, **values: Any) -> None:
@@ -165,12 +165,12 @@ def _built(value: Any) -> Any:
     return value
 
 
-def _nested(value: Any) -> list[Spec]:
+def nested(value: Any) -> list[Spec]:
     """The Specs directly in a value, without those nested in them."""
     if isinstance(value, Spec):
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [spec for item in items for spec in _nested(item)]
+    return [spec for item in items for spec in nested(item)]
 
 
 def _node(value: Any, origin: Origin) -> Node:

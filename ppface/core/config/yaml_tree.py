@@ -177,7 +177,7 @@ def _read_file(path: Path, above: tuple[Path, ...]) -> Node:
         raise ConfigError([f"{path}: expected a YAML file in UTF-8{included}, received another encoding: save it as UTF-8"]) from error
     tree = parse(text, str(path))
     if not isinstance(tree.value, dict):
-        raise ConfigError([f"{path}: expected a mapping of keys to values, received {tree.plain()!r}"])
+        raise ConfigError([f"{path}: expected a mapping of keys to values, received {repr(tree.plain())[:60]}"])
     base = tree.value.pop(BASE, None)
     if base is None:
         return tree

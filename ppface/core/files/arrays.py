@@ -45,7 +45,7 @@ def read_arrays(path: str | Path, part: str | None = None, content: bytes | None
         return safetensors_file.unpack(path, path.read_bytes() if content is None else content)
     if path.suffix == MXNET:
         with path.open("rb") as file:
-            return _checked(path, "not a valid MXNet weight file", "arrays", mxnet_file.read_mxnet, file)
+            return _checked(path, "not a valid MXNet weight file", "dense, named arrays", mxnet_file.read_mxnet, file)
     torch, length = is_torch(path), path.stat().st_size
     with path.open("rb") as file:
         kind = "PyTorch" if torch else "Paddle"

@@ -13,12 +13,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from ppface.core.files.pickle_machine import DamagedError, shown
+from ppface.core.files.pickle_machine import DamagedError, RefusedError, shown
 from ppface.core.files.safetensors_file import widened
 
 LIST = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA  # V3 differs from V2 in that an array may have no axis
-DENSE = 0
+DENSE, SPARSE = 0, {1: "row_sparse", 2: "csr"}
 TYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "b1", "i2", "u2", "u4", "u8", "bf16")
 MAX_AXES, MAX_NAME = 16, 4096
 PREFIXES = ("arg:", "aux:")  # parameters, and running statistics
@@ -28,7 +28,8 @@ def read_mxnet(file: IO[bytes]) -> dict[str, np.ndarray]:
     """The arrays by name, without `arg:` and `aux:`. Nothing is read that the file announces but does not have.
 
     Raises:
-        DamagedError: not such a file, one that is cut off, or arrays of another kind.
+        DamagedError: not such a file, or one that is cut off.
+        RefusedError: a sound file without arrays, or whose arrays are sparse, empty or without names.
     """
     left = _Left(file)
     if left.numbers("QQ", "the start") != (LIST, 0):
@@ -36,6 +37,10 @@ def read_mxnet(file: IO[bytes]) -> dict[str, np.ndarray]:
     (count,) = left.numbers("Q", "the number of arrays")
     arrays = [_array(left, i) for i in range(left.checked(count, 8, "arrays"))]
     (named,) = left.numbers("Q", "the number of names")
+    if not count:
+        raise RefusedError("has none")
+    if not named:
+        raise RefusedError(f"has no names for its {count} arrays: save a dict of arrays with mxnet.nd.save")
     if named != count:
         raise DamagedError(f"expected a name for each of its {count} arrays, received {named}")
     found: dict[str, np.ndarray] = {}
@@ -78,8 +83,10 @@ def _array(left: _Left, index: int) -> np.ndarray:
     (version,) = left.numbers("I", what)
     if version in (V2, V3):
         (storage,) = left.numbers("i", what)
+        if storage in SPARSE:
+            raise RefusedError(f"has a sparse one ({what}, {SPARSE[storage]}): save it as array.tostype('default') in MXNet")
         if storage != DENSE:
-            raise DamagedError(f"{what} is sparse, expected a dense one")
+            raise DamagedError(f"{what}: expected storage type {DENSE}, received {storage}")
     known = version in (V1, V2, V3)
     axes = left.numbers("I", what)[0] if known else version
     if axes > MAX_AXES and not known:
@@ -87,7 +94,7 @@ def _array(left: _Left, index: int) -> np.ndarray:
     if axes > MAX_AXES:
         raise DamagedError(f"{what}: expected at most {MAX_AXES} axes, received {axes}")
     if axes == 0 and version != V3:
-        raise DamagedError(f"{what} is empty")
+        raise RefusedError(f"has an empty one ({what}): save a model whose parameters have their values")
     shape = left.numbers(("q" if known else "I") * axes, what)
     _, _, kind = left.numbers("iii", what)
     if min(shape, default=0) < 0 or not 0 <= kind < len(TYPES):

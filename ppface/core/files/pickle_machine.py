@@ -16,7 +16,7 @@ Globals = Mapping[tuple[str, str], Any]
 
 
 class RefusedError(Exception):
-    """Something that is not allowed in a pickle; the message completes "the file ..."."""
+    """Something that is not allowed in a weight file; the message completes "the file ..."."""
 
 
 class DamagedError(Exception):

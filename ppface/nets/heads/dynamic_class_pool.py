@@ -7,12 +7,22 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppface.core.config.spec import Spec
 from ppface.core.errors import DataError, UserError
 from ppface.core.registry import Supplied, register
 from ppface.nets.layers.margin import ClassNum, InChannels, check_sizes, sine, unit_rows
 from ppface.ops import process_group
 from ppface.ops.labels import labels_of
 from ppface.ops.lru_slots import IDENTITY, empty_slots, enter, find, last_writes
+
+
+def _check_fits(batch_size: int, slots: int, processes: int) -> None:
+    if batch_size % (2 * processes):
+        expected = f"DynamicClassPool: expected train.batch_size to be a multiple of {2 * processes}"
+        raise UserError(f"{expected}, two halves in each process, received {batch_size}")
+    if batch_size // 2 > slots:
+        expected = f"DynamicClassPool: expected model.head.slots of at least {batch_size // 2}, half of train.batch_size={batch_size}"
+        raise UserError(f"{expected}, received {slots}: use more slots or a smaller batch")
 
 
 @register("head")
@@ -97,13 +107,14 @@ class DynamicClassPool(nn.Layer):
 
     def check_batch(self, batch_size: int) -> None:
         """Raises UserError for a batch, summed over all processes, that cannot be halved in each of them or is larger than the pool."""
-        processes, slots = process_group.size(), self.slots.shape[1]
-        if batch_size % (2 * processes):
-            expected = f"DynamicClassPool: expected train.batch_size to be a multiple of {2 * processes}"
-            raise UserError(f"{expected}, two halves in each process, received {batch_size}")
-        if batch_size // 2 > slots:
-            expected = f"DynamicClassPool: expected model.head.slots of at least {batch_size // 2}, half of train.batch_size={batch_size}"
-            raise UserError(f"{expected}, received {slots}: use more slots or a smaller batch")
+        _check_fits(batch_size, self.slots.shape[1], process_group.size())
+
+    @staticmethod
+    def check_config(own: Spec, config: Spec) -> None:
+        """As `check_batch`, from the config; processes that it does not count are one."""
+        if config["train"] and "batch_size" in config["train"].arguments:
+            processes = config["processes"]
+            _check_fits(config["train"]["batch_size"], own["slots"], 1 if processes == "auto" else max(1, processes))
 
     def forward(self, embedding: paddle.Tensor, label: paddle.Tensor | None = None, image: paddle.Tensor | None = None) -> dict:
         embedding = embedding.astype("float32")

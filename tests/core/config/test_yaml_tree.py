@@ -112,6 +112,10 @@ def test_all_wrong_overrides_are_named_at_once(tmp_path):
         ("a: &x 1\nb: *x\n", "main.yml:1: this is not valid YAML: found 'x': aliases and anchors are not part of the config language"),
         ("a: 1\nb: \0\n", "main.yml:2: this is not valid YAML: unexpected character '\\x00'"),
         ("- 1\n", "main.yml: expected a mapping of keys to values, received [1]"),
+        (
+            "words " * 50,
+            "main.yml: expected a mapping of keys to values, received 'words words words words words words words words words words",
+        ),
         ("? [1, 2]\n: 3\n", "main.yml:1: this is not valid YAML: expected a string as key"),
         ("_BASE_: 3\n", "main.yml:1: _BASE_: expected a path or a list of paths, received 3"),
         ("a: " + "[" * 5000, "main.yml: this is not a config: its values are nested too deeply"),

@@ -71,11 +71,10 @@ def test_a_file_cut_anywhere_gives_one_clear_line(tmp_path):
 A = np.zeros(2, "float32")
 DAMAGED = [
     (listed([one(A)], ["a"], start=(0x113, 0)), "expected the start of an MXNet file, 0x112"),
-    (listed([one(A)], []), "expected a name for each of its 1 arrays, received 0"),
+    (listed([one(A)], ["a", "b"]), "expected a name for each of its 1 arrays, received 2"),
     (listed([one(A), one(A)], ["arg:a", "aux:a"]), "it has two arrays of the name 'a'"),
     (listed([one(A)], ["a"]) + b"xyz", "3 bytes follow the last name"),
-    (listed([one(A, storage=1)], ["a"]), "array 0 is sparse, expected a dense one"),
-    (listed([one(A), struct.pack("<IiI", V2, 0, 0)], ["a", "b"]), "array 1 is empty"),
+    (listed([one(A, storage=3)], ["a"]), "array 0: expected storage type 0, received 3"),
     (
         listed([one(A, kind=99)], ["a"]),
         "array 0: expected a shape and a type of MXNet, received [2] and type 99",
@@ -97,6 +96,23 @@ DAMAGED = [
 def test_damaged_files_are_refused(content, reason, tmp_path):
     path = write(tmp_path, content)
     assert failure(path) == f"{path}: not a valid MXNet weight file ({reason}); copy or download it again"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (listed([], []), "has none"),
+        (listed([one(A), one(A)], []), "has no names for its 2 arrays: save a dict of arrays with mxnet.nd.save"),
+        (listed([one(A, storage=1)], ["a"]), "has a sparse one (array 0, row_sparse): save it as array.tostype('default') in MXNet"),
+        (
+            listed([one(A), struct.pack("<IiI", V2, 0, 0)], ["a", "b"]),
+            "has an empty one (array 1): save a model whose parameters have their values",
+        ),
+    ],
+)
+def test_sound_files_with_other_arrays_say_what_to_do(content, reason, tmp_path):
+    path = write(tmp_path, content)
+    assert failure(path) == f"{path}: expected only dense, named arrays, but the file {reason}; it was not loaded"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from ppface.losses import MLSLoss
 from ppface.nets.heads import UncertaintyHead
 from ppface.nets.model import FaceModel, Input
 from ppface.optim import Momentum
+from tests.nets.heads.test_margins import differences
 
 CONFIG = """
 model:
@@ -89,6 +90,56 @@ def test_the_variance_is_that_of_the_paper(training, rng):
     np.testing.assert_allclose(outputs["norm"].numpy()[:, 0], np.linalg.norm(embedding, axis=1), rtol=1e-5)
     harmonic = [len(row) / sum(1 / value for value in row) for row in variance]
     np.testing.assert_allclose(outputs["quality"].numpy(), -np.array(harmonic), rtol=1e-4)
+
+
+def of_arrays(arrays, last, label, x):
+    """Loss of a step and the moments of both batch norms, from arrays in double precision; `label` has ordered pairs."""
+    first = last.reshape(len(last), -1) @ arrays["fc1"]
+    z = np.maximum(normalised(first, first.mean(0), first.var(0)) * arrays["weight"] + arrays["bias"], 0) @ arrays["fc2"]
+    variance = 1e-6 + np.exp(arrays["scale"] * normalised(z, z.mean(0), z.var(0)) + arrays["shift"])
+    pairs = [(i, j) for i in range(len(x)) for j in range(len(x)) if i != j and label[i] == label[j]]
+    total = [variance[i] + variance[j] for i, j in pairs]
+    scores = [((x[i] - x[j]) ** 2 / (1e-10 + both) + np.log(both)).sum() for (i, j), both in zip(pairs, total, strict=True)]
+    return np.mean(scores), [(first.mean(0), first.var(0)), (z.mean(0), z.var(0))]
+
+
+def test_three_steps_of_training_follow_the_authors(rng):
+    """Gradients by differences through head and loss, momentum as in TensorFlow, running statistics with the authors' rule."""
+    stub = Tiny()
+    stub.map_shape, stub.training = (2, 2, 2), False
+    head, loss = UncertaintyHead([4], stub, scale=0.3, shift=-2.0, momentum=0.9), MLSLoss()
+    ours = {"fc1": head.fc1.weight, "weight": head.bn1.weight, "bias": head.bn1.bias, "fc2": head.fc2.weight}
+    ours |= {"scale": head.scale, "shift": head.shift}
+    for name in ("weight", "bias"):
+        ours[name].set_value(rng.uniform(0.5, 1.5, 4).astype("float32"))
+    arrays = {name: value.numpy().astype("float64") for name, value in ours.items()}
+    speed = {name: np.zeros_like(value) for name, value in arrays.items()}
+    running = [(np.zeros(4), np.ones(4)), (np.zeros(4), np.ones(4))]
+    optimizer = Momentum(list(ours.values()), 1, 3, learning_rate=0.02, momentum=0.9, weight_decay=0.0)
+    label = np.array([0, 1, 0, 2, 1, 0])
+    for _ in range(3):
+        embedding, last = rng.normal(size=(6, 4)), rng.normal(size=(6, 2, 2, 2))
+        x = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+        want, moments = of_arrays(arrays, last, label, x)
+        slopes = {
+            name: differences(lambda moved, name=name, last=last, x=x: of_arrays(arrays | {name: moved}, last, label, x)[0], value)
+            for name, value in arrays.items()
+        }
+        got = loss(head([paddle.to_tensor(value, "float32") for value in (embedding, last)]), {"label": paddle.to_tensor(label)})["mls"]
+        got.backward()
+        assert float(got) == pytest.approx(want, rel=1e-5)
+        for name, slope in slopes.items():
+            np.testing.assert_allclose(ours[name].grad.numpy(), slope, atol=2e-5 * max(1, np.abs(slope).max()), err_msg=name)
+            speed[name] = 0.9 * speed[name] + slope
+            arrays[name] = arrays[name] - 0.02 * speed[name]
+        optimizer.step()
+        optimizer.clear_grad()
+        running = [tuple(0.9 * a + 0.1 * b for a, b in zip(old, new, strict=True)) for old, new in zip(running, moments, strict=True)]
+        for norm, (mean, variance) in zip((head.bn1, head.bn2), running, strict=True):
+            np.testing.assert_allclose(norm._mean.numpy(), mean, atol=1e-5)
+            np.testing.assert_allclose(norm._variance.numpy(), variance, rtol=1e-5)
+    for name, value in arrays.items():
+        np.testing.assert_allclose(ours[name].numpy(), value, atol=1e-5, err_msg=name)
 
 
 def test_it_starts_where_the_authors_start():

@@ -6,7 +6,7 @@ import numpy as np
 
 from ppface.ops.cpu.half import widen
 
-BLOCK = 2048  # float16 rows that are widened at a time: 4 MB of float32 for 512 numbers
+BLOCK = 2048  # rows that are multiplied at a time: 4 MB of float32 for 512 numbers
 GROUP = 512  # scores of which one maximum bounds the best ones
 FIRST_ROWS = 1024
 
@@ -79,17 +79,17 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 
 
 def scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """(N, D), (Q, D) float32 -> (N, Q) float32 cosines of unit vectors."""
-    one = len(queries) == 1  # a product with a vector, as one with a single column takes several times as long
-    right = queries[0] if one else np.ascontiguousarray(queries.T)
-    if rows.dtype == np.float32:
-        return (rows @ right).reshape(len(rows), -1)
-    found, block = np.empty((len(rows), *right.shape[1:]), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
+    """(N, D), (Q, D) float32 -> (Q, N) float32 cosines of unit vectors."""
+    if rows.dtype == np.float32 and len(queries) == 1:
+        return (rows @ queries[0])[None]  # a product with a single column takes several times as long
+    found, block = np.empty((len(queries), len(rows)), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        widen(part, block[: len(part)])
-        np.matmul(block[: len(part)], right, out=found[start : start + len(part)])
-    return found.reshape(len(rows), -1)
+        if rows.dtype == np.float16:
+            widen(part, block[: len(part)])
+            part = block[: len(part)]
+        found[:, start : start + len(part)] = queries @ part.T
+    return found
 
 
 def best(rows: np.ndarray, owner: np.ndarray, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -104,8 +104,7 @@ def best(rows: np.ndarray, owner: np.ndarray, queries: np.ndarray, k: int) -> li
     """
     if not len(rows):
         return [(np.zeros(0, np.int64), np.zeros(0))] * len(queries)
-    rough = np.ascontiguousarray(scores(rows, queries).T)
-    return [_best_people(rows, owner, query, line, k) for query, line in zip(queries, rough, strict=True)]
+    return [_best_people(rows, owner, query, rough, k) for query, rough in zip(queries, scores(rows, queries), strict=True)]
 
 
 def _best_people(rows: np.ndarray, owner: np.ndarray, query: np.ndarray, rough: np.ndarray, k: int) -> Any:

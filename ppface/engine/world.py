@@ -131,17 +131,12 @@ class World:
         if self.size == 1:
             return work()
         store, place = self._meeting()
-        if self.rank == 0:
-            store.add(f"{place}/said", int(work()))
-        store.add(place, 1)
-        while store.add(place, 0) < self.size:
+        said = self.rank == 0 and work()
+        arrived = store.add(place, 1)
+        while arrived < self.size:
             time.sleep(POLL_INTERVAL_S)
-        said = bool(store.add(f"{place}/said", 0))
-        if self.rank > 0:
-            store.add(f"{place}/left", 1)
-        while self.rank == 0 and store.add(f"{place}/left", 0) < self.size - 1:  # the store ends with this process
-            time.sleep(POLL_INTERVAL_S)
-        return said
+            arrived = store.add(place, 0)
+        return self.mean({"said": float(said)})["said"] > 0
 
     def from_first(self, work: Callable[[], str]) -> str:
         """The text that `work` returns in process 0; the others wait for it. An error of it is raised in all, see `all_or_none`."""

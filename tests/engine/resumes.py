@@ -156,7 +156,7 @@ def on_ranks(folder: Path) -> None:
         _all_fail_with_the_first(world, error)
     for kind in KINDS:
         here = folder / kind
-        train(here / "two", kind, world, save_steps=1, keep=STEPS)
+        train(here / "two", kind, world, save_steps=7, keep=STEPS)
         for source, to in (("two", "two_two"), ("one", "one_two")):
             world.first_does(lambda source=source, to=to, here=here: bool(part_of(here / source, 7, here / to)))
             train(here / to, kind, world)

@@ -72,8 +72,11 @@ class ExportedModel:
         self._run = start(self.runtime, files, self._names, threads or cores(), device)
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """(N, 3, H, W) uint8 RGB -> the model's outputs by name."""
-        return dict(zip(self._names, self._run(pixels), strict=True))
+        """(N, 3, H, W) uint8 RGB -> the model's outputs by name; for N = 0 arrays without rows."""
+        if len(pixels):
+            return dict(zip(self._names, self._run(pixels), strict=True))
+        # runtimes fail or crash at an empty batch, so that the answer to one picture gives shapes and types
+        return {name: rows[:0] for name, rows in self.run(np.zeros((1, *pixels.shape[1:]), pixels.dtype)).items()}
 
     def test_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of a picture -> (height, width) at which it enters the network, as inference.yml says."""

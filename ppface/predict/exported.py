@@ -49,7 +49,7 @@ class Exported(DescribedModel):
         self._input = self._predictor.get_input_handle("image")
         self._outputs = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self._input.copy_from_cpu(np.ascontiguousarray(batch["image"]))
+    def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        self._input.copy_from_cpu(pixels)
         self._predictor.run()
         return {name: output.copy_to_cpu() for name, output in zip(self.about["outputs"], self._outputs, strict=True)}

@@ -52,6 +52,18 @@ def test_a_picture_without_faces_gives_no_rows(several):
         assert len(got["boxes"]) == len(got["scores"]) == len(got["landmarks"]) == got["count"].sum()
 
 
+@pytest.mark.parametrize("name", ["detector in paddle", "embedder in paddle", "onnx", "openvino"])
+def test_no_pictures_give_arrays_without_rows(name, several, trial, toy_export):
+    folder = {"detector in paddle": trial.export, "embedder in paddle": toy_export}.get(name, several[0] / name)
+    none = np.zeros((0, 3, 16, 16) if folder == toy_export else (0, 3, 40, 72), np.uint8)
+    for run in (lambda pixels: predict.load_predictor(folder, threads=1)({"image": pixels}), open_export(folder, 1).run):
+        shapes = {key: rows.shape for key, rows in run(none).items()}
+        if folder == toy_export:
+            assert shapes == {"embedding": (0, 6), "norm": (0, 1)}
+        else:
+            assert shapes == {"boxes": (0, 4), "scores": (0,), "count": (0,), "landmarks": (0, 5, 2)}
+
+
 def test_it_runs_without_paddle_and_ppface(several, trial, run_tool, tmp_path):
     for name in ("paddle", "ppface"):
         (tmp_path / name).mkdir()

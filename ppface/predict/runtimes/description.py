@@ -83,4 +83,12 @@ class DescribedModel:
         return list(self.about["outputs"])
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        pixels = np.ascontiguousarray(batch["image"])
+        if len(pixels):
+            return self._run(pixels)
+        # runtimes fail or crash at an empty batch, so that the answer to one picture gives names, shapes and types
+        return {name: rows[:0] for name, rows in self._run(np.zeros((1, *pixels.shape[1:]), pixels.dtype)).items()}
+
+    def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs by name for N >= 1 pictures."""
         raise NotImplementedError

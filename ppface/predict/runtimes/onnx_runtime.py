@@ -35,6 +35,6 @@ class OnnxRuntime(DescribedModel):
         except Exception as error:  # its exceptions share no class of their own
             raise WeightsError(f"{self.files[0]}: ONNX Runtime cannot run it: {str(error).splitlines()[0]}") from error
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         names = self.about["outputs"]
-        return dict(zip(names, self._session.run(names, {"image": np.ascontiguousarray(batch["image"])}), strict=True))
+        return dict(zip(names, self._session.run(names, {"image": pixels}), strict=True))

@@ -39,6 +39,6 @@ class OpenVino(DescribedModel):
         except RuntimeError as error:
             raise WeightsError(f"{self.files[0]}: OpenVINO cannot run it: {str(error).strip().splitlines()[-1]}") from error
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        self._request.infer({"image": np.ascontiguousarray(batch["image"])}, share_inputs=True)
+    def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        self._request.infer({"image": pixels}, share_inputs=True)
         return {name: self._request.get_tensor(name).data.copy() for name in self.about["outputs"]}

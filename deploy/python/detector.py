@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
-from runtimes import DESCRIPTION, FILES, ModelError, choose, start, verify
+from runtimes import DESCRIPTION, FILES, ModelError, Run, first_usable, start, verify
 from two_runs import merged
 
 MODES = ("native", "stretch", "letterbox", "long_side", "short_side")  # how a picture enters the network, by inference.yml
@@ -45,7 +45,8 @@ class ExportedModel:
             for each format and parity.json.
         threads: CPU threads; None: one per core.
         device: "cpu", or, with the runtime paddle, "gpu".
-        runtime: "paddle", "onnxruntime", "openvino", or "auto": the fastest that is installed, by parity.json.
+        runtime: "paddle", "onnxruntime", "openvino", or "auto": the fastest that is installed and works, by
+            parity.json.
 
     Attributes:
         runtime: the one that was chosen.
@@ -55,21 +56,22 @@ class ExportedModel:
 
     Raises:
         ModelError: a folder without these files or with others than were exported, of an unknown format, or without these
-            outputs.
+            outputs; or no runtime can run it.
     """
 
     needs: tuple[str, ...] = ()
 
     def __init__(self, folder: str | os.PathLike, threads: int | None = None, device: str = "cpu", runtime: str = "auto"):
-        folder, self.runtime = choose(Path(folder), runtime)
-        self.about = read_description(folder, self.runtime)
-        if missing := [name for name in self.needs if name not in self.about["outputs"]]:
-            has = ", ".join(self.about["outputs"])
-            raise ModelError(f"{folder / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
+        def opened(place: Path, name: str) -> tuple[str, dict[str, Any], Run]:
+            about = read_description(place, name)
+            if missing := [output for output in self.needs if output not in about["outputs"]]:
+                has = ", ".join(about["outputs"])
+                raise ModelError(f"{place / DESCRIPTION}: expected a model with the output {missing[0]!r}, this one has {has}")
+            return name, about, start(name, verify(place, about["sha256"], name), about["outputs"], threads or cores(), device)
+
+        self.runtime, self.about, self._run = first_usable(Path(folder), runtime, opened)
         self.seconds: dict[str, float] = {}
         self._names = self.about["outputs"]
-        files = verify(folder, self.about["sha256"], self.runtime)
-        self._run = start(self.runtime, files, self._names, threads or cores(), device)
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """(N, 3, H, W) uint8 RGB -> the model's outputs by name; for N = 0 arrays without rows."""

@@ -8,7 +8,7 @@ import numpy as np
 from detector import ExportedModel, Face, FaceDetector, check_pixels, placed, read_description
 from landmarker import FaceLandmarker
 from media import MediaError
-from runtimes import choose
+from runtimes import candidates
 
 
 class FaceEmbedder(ExportedModel):
@@ -53,10 +53,10 @@ class FaceEmbedder(ExportedModel):
 
 def open_export(folder: str | os.PathLike, threads: int | None = None, device: str = "cpu", runtime: str = "auto") -> ExportedModel:
     """A detector, an embedder or a landmarker, by the model's outputs; arguments and errors as ExportedModel."""
-    place, runtime = choose(Path(folder), "paddle" if device != "cpu" and runtime == "auto" else runtime)
-    outputs = read_description(place, runtime)["outputs"]
+    runtime = "paddle" if device != "cpu" and runtime == "auto" else runtime
+    outputs = read_description(*candidates(Path(folder), runtime)[0])["outputs"]
     marks = "landmarks" in outputs and "boxes" not in outputs
-    return (FaceEmbedder if "embedding" in outputs else FaceLandmarker if marks else FaceDetector)(place, threads, device, runtime)
+    return (FaceEmbedder if "embedding" in outputs else FaceLandmarker if marks else FaceDetector)(folder, threads, device, runtime)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> float:

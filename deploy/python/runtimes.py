@@ -4,10 +4,11 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ PACKAGES = {"paddle": "paddlepaddle", "onnxruntime": "onnxruntime", "openvino": 
 CHOICES = ("auto", *FILES)
 CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
 Run = Callable[[np.ndarray], list[np.ndarray]]
+Opened = TypeVar("Opened")
 
 
 class ModelError(Exception):
@@ -25,15 +27,46 @@ class ModelError(Exception):
     exit_code = 4
 
 
-def choose(folder: Path, runtime: str = "auto") -> tuple[Path, str]:
-    """The folder of one format, and the runtime for it.
+class UnusableRuntimeError(ModelError):
+    """A runtime that is broken or refuses the model, which another may run."""
+
+
+def first_usable(folder: Path, runtime: str, open_one: Callable[[Path, str], Opened]) -> Opened:
+    """What `open_one` makes of the first of `candidates` whose runtime is installed and works; one line each names the broken ones before.
+
+    Args:
+        folder, runtime: see `candidates`.
+        open_one: (folder of one format, runtime) -> what is returned.
+
+    Raises:
+        ModelError: as `candidates` and `open_one`, or no runtime works, with the reason of each.
+    """
+    absent: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for place, name in candidates(folder, runtime):
+        if importlib.util.find_spec(name) is None:
+            absent[name] = f"{name} is not installed: pip install {PACKAGES[name]}"
+            continue
+        try:
+            opened = open_one(place, name)
+        except UnusableRuntimeError as error:
+            broken[str(error)] = name
+            continue
+        for reason, failed in broken.items():
+            print(f"{failed} is left out, {name} runs the model: {reason}", file=sys.stderr, flush=True)
+        return opened
+    raise ModelError(f"{folder}: no runtime can run it: {'; '.join([*broken, *absent.values()])}")
+
+
+def candidates(folder: Path, runtime: str = "auto") -> list[tuple[Path, str]]:
+    """The folders of formats and the runtimes for them, installed or not, the fastest first by the latencies in parity.json.
 
     Args:
         folder: an export of one format, or of several with parity.json.
-        runtime: one of CHOICES; "auto" takes the fastest that is installed, by the latencies in parity.json.
+        runtime: one of CHOICES; "auto" takes all.
 
     Raises:
-        ModelError: no export, or none for this runtime, or none whose runtime is installed.
+        ModelError: no export, or none for this runtime.
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; expected one that ppface export wrote")
@@ -42,11 +75,7 @@ def choose(folder: Path, runtime: str = "auto") -> tuple[Path, str]:
     if not fitting:
         has = ", ".join(dict.fromkeys(name for _, name in held))
         raise ModelError(f"{folder}: expected an export for {runtime}, this one is for {has}: export it with --format, or name another")
-    for place, name in fitting:
-        if importlib.util.find_spec(name) is not None:
-            return place, name
-    wanted = " or ".join(dict.fromkeys(f"pip install {PACKAGES[name]}" for _, name in fitting))
-    raise ModelError(f"{folder}: the runtime for it is not installed: {wanted}")
+    return fitting
 
 
 def _single(folder: Path) -> list[tuple[Path, str]]:
@@ -89,7 +118,8 @@ def start(runtime: str, files: tuple[Path, ...], outputs: list[str], threads: in
     """(N, 3, H, W) uint8 -> the outputs in the order of `outputs`.
 
     Raises:
-        ModelError: a device that the runtime does not have here, or a runtime that cannot be imported or refuses the model.
+        ModelError: a device that the runtime does not have here.
+        UnusableRuntimeError: the runtime cannot be imported or refuses the model.
     """
     if device != "cpu" and runtime != "paddle":
         raise ModelError(f"expected device cpu for {runtime}, received {device!r}: choose the runtime paddle, or another device")
@@ -100,11 +130,19 @@ def start(runtime: str, files: tuple[Path, ...], outputs: list[str], threads: in
     except ModelError:
         raise
     except ImportError as error:
-        raise ModelError(f"{runtime} cannot be imported ({error}): pip install {PACKAGES[runtime]}") from None
+        raise UnusableRuntimeError(
+            f"{runtime} cannot be imported ({_line(error)}): install it again: pip install {PACKAGES[runtime]}"
+        ) from error
     except Exception as error:  # the runtimes' own, which share no class
-        said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = said[-1 if runtime == "openvino" else 0] if said else type(error).__name__
-        raise ModelError(f"{files[0]}: {runtime} cannot run it: {reason}: install another version of {PACKAGES[runtime]}") from error
+        reason = _line(error, -1 if runtime == "openvino" else 0)
+        message = f"{files[0]}: {runtime} cannot run it: {reason}: install another version of {PACKAGES[runtime]}"
+        raise UnusableRuntimeError(message) from error
+
+
+def _line(error: Exception, place: int = 0) -> str:
+    """A line of a runtime's message, which may have many or none."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return said[place] if said else type(error).__name__
 
 
 def _onnxruntime(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:

@@ -1,18 +1,21 @@
 """deploy/python with each runtime, where neither ppface nor, for ONNX Runtime and OpenVINO, paddle can be imported."""
 
+import builtins
+import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import runtimes
 from embedder import open_export
 from PIL import Image
-from runtimes import ModelError, choose
+from runtimes import ModelError, candidates
 
 from ppface import predict
-from ppface.core.errors import DataError
+from ppface.core.errors import DataError, WeightsError
 from ppface.engine.export import compare
 
 for package in ("onnx", "paddle2onnx", "onnxruntime", "openvino"):
@@ -93,33 +96,90 @@ def test_it_runs_without_paddle_and_ppface(several, trial, run_tool, tmp_path):
         np.testing.assert_allclose([face["box"] for face in record["faces"]], [face.box for face in best], atol=0.05)
 
 
-def test_the_fastest_installed_runtime_is_taken(several, monkeypatch, tmp_path):
-    found = json.loads((several[0] / "parity.json").read_text())
-    first = min(found["formats"], key=lambda row: min(row["ms"].values()))
-    assert choose(several[0]) == (several[0] / first["folder"], first["runtime"])
-    assert choose(several[0], "openvino") == (several[0] / "openvino", "openvino")
+def test_the_fastest_runtime_comes_first(several, tmp_path):
+    ranked = sorted(json.loads((several[0] / "parity.json").read_text())["formats"], key=lambda row: min(row["ms"].values()))
+    assert candidates(several[0]) == [(several[0] / row["folder"], row["runtime"]) for row in ranked]
+    assert candidates(several[0], "openvino") == [(several[0] / "openvino", "openvino")]
     with pytest.raises(ModelError, match="expected an export for paddle, this one is for"):
-        choose(several[0], "paddle")
+        candidates(several[0], "paddle")
     with pytest.raises(ModelError, match="expected an export for openvino, this one is for onnxruntime"):
-        choose(several[0] / "onnx", "openvino")
-    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="the runtime for it is not installed: pip install onnxruntime"):
-        choose(several[0] / "onnx")
+        candidates(several[0] / "onnx", "openvino")
     (tmp_path / "parity.json").write_text("{}")
     with pytest.raises(ModelError, match=r"parity\.json: not the figures of an export"):
-        choose(tmp_path)
+        candidates(tmp_path)
 
 
-def test_without_its_figures_an_export_of_several_formats_names_their_folders(tmp_path, monkeypatch):
+@pytest.fixture
+def of_two(several, tmp_path):
+    """The export of two formats with figures by which OpenVINO is the faster one."""
+    shutil.copytree(several[0], tmp_path / "export")
+    rows = [{"folder": folder, "runtime": runtime, "ms": {"1": ms}} for folder, runtime, ms in RANKED]
+    (tmp_path / "export" / "parity.json").write_text(json.dumps({"formats": rows}))
+    return tmp_path / "export"
+
+
+RANKED = [("onnx", "onnxruntime", 2.0), ("openvino", "openvino", 1.0)]
+
+
+def test_a_runtime_that_is_not_installed_is_passed_over(of_two, monkeypatch, capsys):
+    find = runtimes.importlib.util.find_spec
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    assert (open_export(of_two, 1).runtime, capsys.readouterr().err) == ("onnxruntime", "")
     monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
+    reasons = "openvino is not installed: pip install openvino; onnxruntime is not installed: pip install onnxruntime"
+    with pytest.raises(ModelError, match=rf"^{of_two}: no runtime can run it: {reasons}$"):
+        open_export(of_two, 1)
+
+
+@pytest.mark.parametrize("error", [ImportError("no libtbb.so"), AttributeError("no libtbb.so"), OSError()], ids=repr)
+def test_a_runtime_that_cannot_be_imported_is_passed_over(of_two, error, monkeypatch, capsys, caplog):
+    def broken(name, *arguments):
+        if name == "openvino":
+            raise error
+        return original(name, *arguments)
+
+    original = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", broken)
+    image = scene(0, 40, 40)
+    assert len(open_export(of_two, 1)(image)) == len(predict.load(of_two, threads=1)(image)) > 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("openvino is left out, onnxruntime runs the model: ") and (str(error) or "OSError") in line
+    (record,) = caplog.records
+    assert "onnxruntime runs the model, as a faster one fails: " in record.getMessage() and (str(error) or "OSError") in record.getMessage()
+    with pytest.raises(ModelError, match=str(error) or "OSError"):
+        open_export(of_two, 1, runtime="openvino")
+
+
+def test_a_model_that_one_runtime_refuses_is_run_by_the_next(of_two, monkeypatch, capsys, caplog):
+    written_anew(of_two / "openvino", "model.xml")
+    assert open_export(of_two, 1).runtime == "onnxruntime"
+    assert "openvino cannot run it: " in capsys.readouterr().err
+    predict.load(of_two, threads=1)
+    assert "OpenVINO cannot run it: " in caplog.records[0].getMessage()
+    written_anew(of_two / "onnx", "model.onnx")
+    with pytest.raises(ModelError, match=r"no runtime can run it: .*openvino cannot run it: .*; .*onnxruntime cannot run it: "):
+        open_export(of_two, 1)
+    with pytest.raises(WeightsError, match=r"to be installed and to work; .*OpenVINO cannot run it: .*; .*ONNX Runtime cannot run it: "):
+        predict.load(of_two, threads=1)
+
+
+def written_anew(folder: Path, name: str) -> None:
+    """Another file in the place of a model, of which inference.yml has the digest."""
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / name).write_bytes(b"of a later version")
+    about = folder / "inference.yml"
+    about.write_text(about.read_text().replace(digest, hashlib.sha256(b"of a later version").hexdigest()))
+
+
+def test_without_its_figures_an_export_of_several_formats_names_their_folders(tmp_path):
     with pytest.raises(ModelError, match=r": expected an exported model, inference\.yml is missing$"):
-        choose(tmp_path)
+        candidates(tmp_path)
     for name in ("openvino", "onnx"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "inference.yml").touch()
     for runtime in ("auto", "openvino"):
         with pytest.raises(ModelError, match=r"parity\.json is missing: copy it too, or name the folder of one format: onnx, openvino$"):
-            choose(tmp_path, runtime)
+            candidates(tmp_path, runtime)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

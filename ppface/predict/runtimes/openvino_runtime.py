@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ppface.core.errors import WeightsError
 from ppface.core.run.cpu import cores
-from ppface.predict.runtimes import FILES
+from ppface.predict.runtimes import FILES, UnusableRuntimeError
 from ppface.predict.runtimes.description import DescribedModel
 
 
@@ -18,15 +17,12 @@ class OpenVino(DescribedModel):
         threads: CPU threads; None: one per core.
 
     Raises:
-        WeightsError: OpenVINO is missing or refuses the files; see also DescribedModel.
+        UnusableRuntimeError: OpenVINO cannot be imported or refuses the files.
+        WeightsError: see DescribedModel.
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None):
         super().__init__(folder, FILES["openvino"])
-        try:
-            import openvino
-        except ImportError:
-            raise WeightsError(f"{self.files[0]}: needs OpenVINO: install it with: pip install openvino") from None
         # float32: where the processor has bfloat16, OpenVINO computes in it otherwise
         settings = {
             "INFERENCE_NUM_THREADS": threads or cores(),
@@ -35,9 +31,11 @@ class OpenVino(DescribedModel):
             "ENABLE_CPU_PINNING": False,
         }
         try:
+            import openvino
+
             self._request = openvino.Core().compile_model(self.paths[0], "CPU", settings).create_infer_request()
-        except RuntimeError as error:
-            raise WeightsError(f"{self.files[0]}: OpenVINO cannot run it: {str(error).strip().splitlines()[-1]}") from error
+        except Exception as error:  # a broken installation raises anything
+            raise UnusableRuntimeError(self.files[0], "OpenVINO", "openvino", error, -1) from error
 
     def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         self._request.infer({"image": pixels}, share_inputs=True)

@@ -164,7 +164,8 @@ def _set_up(find: Any, options: argparse.Namespace) -> None:
     for name in ("flip", "resize"):
         if getattr(options, name):
             if not embeds(find):
-                raise MediaError(f"--{name}: expected a model with the output 'embedding', this one finds faces")
+                kind = f"finds {'landmarks' if crops(find) else 'faces'}{' and resizes pictures itself' * (name == 'resize')}"
+                raise MediaError(f"--{name}: expected a model with the output 'embedding', this one {kind}: leave --{name} out")
             setattr(find, name, True)
 
 

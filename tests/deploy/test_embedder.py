@@ -118,7 +118,11 @@ def test_the_outputs_determine_what_a_model_is_for(toy_export, trial):
     ("given", "code", "told"),
     [
         (["DETECTOR", "--compare", "A", "A"], 3, "error: --compare: expected a model with the output 'embedding', this one finds faces"),
-        (["DETECTOR", "-i", "A", "--flip"], 3, "error: --flip: expected a model with the output 'embedding', this one finds faces"),
+        (
+            ["DETECTOR", "-i", "A", "--flip"],
+            3,
+            "error: --flip: expected a model with the output 'embedding', this one finds faces: leave --flip out",
+        ),
         (["TOY", "--compare", "A", "gone.jpg"], 3, "error: gone.jpg: cannot read the picture: No such file or directory"),
         (["TOY", "--compare", "A"], 2, "infer.py: error: argument --compare: expected 2 arguments"),
         (["TOY", "--compare", "A", "A", "--threshold", "nan"], 2, "infer.py: error: argument --threshold: invalid number value: 'nan'"),

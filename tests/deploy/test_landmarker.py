@@ -119,6 +119,15 @@ def test_mistakes_are_one_line(trial, toy_export, toy_landmarks_export, tmp_path
     for name in ("margin", "shift"):
         with pytest.raises(MediaError, match=rf"^--{name}: it is of the crops for a landmark model: give one by --landmarks$"):
             process(detector, options(**{name: 0.5}, landmarks=None))
+    for find, given, kind in [
+        (marker, "resize", "finds landmarks and resizes pictures itself"),
+        (detector, "resize", "finds faces and resizes pictures itself"),
+        (marker, "flip", "finds landmarks"),
+    ]:
+        with pytest.raises(
+            MediaError, match=rf"^--{given}: expected a model with the output 'embedding', this one {kind}: leave --{given} out$"
+        ):
+            process(find, options(**{given: True}, landmarks=None))
     about = yaml.safe_load((toy_landmarks_export / "inference.yml").read_text())
     about["input"]["test"] = {"mode": "native", "size": None, "max_side": 0}
     for file in toy_landmarks_export.iterdir():

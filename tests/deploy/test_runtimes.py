@@ -17,6 +17,7 @@ from runtimes import ModelError, candidates
 from ppface import predict
 from ppface.core.errors import DataError, WeightsError
 from ppface.engine.export import compare
+from ppface.predict.runtimes import is_export
 
 for package in ("onnx", "paddle2onnx", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason="needs the extras onnx and openvino")
@@ -180,6 +181,11 @@ def test_without_its_figures_an_export_of_several_formats_names_their_folders(tm
     for runtime in ("auto", "openvino"):
         with pytest.raises(ModelError, match=r"parity\.json is missing: copy it too, or name the folder of one format: onnx, openvino$"):
             candidates(tmp_path, runtime)
+    (tmp_path / "config.yml").write_text("seed: 1\n")
+    with pytest.raises(WeightsError, match=r"parity\.json is missing: copy it too, or name the folder of one format: onnx, openvino$"):
+        predict.load(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    assert not is_export(tmp_path)  # a run whose exports lie inside
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ppface.core.config.run_config import EXPORT
+from ppface.core.config.run_config import CHECKPOINTS, EXPORT
 from ppface.core.errors import WeightsError
+from ppface.core.files.checkpoint_files import STATE, WEIGHTS
 from ppface.core.run.log import log
 
 PARITY = "parity.json"
@@ -36,8 +37,16 @@ class UnusableRuntimeError(WeightsError):
 
 
 def is_export(folder: str | os.PathLike) -> bool:
-    """Whether a folder is an export, of one format or with a folder for each of several."""
-    return Path(folder, EXPORT).is_file() or Path(folder, PARITY).is_file()
+    """Whether a folder is an export, of one format or with a folder for each of several, maybe without their figures."""
+    if Path(folder, EXPORT).is_file() or Path(folder, PARITY).is_file():
+        return True
+    own_model = any(Path(folder, name).exists() for name in (CHECKPOINTS, STATE, WEIGHTS))  # of which the exports may lie beside it
+    return not own_model and bool(_formats(Path(folder)))
+
+
+def _formats(folder: Path) -> list[str]:
+    """The folders of formats in the folder of an export."""
+    return sorted(file.parent.name for file in folder.glob(f"*/{EXPORT}"))
 
 
 def choose(folder: Path, broken: Mapping[Path, str] | None = None) -> tuple[Path, str]:
@@ -54,6 +63,8 @@ def choose(folder: Path, broken: Mapping[Path, str] | None = None) -> tuple[Path
     if (folder / EXPORT).is_file():
         held = [name for name, files in FILES.items() if all((folder / file).is_file() for file in files)]
         return folder, held[0] if held else "paddle"
+    if not (folder / PARITY).is_file():
+        raise WeightsError(f"{folder}: {PARITY} is missing: copy it too, or name the folder of one format: {', '.join(_formats(folder))}")
     try:
         rows = json.loads((folder / PARITY).read_text(encoding="utf-8"))["formats"]
         ranked = sorted((min(row["ms"].values()), row["folder"], row["runtime"]) for row in rows)

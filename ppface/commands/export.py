@@ -48,6 +48,7 @@ def main() -> int:
     formats = args.format or ["paddle"]
     exporter.check(formats, args.int8)
     live = predict.open_model(args.source, args.weights, args.override, args.names)
+    export_formats.check_temporary_room(live.model)
     model, about = live.model, provenance.environment(live.config, Path(args.config or run.CONFIG).stem)
     names = classes.of_weights(live.weights)
     pictures, evaluators = export_formats.pictures(args, live), export_formats.evaluators(args, live)

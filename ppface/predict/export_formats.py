@@ -1,11 +1,36 @@
-"""Options of an export in several formats: the pictures and figures that are compared, and the pictures by which INT8 is calibrated."""
+"""Options of an export in several formats: the pictures and figures that are compared, and the pictures by which INT8 is calibrated; and
+the room that an export needs."""
 
 import argparse
+import shutil
+import tempfile
 from typing import Any
 
 import numpy as np
 
 from ppface.core.errors import UserError
+
+GRAPH_BYTES = 4_000_000  # at most, of a traced model without its parameters
+
+
+def check_temporary_room(model: Any) -> None:
+    """Looks for room in the folder for temporary files, to which Paddle traces the model without a word when the disk is full.
+
+    Raises:
+        UserError: no such folder is writable, or it has too little room.
+    """
+    from ppface.nets.weights import training_only
+
+    left_out = training_only(model)
+    kept = [value for name, value in model.state_dict().items() if not name.startswith(left_out)]
+    needed = GRAPH_BYTES + sum(value.size * value.element_size() for value in kept)
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:
+        raise UserError("found no folder for temporary files that can be written: set TMPDIR to one") from None
+    if (free := shutil.disk_usage(folder).free) < needed:
+        asked = f"expected {needed / 1e6:.1f} MB of free space for temporary files, found {free / 1e6:.1f}"
+        raise UserError(f"{folder}: {asked}: make room, or set TMPDIR to another folder")
 
 
 def suppression() -> tuple[Any, Any]:

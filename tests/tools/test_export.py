@@ -1,9 +1,13 @@
 """tools/export_model.py: what it writes, that its outputs match the live model at any size, and when it refuses."""
 
+import errno
 import hashlib
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from ppface.core.config.spec import load_config
 from ppface.core.errors import UserError
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.engine.export import compare
+from ppface.predict.export_formats import check_temporary_room
 from ppface.predict.exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,6 +145,25 @@ def test_a_tolerance_that_compares_nothing_is_refused(tmp_path, monkeypatch, cap
         export_command.arguments()
     assert caught.value.code == 2
     assert "--tolerance: expected a number from 0 on, received" in capsys.readouterr().err
+
+
+def test_a_full_or_missing_folder_for_temporary_files_is_refused(toy_embedder, tmp_path, monkeypatch):
+    free = 4_000_000 + 4 * sum(value.size for value in toy_embedder.parameters())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    check_temporary_room(toy_embedder)
+    free -= 1
+    with pytest.raises(UserError) as refused:
+        check_temporary_room(toy_embedder)
+    asked = "expected 4.0 MB of free space for temporary files, found 4.0: make room, or set TMPDIR to another folder"
+    assert str(refused.value) == f"{tmp_path}: {asked}"
+
+    def none(*arguments):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(UserError, match=r"^found no folder for temporary files that can be written: set TMPDIR to one$"):
+        check_temporary_room(toy_embedder)
 
 
 def rows(count: int = 200) -> dict[str, np.ndarray]:

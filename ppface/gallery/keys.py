@@ -82,16 +82,24 @@ def new_key(file: str | os.PathLike) -> None:
     """Writes a new random key, 64 hexadecimal digits, to a new file that only its owner can read.
 
     Raises:
-        DataError: the file exists already.
+        DataError: the file exists already, or cannot be written.
     """
+    if not os.fspath(file):
+        raise DataError("expected the name of a new file for the key, received an empty text")
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise DataError(f"{os.fspath(file)}: already exists; a key that is overwritten makes its galleries unreadable") from None
-    with os.fdopen(handle, "w") as opened:
-        opened.write(secrets.token_hex(KEY_BYTES) + "\n")
-        opened.flush()
-        os.fsync(opened.fileno())
+    except OSError as error:
+        raise DataError(f"{os.fspath(file)}: cannot write this key: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "w") as opened:
+            opened.write(secrets.token_hex(KEY_BYTES) + "\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+    except OSError as error:  # a full disk
+        Path(file).unlink()
+        raise DataError(f"{os.fspath(file)}: cannot write this key: {error.strerror}") from None
 
 
 def read_key(file: str | os.PathLike | None = None) -> bytes | None:

@@ -1,5 +1,7 @@
 """Galleries: search against loops, what survives a restart, removal that leaves no bytes, encryption, mistakes."""
 
+import errno
+import os
 import sqlite3
 import threading
 
@@ -413,6 +415,21 @@ def test_keys_are_written_for_their_owner_alone_and_never_shown(tmp_path, monkey
         with pytest.raises(DataError) as error:
             read_key()
         assert str(error.value) == "PPFACE_GALLERY_KEY: expected a key of 64 hexadecimal digits, as `gallery new-key FILE` writes"
+
+
+def test_a_key_that_cannot_be_written_is_one_line_and_leaves_no_file(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"^expected the name of a new file for the key, received an empty text$"):
+        new_key("")
+    with pytest.raises(DataError, match=f"^{tmp_path}/no/key: cannot write this key: No such file or directory$"):
+        new_key(tmp_path / "no" / "key")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=f"^{tmp_path}/key: cannot write this key: No space left on device$"):
+        new_key(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_that_others_can_read_is_one_warning_with_the_command_that_helps(tmp_path, caplog):

@@ -37,7 +37,7 @@ def options() -> cli.Parser:
     parser.add_argument("--key", metavar="FILE", help="the file of the gallery's key")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s); others need --keys")
     parser.add_argument("--port", type=int, default=8000, help="(default: %(default)s); 0: any free one, see the log")
-    parser.add_argument("--keys", metavar="FILE", help="YAML, a list of the clients' keys as new-key prints them")
+    parser.add_argument("--keys", metavar="FILE", help="YAML, a list of the clients' keys as new-key prints them; read at the start")
     parser.add_argument("--max-bytes", type=int, default=10_000_000, help="of a request (default: %(default)s)")
     parser.add_argument("--max-pixels", type=int, default=25_000_000, help="of a picture (default: %(default)s)")
     parser.add_argument("--max-requests", type=int, default=32, help="at once; further ones get 429 (default: %(default)s)")

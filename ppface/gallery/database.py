@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ppface.core.errors import DataError, SaveError
 from ppface.core.run.log import log
+from ppface.gallery.identity import ChangedError
 
 APPLICATION = 0x70706661  # "ppfa" in the header of the file
 VERSION = 1
@@ -128,7 +129,7 @@ class Database:
     def _must_be_the_file(self) -> None:
         """SQLite goes on with a file that was deleted or replaced: what is stored would be lost, and who is removed be in the other one."""
         if self._file_now() != self._file:
-            raise DataError(f"{self.path}: cannot use it: the file was deleted or replaced since it was opened: open it again")
+            raise ChangedError(f"{self.path}: cannot use it: the file was deleted or replaced since it was opened: open it again")
 
     def close(self) -> None:
         if self._unnamed:

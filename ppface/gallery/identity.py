@@ -7,7 +7,11 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.core.person_name import UNKNOWN, checked_name
 
-__all__ = ["UNKNOWN", "Match", "ModelIdentity", "checked_name", "unit"]
+__all__ = ["UNKNOWN", "ChangedError", "Match", "ModelIdentity", "checked_name", "unit"]
+
+
+class ChangedError(DataError):
+    """A gallery that has another key, or another file, than the one that was opened."""
 
 
 @dataclass(frozen=True)

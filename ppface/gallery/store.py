@@ -15,7 +15,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.gallery.backend import Address, StoredImage, open_backend
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.identity import ModelIdentity, checked_name, unit
+from ppface.gallery.identity import ChangedError, ModelIdentity, checked_name, unit
 from ppface.gallery.keys import VARIABLE, AesGcm, Plain, Sealer, read_key
 from ppface.gallery.vault import Vault
 
@@ -116,7 +116,7 @@ class Store:
             self.calibration = Calibration(**found["calibration"]) if found["calibration"] else None
         except (ValueError, KeyError, TypeError):
             reason = "wrong key" if self.encrypted else "damaged"
-            raise DataError(f"{self.database.path}: {reason}; nothing was changed") from None
+            raise ChangedError(f"{self.database.path}: {reason}; nothing was changed") from None
 
     def __enter__(self: S) -> S:
         return self

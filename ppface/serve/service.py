@@ -13,6 +13,7 @@ from fastapi import Request
 from ppface.core.errors import DataError, UserError
 from ppface.data.pictures.picture import Picture
 from ppface.gallery import Gallery
+from ppface.gallery.identity import ChangedError
 from ppface.predict.face import Face
 from ppface.serve import journal, uploads
 from ppface.serve.access import Access
@@ -22,6 +23,7 @@ from ppface.serve.settings import Settings
 from ppface.serve.worker import Worker
 
 T = TypeVar("T")
+CHANGED = "the gallery's file was replaced, or its key rotated, since the service was started: the service has to be restarted"
 REMAINS = (
     "removed, but bytes stay in the gallery's file, as another process reads it: the next removal, a restart of the service or "
     "`ppface gallery list` gets rid of them"
@@ -104,7 +106,11 @@ class Service:
         except UserError as error:
             gallery: Gallery = self.settings.gallery
             _, cannot, reason = str(error).partition(f"{gallery.database.path}: cannot ")  # the rest may hold a name
-            journal.note("gallery failed", {"error": type(error).__name__, "reason": cannot and f"cannot {reason}"}, logging.ERROR)
+            changed = isinstance(error, ChangedError)
+            reason = CHANGED if changed else cannot and f"cannot {reason}"
+            journal.note("gallery failed", {"error": type(error).__name__, "reason": reason}, logging.ERROR)
+            if changed:
+                raise ServiceError("unavailable", CHANGED) from None
             if "removed, but bytes remain" in str(error):
                 raise ServiceError("unavailable", REMAINS) from None
             raise ServiceError("unavailable", "the gallery cannot be used at the moment; try again later", retry_after=5) from None
@@ -118,6 +124,6 @@ class Service:
         if self.settings.gallery is not None:
             try:
                 await asyncio.wait_for(self.in_gallery(lambda gallery: gallery.refresh()), 1.0)
-            except (ServiceError, asyncio.TimeoutError):
-                return "the gallery cannot be read"
+            except (ServiceError, asyncio.TimeoutError) as error:
+                return CHANGED if getattr(error, "message", "") == CHANGED else "the gallery cannot be read"
         return ""

@@ -121,7 +121,7 @@ def test_a_gallery_that_another_process_writes_to_is_unavailable(start, tmp_path
 
 
 @pytest.mark.parametrize("change", ["other key", "deleted", "replaced"])
-def test_a_gallery_that_was_changed_under_the_service_answers_nothing_false(start, tmp_path, change):
+def test_a_gallery_that_was_changed_under_the_service_answers_nothing_false(start, tmp_path, caplog, change):
     service = start()
     assert service.post("/v1/people/Ann/images", picture(who=1)).status_code == 201
     file = tmp_path / "people.db"
@@ -137,7 +137,10 @@ def test_a_gallery_that_was_changed_under_the_service_answers_nothing_false(star
         ("POST", "/v1/verify?name=Ann&threshold=0.5"), ("POST", "/v1/search?threshold=0.5"), ("GET", "/ready"),
     ):  # fmt: skip
         answer = service.client.request(method, path, content=picture(who=1) if method == "POST" else None)
-        assert error(answer)[:2] == (503, "unavailable"), (method, path)
+        told = "the gallery's file was replaced, or its key rotated, since the service was started: the service has to be restarted"
+        assert error(answer) == (503, "unavailable", told), (method, path)
+    noted = [record.details["reason"] for record in caplog.records if record.getMessage() == "gallery failed"]
+    assert len(noted) == 6 and set(noted) == {told}
 
 
 def test_without_a_gallery_there_are_no_people(start):

@@ -6,6 +6,7 @@ rebuilt (VACUUM, in memory instead of a temporary file), and the log is written 
 """
 
 import contextlib
+import math
 import os
 import secrets
 import sqlite3
@@ -205,7 +206,9 @@ class Database:
         """
         until, waits = time.monotonic() + PURGE_WAIT_S, max(PURGE_WAIT_S, WAIT_S)
         later = f"waited {waits:.0f} s: when that one has ended, `ppface gallery list {self.path}` rebuilds it"
-        with self.lock, self._errors("rebuild it without the removed bytes", later):
+        megabytes = math.ceil(self.path.stat().st_size / 1e6) + 1  # the log holds the new file until it is written back
+        full = f"it needs up to {megabytes} MB free on its disk: make room, then `ppface gallery list {self.path}` rebuilds it"
+        with self.lock, self._errors("rebuild it without the removed bytes", later, full):
             self.connection.execute("VACUUM")
             self._checkpoint(until)
             self.connection.execute("DELETE FROM about WHERE key = ?", (PENDING,))
@@ -225,7 +228,7 @@ class Database:
                 log.warning("%s", error)
 
     @contextlib.contextmanager
-    def _errors(self, what: str, later: str = "") -> Iterator[None]:
+    def _errors(self, what: str, later: str = "", full: str = "") -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -234,7 +237,8 @@ class Database:
                 later = later or f"waited {WAIT_S:.0f} s, try again later"
                 raise DataError(f"{self.path}: cannot {what}: another process uses it; {later}") from None
             if "full" in words or "disk I/O" in words or "readonly" in words or "unable to open" in words:
-                raise SaveError(f"{self.path}: cannot {what}: {words}; what was stored before is unchanged") from None
+                unchanged = f"what was stored before is unchanged{': make room on its disk' * ('full' in words)}"
+                raise SaveError(f"{self.path}: cannot {what}: {words}; {full or unchanged}") from None
             if "not a database" in words:
                 raise DataError(f"{self.path}: not a gallery of ppface") from None
             raise DataError(f"{self.path}: cannot {what}: {words}: damaged; use an export or another copy") from None

@@ -391,12 +391,35 @@ def test_a_removal_waits_for_who_reads_and_gives_no_receipt_while_bytes_remain(m
     assert unit not in files(tmp_path)
 
 
+def test_a_removal_on_a_full_disk_says_how_much_room_it_needs_and_is_finished_later(make, faces, tmp_path, monkeypatch):
+    gallery, again = make(encrypted=False)
+    filled(gallery, faces)
+    unit, path = gallery.database.rows("SELECT vector FROM images WHERE seq = 1")[0][0], gallery.database.path
+
+    def full(until):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery.database, "_checkpoint", full)
+        with pytest.raises(SaveError) as error:
+            gallery.forget("Ann")
+    assert str(error.value) == (
+        f"'Ann': removed, but bytes remain in the file: {path}: cannot rebuild it without the removed bytes: database or disk is full; "
+        f"it needs up to 2 MB free on its disk: make room, then `ppface gallery list {path}` rebuilds it"
+    )
+    assert unit in files(tmp_path)
+    gallery.close()
+    assert "Ann" not in again().list() and unit not in files(tmp_path)
+
+
 def test_a_full_disk_leaves_what_was_there(make, faces):
     gallery, again = make()
     gallery.add("Ann", faces[0])
     pages = gallery.database.rows("PRAGMA page_count")[0][0]
     gallery.database.rows(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(SaveError, match="cannot write to it: database or disk is full; what was stored before is unchanged"):
+    with pytest.raises(
+        SaveError, match="cannot write to it: database or disk is full; what was stored before is unchanged: make room on its disk"
+    ):
         gallery.add("Bob", np.repeat(faces[1], 500, axis=0))
     assert gallery.list() == {"Ann": 4} == again().list()
     assert gallery.search(faces[0, 0], threshold=0.9)[0][0].name == "Ann"

@@ -4,6 +4,7 @@ ppface doctor
 ppface doctor --json > report.json      # for a bug report; it names paths of this machine
 """
 
+import errno
 import importlib
 import json
 import os
@@ -28,6 +29,7 @@ from ppface.core.run.cpu import cores, vendor
 
 MODULES = ("numpy", "cv2", "PIL", "yaml", "simplejpeg", "safetensors", "scipy", "matplotlib", "tqdm", "visualdl")
 LITTLE_DISK = 1 << 30  # bytes
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 PADDLE_TIMEOUT_S = 120
 PADDLE = """
 import json, paddle
@@ -103,9 +105,9 @@ def _import(module: str) -> list[Finding]:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         return [] if error.name == module else [Finding(module, f"cannot be imported: {error}", True, f"pip install {error.name}")]
-    except PermissionError as error:  # it makes a folder of its own
-        return [Finding(module, f"cannot be imported: {error}", True, "set HOME to a folder that you can write to")]
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:  # it makes a folder of its own
+            return [Finding(module, f"cannot be imported: {error}", True, "set HOME to a folder that you can write to")]
         missing = re.search(r"lib\S+\.so\S*(?=: cannot open shared object file)", str(error))
         advice = f"install the system's package with {missing.group()}" if missing else f"install {module}'s package again"
         return [Finding(module, f"cannot be imported: {error}", True, advice)]

@@ -1,5 +1,6 @@
 """ppface doctor: what it says of this machine, and of machines on which something is broken."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -149,6 +150,15 @@ def test_missing_packages_and_a_pair_that_overwrites_itself_are_found(monkeypatc
             Finding(
                 "cv2",
                 "cannot be imported: [Errno 13] Permission denied: '/root/.visualdl'",
+                True,
+                "set HOME to a folder that you can write to",
+            ),
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/root/.visualdl"),
+            Finding(
+                "cv2",
+                f"cannot be imported: [Errno {errno.EROFS}] Read-only file system: '/root/.visualdl'",
                 True,
                 "set HOME to a folder that you can write to",
             ),

@@ -57,7 +57,7 @@ def main() -> int:
         if names is not None:
             classes.write(folder, names)
         # an exception in Paddle's tracing causes a segmentation fault
-        with signals.immediate_exit(lambda: shutil.rmtree(folder.parent, True)):
+        with signals.immediate_exit(lambda: shutil.rmtree(folder.parent, True)), export_formats.writable_home(folder.parent):
             trained = provenance.of_export(live.weights)
             places = exporter.write(model, folder, formats, trained, *export_formats.suppression(), pictures)
         with signals.interruptible():

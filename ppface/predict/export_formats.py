@@ -2,8 +2,12 @@
 the room that an export needs."""
 
 import argparse
+import contextlib
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +35,25 @@ def check_temporary_room(model: Any) -> None:
     if (free := shutil.disk_usage(folder).free) < needed:
         asked = f"expected {needed / 1e6:.1f} MB of free space for temporary files, found {free / 1e6:.1f}"
         raise UserError(f"{folder}: {asked}: make room, or set TMPDIR to another folder")
+
+
+@contextlib.contextmanager
+def writable_home(folder: Path) -> Iterator[None]:
+    """Within the block the home folder is another one, if it is not writable: Paddle writes code that it traces to ~/.cache."""
+    place = Path(os.path.expanduser("~/.cache/paddle/to_static_tmp"))  # noqa: PTH111  (never raises)
+    while not place.exists():
+        place = place.parent
+    if os.access(place, os.W_OK):
+        yield
+        return
+    home = os.environ.get("HOME")
+    os.environ["HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["HOME"]
+        if home is not None:
+            os.environ["HOME"] = home
 
 
 def suppression() -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -20,7 +21,7 @@ from ppface.core.config.spec import load_config
 from ppface.core.errors import UserError
 from ppface.core.files.checkpoint_folder import CheckpointFolder
 from ppface.engine.export import compare
-from ppface.predict.export_formats import check_temporary_room
+from ppface.predict.export_formats import check_temporary_room, writable_home
 from ppface.predict.exported import Exported
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,6 +165,17 @@ def test_a_full_or_missing_folder_for_temporary_files_is_refused(toy_embedder, t
     monkeypatch.setattr(tempfile, "gettempdir", none)
     with pytest.raises(UserError, match=r"^found no folder for temporary files that can be written: set TMPDIR to one$"):
         check_temporary_room(toy_embedder)
+
+
+def test_paddle_gets_another_home_where_the_own_one_is_not_writable(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path / "closed")  # not of its mode, as root may write anywhere
+    for name, writable in (("", True), ("none", True), ("closed", False)):
+        home = tmp_path / name
+        monkeypatch.setenv("HOME", str(home))
+        with writable_home(tmp_path / "other"):
+            assert os.environ["HOME"] == str(home if writable else tmp_path / "other")
+        assert os.environ["HOME"] == str(home)
 
 
 def rows(count: int = 200) -> dict[str, np.ndarray]:

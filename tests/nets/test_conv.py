@@ -9,7 +9,7 @@ from paddle import nn
 
 from ppface.nets.backbones import BlazeNet, MobileFaceNet
 from ppface.nets.layers import ConvBN
-from ppface.nets.layers.conv import Conv3x3, DepthwiseConv2D, convolution
+from ppface.nets.layers.conv import Conv3x3, DepthwiseConv2D, convolution, convolved
 from ppface.ops.cpu import compiler, depthwise, winograd
 
 
@@ -111,6 +111,23 @@ def test_a_3x3_convolution_is_paddles_layer_by_another_algorithm(monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1)
     np.testing.assert_allclose(ours(x).numpy(), want, rtol=0, atol=1e-5 * abs(want).max())
     assert len(used) == 1
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_a_convolution_of_given_weights_is_paddles(monkeypatch, kernel, with_bias):
+    monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    x, weight, bias = paddle.randn([2, 9, 17, 14]), paddle.randn([10, 9, kernel, kernel]), paddle.randn([10])
+    found = []
+    for function in (lambda *given: convolved(*given), lambda *given: nn.functional.conv2d(*given, padding=kernel // 2)):
+        given = [t.detach() for t in (x, weight, *([bias] if with_bias else []))]
+        for tensor in given:
+            tensor.stop_gradient = False
+        out = function(*given)
+        (out * out).sum().backward()
+        found.append([out.numpy(), *(tensor.grad.numpy() for tensor in given)])
+    for got, want in zip(*found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=2e-5 * abs(want).max())
 
 
 def test_other_convolutions_stay_paddles():

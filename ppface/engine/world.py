@@ -131,7 +131,7 @@ class World:
         if self.size == 1:
             return work()
         store, place = self._meeting()
-        said = self.rank == 0 and work()
+        said = self.rank == 0 and bool(work())
         arrived = store.add(place, 1)
         while arrived < self.size:
             time.sleep(POLL_INTERVAL_S)

@@ -19,8 +19,8 @@ KINDS = {"source": "a run, a checkpoint, an export or a config", "weights": "a w
 
 
 def _check_exists(key: str, path: str | None) -> None:
-    if path is not None and not (zoo.find(path) or located(path).exists()):
-        raise ValueError(f"FrozenModel: expected {key} to be {KINDS[key]}, but {path} does not exist")
+    if path is not None and not (zoo.find(path) or (path and located(path).exists())):
+        raise ValueError(f"FrozenModel: expected {key} to be {KINDS[key]}, but {path or repr(path)} does not exist")
 
 
 @register("network")

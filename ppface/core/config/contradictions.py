@@ -14,7 +14,7 @@ def contradictions(config: Spec) -> list[str]:
         if check := getattr(own.target, "check_config", None):
             try:
                 check(own, config)
-            except (UserError, ValueError) as error:
+            except (UserError, ValueError, OSError) as error:
                 mistakes.append(f"{own.origin}: {own.path}: {error}")
     return mistakes
 

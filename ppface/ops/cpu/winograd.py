@@ -57,6 +57,8 @@ FAST = Algorithm(
 
 def supports(x: paddle.Tensor, weight: paddle.Tensor) -> bool:
     """Whether `conv2d_3x3` accepts these and is faster than Paddle's operator."""
+    if len(x.shape) != 4 or len(weight.shape) != 4:
+        return False
     (batch, channels, *size), (out, of, *kernel) = x.shape, weight.shape
     known = x.dtype == weight.dtype == paddle.float32 and kernel == [3, 3] and channels == of and min(channels, out) >= LEAST_CHANNELS
     pixels = batch * math.prod(size)
@@ -98,11 +100,11 @@ def _convolve(x: paddle.Tensor, weight_tiles: paddle.Tensor, by: Algorithm, tran
     kernels = compiler.load(by.kernels)
     channels = weight_tiles.shape[2 if transpose else 1]
     out = paddle.empty([x.shape[0], channels, *x.shape[2:]], "float32")
-    for first, count in _parts(x, channels, by):
+    for first, images, count in _parts(x, channels, by):
         tiles = paddle.empty([(by.step + 2) ** 2, x.shape[1], count], "float32")
-        kernels.input_tiles(view(x), first, _by_rows(tiles, by))
+        kernels.input_tiles(view(x), first, images, _by_rows(tiles, by))
         products = paddle.matmul(weight_tiles, tiles, transpose_x=transpose)  # named: an array does not keep its tensor alive
-        kernels.output_pixels(_by_rows(products, by), first, view(out))
+        kernels.output_pixels(_by_rows(products, by), first, images, view(out))
     return out
 
 
@@ -110,23 +112,25 @@ def _weight_gradient(x: paddle.Tensor, grad: paddle.Tensor) -> paddle.Tensor:
     kernels = compiler.load(FAST.kernels)
     channels, out = x.shape[1], grad.shape[1]
     total = paddle.zeros([(FAST.step + 2) ** 2, out, channels], "float32")
-    for first, count in _parts(x, out, FAST):
+    for first, images, count in _parts(x, out, FAST):
         tiles, of_tiles = (paddle.empty([total.shape[0], many, count], "float32") for many in (channels, out))
-        kernels.input_tiles(view(x), first, _by_rows(tiles, FAST))
-        kernels.gradient_tiles(view(grad), first, _by_rows(of_tiles, FAST))
+        kernels.input_tiles(view(x), first, images, _by_rows(tiles, FAST))
+        kernels.gradient_tiles(view(grad), first, images, _by_rows(of_tiles, FAST))
         total += paddle.matmul(of_tiles, tiles, transpose_y=True)
     return paddle.matmul(total.reshape([total.shape[0], -1]), FAST.kronecker, transpose_x=True).reshape([out, channels, 3, 3])
 
 
-def _parts(x: paddle.Tensor, channels: int, by: Algorithm) -> Iterator[tuple[int, int]]:
-    """(first image, number of tiles) of the images that are multiplied at once.
+def _parts(x: paddle.Tensor, channels: int, by: Algorithm) -> Iterator[tuple[int, int, int]]:
+    """(first image, number of images, number of tiles) of what is multiplied at once.
 
-    The number is odd: rows a multiple of 4096 bytes apart would displace each other from the cache.
+    There may be a tile more than the images have: its number is odd, as rows a multiple of 4096 bytes apart would displace each other from
+    the cache.
     """
     tiles = -(-x.shape[2] // by.step) * -(-x.shape[3] // by.step)
-    images = max(1, TILES_BYTES // ((by.step + 2) ** 2 * 4 * max(x.shape[1], channels) * tiles))
-    for first in range(0, x.shape[0], images):
-        yield first, min(images, x.shape[0] - first) * tiles | 1
+    most = max(1, TILES_BYTES // ((by.step + 2) ** 2 * 4 * max(x.shape[1], channels) * tiles))
+    for first in range(0, x.shape[0], most):
+        images = min(most, x.shape[0] - first)
+        yield first, images, images * tiles | 1
 
 
 def _by_rows(tiles: paddle.Tensor, by: Algorithm) -> Any:

@@ -5,7 +5,7 @@
 Source: Lavin and Gray 2015, https://arxiv.org/abs/1509.09308, sections 3 and 4. Interpolated at 0, 1, -1, 1/2, -2 and infinity, with half
 the rounding errors of the usual 0, 1, -1, 2, -2 and infinity (on the choice: Barabasz et al. 2018, https://arxiv.org/abs/1803.10986).
 Shape: x, grad, out (N, C, H, W); tiles (6, 6, C * T), in which tile (i, j) of image `first + n` and channel c is number
-c * T + (n * rows + i) * columns + j, with rows = ceil(H / 4) and columns = ceil(W / 4); T may be larger, by less than a whole image.
+c * T + (n * rows + i) * columns + j, with rows = ceil(H / 4) and columns = ceil(W / 4); T may be larger than of `images` images.
 All are float32 and contiguous.
 """
 
@@ -85,12 +85,12 @@ def clear_rest(tiles, channels, used):
         tiles[:, :, c * size + used : (c + 1) * size] = ZERO
 
 
-@kernel(f"void({IMAGES}, int64, {TILES})")
-def input_tiles(x, first, tiles):
-    """Writes B^T x B of every tile; x has a border of one zero."""
+@kernel(f"void({IMAGES}, int64, int64, {TILES})")
+def input_tiles(x, first, images, tiles):
+    """Writes B^T x B of every tile of `images` images, and zeros behind them; x has a border of one zero."""
     channels, height, width = x.shape[1:]
     rows, columns, size = (height + 3) // 4, (width + 3) // 4, tiles.shape[2] // x.shape[1]
-    images, step = size // (rows * columns), max(1, TILES_AT_ONCE // columns)
+    step = max(1, TILES_AT_ONCE // columns)
     clear_rest(tiles, channels, images * rows * columns)
     lines, parts = np.zeros((6, step * columns * 4), np.float32), np.empty((6, step * columns), np.float32)
     zero, one, two, three, four, five = parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]
@@ -116,12 +116,12 @@ def input_tiles(x, first, tiles):
                     input_transform(zero[:count], one, two, three, four, five, tiles[k], c * size + (n * rows + top) * columns)
 
 
-@kernel(f"void({TILES}, int64, {IMAGES})")
-def output_pixels(tiles, first, out):
-    """Writes A^T tile A of every tile."""
+@kernel(f"void({TILES}, int64, int64, {IMAGES})")
+def output_pixels(tiles, first, images, out):
+    """Writes A^T tile A of every tile of `images` images."""
     channels, height, width = out.shape[1:]
     rows, columns, size = (height + 3) // 4, (width + 3) // 4, tiles.shape[2] // out.shape[1]
-    images, step = size // (rows * columns), max(1, TILES_AT_ONCE // columns)
+    step = max(1, TILES_AT_ONCE // columns)
     lines, parts = np.empty((6, step * columns * 4), np.float32), np.empty((4, step * columns), np.float32)
     one, two, three, four = parts[0], parts[1], parts[2], parts[3]
     outside = np.empty(width, np.float32)
@@ -140,12 +140,12 @@ def output_pixels(tiles, first, out):
                     output_transform(lines, 4 * i * columns, plane[y], b, c0, d)
 
 
-@kernel(f"void({IMAGES}, int64, {TILES})")
-def gradient_tiles(grad, first, tiles):
-    """Writes A dL/dout A^T of every tile."""
+@kernel(f"void({IMAGES}, int64, int64, {TILES})")
+def gradient_tiles(grad, first, images, tiles):
+    """Writes A dL/dout A^T of every tile of `images` images, and zeros behind them."""
     channels, height, width = grad.shape[1:]
     rows, columns, size = (height + 3) // 4, (width + 3) // 4, tiles.shape[2] // grad.shape[1]
-    images, step = size // (rows * columns), max(1, TILES_AT_ONCE // columns)
+    step = max(1, TILES_AT_ONCE // columns)
     clear_rest(tiles, channels, images * rows * columns)
     lines, parts = np.zeros((6, step * columns * 4), np.float32), np.empty((4, step * columns), np.float32)
     one, two, three, four = parts[0], parts[1], parts[2], parts[3]

@@ -37,12 +37,12 @@ def line(plane, y, outside):
     return plane[y] if 0 <= y < len(plane) else outside
 
 
-@kernel(f"void({IMAGES}, int64, {TILES})")
-def input_tiles(x, first, tiles):
-    """Writes B^T x B of every tile; x has a border of one zero."""
+@kernel(f"void({IMAGES}, int64, int64, {TILES})")
+def input_tiles(x, first, images, tiles):
+    """Writes B^T x B of every tile of `images` images, and zeros behind them; x has a border of one zero."""
     channels, height, width = x.shape[1:]
     rows, columns, size = (height + 1) // 2, (width + 1) // 2, tiles.shape[2] // x.shape[1]
-    images, step = size // (rows * columns), max(1, TILES_AT_ONCE // columns)
+    step = max(1, TILES_AT_ONCE // columns)
     lines, parts = np.zeros((4, step * columns * 2), np.float32), np.empty((4, step * columns), np.float32)
     zero, one, two, three = parts[0], parts[1], parts[2], parts[3]
     outside = np.zeros(width, np.float32)
@@ -69,12 +69,12 @@ def input_tiles(x, first, tiles):
                     input_transform(zero[:count], one, two, three, tiles[k], c * size + (n * rows + top) * columns)
 
 
-@kernel(f"void({TILES}, int64, {IMAGES})")
-def output_pixels(tiles, first, out):
-    """Writes A^T tile A of every tile."""
+@kernel(f"void({TILES}, int64, int64, {IMAGES})")
+def output_pixels(tiles, first, images, out):
+    """Writes A^T tile A of every tile of `images` images."""
     channels, height, width = out.shape[1:]
     rows, columns, size = (height + 1) // 2, (width + 1) // 2, tiles.shape[2] // out.shape[1]
-    images, step = size // (rows * columns), max(1, TILES_AT_ONCE // columns)
+    step = max(1, TILES_AT_ONCE // columns)
     lines, parts = np.empty((4, step * columns * 2), np.float32), np.empty((2, step * columns), np.float32)
     one, two = parts[0], parts[1]
     outside = np.empty(width, np.float32)

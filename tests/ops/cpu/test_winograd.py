@@ -70,6 +70,30 @@ def test_images_are_multiplied_in_parts(rng, monkeypatch):
             np.testing.assert_allclose(conv2d_3x3(paddle.to_tensor(x), paddle.to_tensor(weight)).numpy(), exact, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 1), (3, 4), (4, 4), (5, 5), (6, 2)])
+@pytest.mark.parametrize("images", [1, 2, 4])
+def test_nothing_is_written_behind_the_last_image(rng, monkeypatch, size, images):
+    """The tensors of the operator are the first of larger ones, whose rest has to stay as it is, and NaN in what is read."""
+    x, weight, grad = drawn(rng, images, 5, 6, *size)
+    rest, empty = [], paddle.empty
+
+    def larger(shape, dtype):
+        whole = paddle.full([shape[0] + 2, *shape[1:]], float("nan"), dtype)
+        rest.append(whole[shape[0] :])
+        return whole[: shape[0]]
+
+    for by in (winograd.EXACT, winograd.FAST):
+        monkeypatch.setattr(paddle, "empty", larger)
+        behind = paddle.to_tensor(np.concatenate([x, np.full_like(x[:1], np.nan)]))
+        out = winograd._convolve(behind[:images], by.weight_tiles(paddle.to_tensor(weight)), by)
+        of_weight = winograd._weight_gradient(behind[:images], paddle.to_tensor(grad))
+        monkeypatch.setattr(paddle, "empty", empty)
+        want, _, want_weight = reference(x, weight, grad)
+        np.testing.assert_allclose(out.numpy(), want, rtol=0, atol=1e-5 * abs(want).max())
+        np.testing.assert_allclose(of_weight.numpy(), want_weight, rtol=0, atol=1e-5 * abs(want_weight).max())
+        assert all(np.isnan(part.numpy()).all() for part in rest)
+
+
 def test_two_runs_give_the_same_bytes(rng):
     arrays = drawn(rng, 2, 16, 24, 41, 37)
     assert [a.tobytes() for a in ours(*arrays)] == [a.tobytes() for a in ours(*arrays)]
@@ -124,3 +148,4 @@ def test_which_inputs_it_accepts(shape, out, size, accepted):
     x, weight = paddle.zeros(shape), paddle.zeros([out, shape[1], size, size])
     assert supports(x, weight) is accepted
     assert not supports(x.astype("float64"), weight.astype("float64"))
+    assert not supports(x[..., None], weight) and not supports(x.flatten(), weight)

@@ -75,10 +75,10 @@ def _run_once(predict: Predict, images: list[np.ndarray], places: list[Placement
     """One call of `predict` for images of which each has its place in an input of the same size."""
     batch = np.stack([place.apply(image).transpose(2, 0, 1) for place, image in zip(places, images, strict=True)])
     outputs = predict({"image": batch})
-    if missing := [key for key in ("boxes", "scores", "count") if key not in outputs]:
-        raise DataError(
-            f"expected a model with the output '{missing[0]}', as detectors have, received one with {', '.join(sorted(outputs))}"
-        )
+    if missing := [key for key in ("boxes", "scores", "count", *(["landmarks"] if landmarks else [])) if key not in outputs]:
+        kind = f"detectors{' with landmarks' if landmarks else ''}"
+        received = ", ".join(sorted(outputs))
+        raise DataError(f"expected a model with the output '{missing[0]}', as {kind} have, received one with {received}")
     boxes, scores, count = (np.asarray(outputs[key]) for key in ("boxes", "scores", "count"))
     assert len(count) == len(images) and len(boxes) == len(scores) == count.sum(), (
         f"predict: expected rows for {len(images)} images, received count {count}, {len(boxes)} boxes, {len(scores)} scores"

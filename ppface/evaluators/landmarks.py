@@ -118,7 +118,7 @@ class Landmarks:
             indices = range(start, min(start + self.batch_size, len(self.dataset)))
             rng = np.random.default_rng(0)  # the crop draws nothing
             samples = [crop(self.dataset[i], rng) for i in indices]
-            found = predict({"image": np.stack([sample["image"] for sample in samples])})["landmarks"]
+            found = landmarks_of(predict({"image": np.stack([sample["image"] for sample in samples])}))
             for i, sample, points in zip(indices, samples, found, strict=True):
                 truth = one_face(sample, self.dataset.name(i))
                 errors.append(self._error(points * square, truth * square, self.dataset.name(i)))
@@ -185,10 +185,14 @@ def summary(errors: np.ndarray, threshold: float) -> dict[str, float]:
 
 def model_landmarks(predict: Any, size: tuple[int, int]) -> int:
     """How many landmarks a model has, found by asking for an empty picture; raises DataError for a model without."""
-    outputs = predict({"image": np.zeros((1, 3, *size), np.uint8)})
+    return landmarks_of(predict({"image": np.zeros((1, 3, *size), np.uint8)})).shape[1]
+
+
+def landmarks_of(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The landmarks among a model's outputs; raises DataError if it has none."""
     if "landmarks" not in outputs:
         raise DataError(f"expected a model with the output 'landmarks', received one with {', '.join(sorted(outputs))}")
-    return outputs["landmarks"].shape[1]
+    return outputs["landmarks"]
 
 
 def check_counts(counts: list[int], expected: int, name: Callable[[int], str]) -> None:

@@ -148,6 +148,10 @@ def test_what_does_not_fit_is_named_before_training(faces, detector):
         LandmarkNME(faces).check(detector)
     assert str(error.value) == "expected a model with the output 'landmarks', received one with boxes, count, scores"
     with pytest.raises(DataError) as error:
+        list(LandmarkNME(faces)(detector))
+    message = "expected a model with the output 'landmarks', as detectors with landmarks have, received one with boxes, count, scores"
+    assert str(error.value) == message
+    with pytest.raises(DataError) as error:
         LandmarkNME(faces).check(Finder(detector, count=3))
     assert str(error.value) == "painted 0: expected 3 landmarks, as the model has, received 5; so have 2 more pictures"
     with pytest.raises(DataError, match=r"^painted 0: expected 3 landmarks, as the model has, received 5$"):

@@ -194,6 +194,8 @@ def test_all_faces_are_looked_at_before_training(data, tmp_path):
     boxes.test_size = TestSize("stretch", (60, 60))
     with pytest.raises(DataError, match=r"^expected a model with the output 'landmarks', received one with boxes, scores$"):
         Landmarks(data).check(boxes)
+    with pytest.raises(DataError, match=r"^expected a model with the output 'landmarks', received one with boxes, scores$"):
+        list(Landmarks(data)(boxes))
     (tmp_path / "images" / "3.png").unlink()
     data.points[1, 1] = data.points[1, 0]  # both eyes at one place
     with pytest.raises(DataError) as error:

@@ -36,7 +36,7 @@ def read(path: Path, skip: int = 0, counts: tuple[int, ...] | None = (5, 68)) ->
         if at == 1 and words and all(label_files.numbers(word) is None for word in words):
             continue
         if not name or values is None or not np.isfinite(values).all() or not _fits(len(values), counts):
-            raise DataError(f"{path}:{at}: {advice}; received {line[:60]!r}")
+            raise DataError(f"{path}:{at}: {advice}; received {_fault(words, skip)} in {line[:60]!r}")
         if numbers and len(values) != numbers:
             raise DataError(f"{path}:{at}: expected {numbers // 2} points as in the lines before, received {len(values) // 2}")
         if name in found:
@@ -53,6 +53,15 @@ def check_name(name: str, where: str) -> None:
     path = PurePosixPath(label_files.slashes(name))
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{where}: expected a path inside the folder, received {name}")
+
+
+def _fault(words: list[str], skip: int) -> str:
+    """What is wrong behind the picture's path: the first word that is no finite number, else how many there are."""
+    for column, word in enumerate(words[skip:], start=skip + 2):
+        value = label_files.numbers(word)
+        if not value or not np.isfinite(value).all():
+            return f"{word!r} as column {column}"
+    return f"{len(words[skip:])} numbers"
 
 
 def _fits(numbers: int, counts: tuple[int, ...] | None) -> bool:

@@ -78,9 +78,13 @@ def read(path: Path) -> np.ndarray:
         raise DataError(
             f"{path}: expected the lines 'version: 1', 'n_points: K', '{{', one 'x y' a point, '}}'; received {lines[0][:60]!r}"
         )
-    rows = [label_files.numbers(line) for line in lines[lines.index("{") + 1 : -1]]
+    given = lines[lines.index("{") + 1 : -1]
+    rows = [label_files.numbers(line) for line in given]
     if len(rows) != int(stated["n_points"]):
         raise DataError(f"{path}: expected {stated['n_points']} points, as n_points says, received {len(rows)}")
-    if not rows or any(row is None or len(row) != 2 or not np.isfinite(row).all() for row in rows):
-        raise DataError(f"{path}: expected two numbers a point, x and y")
+    if not rows:
+        raise DataError(f"{path}: expected at least one point, received none")
+    for line, row in zip(given, rows, strict=True):
+        if row is None or len(row) != 2 or not np.isfinite(row).all():
+            raise DataError(f"{path}: expected two finite numbers a point, x and y, received {line[:60]!r}")
     return np.array(rows, np.float64) - 1

@@ -40,6 +40,9 @@ def test_a_list_gives_one_face_a_picture(root):
     ("line", "message"),
     [
         ("a.png 1 2 3", "list.txt:1: expected one line per picture: its path, then x y of its points"),
+        ("a.png 1 2 3 4 5 nan", "received 'nan' as column 7 in 'a.png 1 2 3 4 5 nan'"),
+        ("a.png 1 2 3 4 five 6", "received 'five' as column 6 in "),
+        ("a.png 1 2 3 4 5", "received 5 numbers in "),
         ("a.png 1 2 nan 4", "list.txt:1: expected one line per picture"),
         ("a.png 1 2 x 4\na.png 1 2 3 4", "list.txt:1: expected one line per picture"),  # no header: it has numbers
         ("b c.png 1 2 3 4", "list.txt:1: expected one line per picture"),
@@ -253,7 +256,7 @@ def test_pts_files_are_counted_from_one(root):
             lambda path: path.write_text("1 2\n3 4\n"),
             "a.pts: expected the lines 'version: 1', 'n_points: K', '{', one 'x y' a point, '}'; received '1 2'",
         ),
-        (lambda path: pts(path, [(1, float("nan"))]), "a.pts: expected two numbers a point, x and y"),
+        (lambda path: pts(path, [(1, float("nan"))]), "a.pts: expected two finite numbers a point, x and y, received '1 nan'"),
         (lambda path: None, "PtsLandmarks: no picture with a .pts file in "),
     ],
 )
@@ -284,5 +287,5 @@ def test_pts_files_that_are_wrong_are_listed_together(root):
         PtsLandmarks(str(root))
     assert str(error.value).splitlines() == [
         f"{root / 'images' / 'a.pts'}: expected 68 points, as n_points says, received 2",
-        f"{root / 'images' / 'b c.pts'}: expected two numbers a point, x and y",
+        f"{root / 'images' / 'b c.pts'}: expected two finite numbers a point, x and y, received '1 two'",
     ]

@@ -89,8 +89,8 @@ FIVE = "1 2 3 4 5 6 7 8 9 10"
     ("text", "reason"),
     [
         ("path x y\n", f": expected at least one line of landmarks, found none: {FORMAT}"),
-        (f"a.jpg {FIVE}\nb.jpg 1 2\n", f":2: {FORMAT}; received 'b.jpg 1 2'"),
-        (f"a.jpg {FIVE}\nb.jpg {FIVE[:-2]}nan\n", f":2: {FORMAT}; received 'b.jpg {FIVE[:-2]}nan'"),
+        (f"a.jpg {FIVE}\nb.jpg 1 2\n", f":2: {FORMAT}; received 2 numbers in 'b.jpg 1 2'"),
+        (f"a.jpg {FIVE}\nb.jpg {FIVE[:-2]}nan\n", f":2: {FORMAT}; received 'nan' as column 11 in 'b.jpg {FIVE[:-2]}nan'"),
         (f"a.jpg {FIVE}\nb.jpg{' 1' * 136}\n", ":2: expected 5 points as in the lines before, received 68"),
         (f"a.jpg {FIVE}\na.jpg {FIVE}\n", ":2: expected one line per picture, received a second one for a.jpg"),
         (f"../a.jpg {FIVE}\n", ":1: expected a path inside the folder, received ../a.jpg"),

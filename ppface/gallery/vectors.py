@@ -81,14 +81,17 @@ def _longer(array: np.ndarray, length: int) -> np.ndarray:
 def scores(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """(N, D), (Q, D) float32 -> (Q, N) float32 cosines of unit vectors."""
     if rows.dtype == np.float32 and len(queries) == 1:
-        return (rows @ queries[0])[None]  # a product with a single column takes several times as long
+        return (rows @ queries[0])[None]  # several times as fast as a product with a single column
     found, block = np.empty((len(queries), len(rows)), np.float32), np.empty((BLOCK, rows.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         if rows.dtype == np.float16:
             widen(part, block[: len(part)])
             part = block[: len(part)]
-        found[:, start : start + len(part)] = queries @ part.T
+        if len(queries) == 1:
+            np.matmul(part, queries[0], out=found[0, start : start + len(part)])
+        else:
+            found[:, start : start + len(part)] = queries @ part.T
     return found
 
 

@@ -49,7 +49,7 @@ recognition:
 	$(BIN)/python deploy/python/infer.py --model $(HERE)/export --threshold 0.5 --compare $(HERE)/people/000[01]/0000.jpg
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 3 --ignore tests/faults
+	$(BIN)/python -m pytest -n 2 --ignore tests/faults
 
 # a few kills, full disks, signals and hostile files each; `python tests/faults/run.py` injects thousands
 faults: $(VENV)/ready-dev

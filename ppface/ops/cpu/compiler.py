@@ -27,8 +27,8 @@ def kernel(*signatures: str) -> Callable[[Callable], Callable]:
     """Decorator: compiles for these argument types, or loads from the cache; without types, compiles as part of its callers."""
     import numba
 
-    if not signatures:
-        return numba.njit(fastmath=FAST)
+    if not signatures:  # inlined: otherwise kernels just compiled and kernels from the cache can call differently optimized copies of it
+        return numba.njit(fastmath=FAST, forceinline=True)
     return numba.njit(list(signatures), fastmath=FAST, cache=_cached)
 
 

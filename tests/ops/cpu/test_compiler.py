@@ -24,13 +24,21 @@ numbers, out = np.ones(1, np.float32), np.empty((1, 1, 4), np.float32)
 kernels.standardize(np.full((1, 1, 4), 3, np.uint8), numbers, numbers, np.zeros(1, np.int64), out)
 assert (out == 2).all(), out
 """
+NORMALIZE = """
+from ppface.ops.cpu import compiler
+import hashlib, numpy as np
+x = np.random.default_rng(0).standard_normal((16, 64, 1024)).astype(np.float32)
+one, mean, variance, out = np.ones(64, np.float32), np.empty(64, np.float32), np.empty(64, np.float32), np.empty_like(x)
+compiler.load("batch_norm_act").forward(x, one, one, one, np.float32(1e-5), mean, variance, out)
+print(hashlib.sha256(mean.tobytes() + variance.tobytes() + out.tobytes()).hexdigest())
+"""
 SAYS = "compiling CPU kernels for standardize: takes some seconds, once per machine\n"
 
 
-def start(**environment) -> subprocess.Popen:
+def start(program: str = PROGRAM, **environment) -> subprocess.Popen:
     known = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "TMPDIR")}
     known |= {"PYTHONPATH": str(ROOT)} | {name: str(value) for name, value in environment.items()}
-    return subprocess.Popen([sys.executable, "-c", PROGRAM], env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen([sys.executable, "-c", program], env=known, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def output(process: subprocess.Popen) -> str:
@@ -55,6 +63,11 @@ def test_two_processes_compile_once_into_the_users_cache_folder(tmp_path):
     damaged = output(start(XDG_CACHE_HOME=tmp_path))
     assert damaged.startswith(f"CPU kernels: cannot use the cache {tmp_path / 'ppface' / 'numba'} (") and damaged.endswith(SAYS)
     assert not list(tmp_path.rglob("*.nbc"))  # the next process writes it anew
+
+
+def test_a_compiled_kernel_and_one_from_the_cache_give_the_same_bytes(tmp_path):
+    compiled, cached = (output(start(NORMALIZE, XDG_CACHE_HOME=tmp_path)) for _ in range(2))
+    assert list(tmp_path.rglob("*.nbi")) and compiled == cached
 
 
 def test_a_home_that_cannot_be_written_leaves_a_private_temporary_folder(tmp_path, below_a_file):

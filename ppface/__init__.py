@@ -14,7 +14,7 @@ Importing this package imports no paddle: what needs it is loaded on first use.
 import importlib
 from typing import Any
 
-from ppface.core.run.cpu import keep_freed_memory, prefer_fast_mkl
+from ppface.core.run.cpu import avoid_amx, keep_freed_memory, prefer_fast_mkl
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ _LAZY = {
 __all__ = ["FacePipeline", "Gallery", "__version__", "build_model", "evaluators", "load_config", "load_weights", "predict"]
 
 prefer_fast_mkl()
+avoid_amx()
 keep_freed_memory()
 
 

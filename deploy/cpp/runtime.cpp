@@ -1,5 +1,7 @@
 #include "runtime.hpp"
 
+#include <cstdlib>
+#include <fstream>
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
 
@@ -32,9 +34,21 @@ std::string last_line(std::string message) {
   return message.substr(message.find_last_of('\n') + 1);  // npos + 1 is 0
 }
 
+// With AMX, OpenVINO crashes in INT8 models of any input size: https://github.com/openvinotoolkit/openvino/issues/37577
+void avoid_amx() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string word; file >> word;) {
+    if (word == "amx_tile") {
+      setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16", 0);
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 Run start(const Export& about, int threads) {
+  avoid_amx();
   try {
     // f32: where the processor has bfloat16, OpenVINO computes in it otherwise
     ov::AnyMap settings = {ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY), ov::hint::inference_precision(ov::element::f32),

@@ -1,5 +1,6 @@
 """The runtimes that run an exported model: paddle.inference, ONNX Runtime or OpenVINO, whichever is installed and fastest."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -16,6 +17,7 @@ DESCRIPTION, PARITY = "inference.yml", "parity.json"
 FILES = {"paddle": ("model.json", "model.pdiparams"), "onnxruntime": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 PACKAGES = {"paddle": "paddlepaddle", "onnxruntime": "onnxruntime", "openvino": "openvino"}  # for pip
 CHOICES = ("auto", *FILES)
+CPU_INFO = Path("/proc/cpuinfo")
 CACHED_SHAPES = 32  # number of input shapes and face counts whose prepared kernels oneDNN keeps; the oldest are dropped
 Run = Callable[[np.ndarray], list[np.ndarray]]
 Opened = TypeVar("Opened")
@@ -154,7 +156,15 @@ def _onnxruntime(files: tuple[Path, ...], outputs: list[str], threads: int) -> R
     return lambda pixels: session.run(outputs, {"image": np.ascontiguousarray(pixels)})
 
 
+def _avoid_amx() -> None:
+    """With AMX, OpenVINO crashes in INT8 models of any input size: https://github.com/openvinotoolkit/openvino/issues/37577"""
+    with contextlib.suppress(OSError):
+        if " amx_tile" in CPU_INFO.read_text(encoding="utf-8", errors="replace"):
+            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+
+
 def _openvino(files: tuple[Path, ...], outputs: list[str], threads: int) -> Run:
+    _avoid_amx()
     import openvino
 
     # float32: where the processor has bfloat16, OpenVINO computes in it otherwise

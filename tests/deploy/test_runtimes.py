@@ -16,6 +16,7 @@ from runtimes import ModelError, candidates
 
 from ppface import predict
 from ppface.core.errors import DataError, WeightsError
+from ppface.core.run import cpu
 from ppface.engine.export import compare
 from ppface.predict.runtimes import is_export
 
@@ -209,3 +210,35 @@ def test_an_export_in_a_folder_whose_name_is_not_utf8_is_one_line(toy_export, tm
         open_export(str(folder), 1, "cpu", "paddle")
     with pytest.raises(DataError, match="expected a path in UTF-8, which Paddle, ONNX Runtime and OpenVINO need"):
         predict.load_predictor(folder)
+
+
+@pytest.mark.parametrize(("module", "name"), [(cpu, "avoid_amx"), (runtimes, "_avoid_amx")])
+@pytest.mark.parametrize(("flags", "own", "limit"), [
+    ("avx512_vnni amx_bf16 amx_tile", None, "AVX512_CORE_FP16"),
+    ("avx512_vnni amx_tile amx_int8", "AVX2", "AVX2"),
+    ("avx2 avx512_vnni", None, None),
+])  # fmt: skip
+def test_openvino_gets_no_amx_unless_the_user_says_so(module, name, flags, own, limit, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if own:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", own)
+    getattr(module, name)()  # a system without the file
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu {flags}\nbugs\t\t:\n\nprocessor\t: 1\n")
+    assert os.environ.get("ONEDNN_MAX_CPU_ISA") == own
+    getattr(module, name)()
+    assert os.environ.get("ONEDNN_MAX_CPU_ISA") == limit
+
+
+def test_an_int8_model_finds_faces_in_pictures_of_any_size(several, trial, run_tool, tmp_path):
+    """On processors with AMX, OpenVINO crashed here."""
+    pytest.importorskip("nncf", reason="needs the extra int8")
+    (tmp_path / "pictures").mkdir()
+    for seed in range(4):
+        Image.fromarray(scene(seed)).save(tmp_path / "pictures" / f"{seed}.png")
+    done = run_tool(EXPORT, "-c", trial.config, "-w", trial.weights, "--out", tmp_path / "export", "--format", "openvino",
+                    "--int8", "--calibration", tmp_path / "pictures")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = predict.load_predictor(tmp_path / "export" / "openvino_int8")
+    for height, width in ((32, 32), (64, 64), (33, 77), (97, 131), (320, 320)):
+        assert len(found({"image": scene(0, height, width).transpose(2, 0, 1)[None].copy()})["boxes"])

@@ -93,7 +93,7 @@ class Browser:
             raise RuntimeError(done["exceptionDetails"]["exception"].get("description", done["exceptionDetails"]["text"]))
         return done["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 10):
+    def wait(self, expression: str, seconds: float = 30):
         """The first true value of an expression."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -115,16 +115,23 @@ class Browser:
         text = f"{element}.innerText{PLAIN}"
         return self.wait(f"{element}?.checkVisibility() && {text}.includes({json.dumps(part)}) && {text}")
 
-    def click(self, selector: str) -> None:
-        """A click of the mouse in the middle of an element that nothing covers."""
+    def click(self, selector: str, seconds: float = 30) -> None:
+        """A click of the mouse in the middle of an element that nothing covers; once more if the page moved the element away meanwhile."""
         found = f"document.querySelector({json.dumps(selector)})"
-        x, y, hit = self.wait(
-            f"(() => {{ const e = {found}; if (!e || !e.checkVisibility()) return null; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
-            "const r = e.getBoundingClientRect(); const p = [r.x + r.width / 2, r.y + r.height / 2];"
-            "const top = document.elementFromPoint(...p); return [...p, e === top || e.contains(top)]; })()"
-        )
-        assert hit, f"{selector} is covered"
-        self.mouse(x, y)
+        end = time.monotonic() + seconds
+        while True:
+            x, y, hit = self.wait(
+                f"(() => {{ const e = {found}; if (!e || !e.checkVisibility()) return null;"
+                "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+                "window.clicked = false; e.addEventListener('click', () => window.clicked = true, {once: true, capture: true});"
+                "const r = e.getBoundingClientRect(); const p = [r.x + r.width / 2, r.y + r.height / 2];"
+                "const top = document.elementFromPoint(...p); return [...p, e === top || e.contains(top)]; })()"
+            )
+            if hit:
+                self.mouse(x, y)
+                if self.run("window.clicked") is not False:  # undefined: the click opened another page
+                    return
+            assert time.monotonic() < end, f"{selector} is covered, or moves"
 
     def mouse(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):

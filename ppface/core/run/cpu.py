@@ -1,18 +1,25 @@
-"""CPU settings that must be made before paddle is imported: MKL's code path, memory allocation; and the number of cores."""
+"""CPU settings that must be made before paddle or OpenVINO is loaded: MKL's code path, instructions, memory; and the number of cores."""
 
 import ctypes
 import os
 import sys
 from pathlib import Path
 
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def described(field: str) -> str:
+    """A field of the first core in /proc/cpuinfo, such as "flags"; "" if unknown."""
+    try:
+        with CPU_INFO.open(encoding="utf-8", errors="replace") as lines:
+            return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), "")
+    except OSError:
+        return ""
+
 
 def vendor() -> str:
     """ "AuthenticAMD", "GenuineIntel", ... or "" if unknown."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("vendor_id")), "")
+    return described("vendor_id")
 
 
 def prefer_fast_mkl() -> None:
@@ -22,6 +29,15 @@ def prefer_fast_mkl() -> None:
     """
     if "paddle" not in sys.modules and "MKL_DEBUG_CPU_TYPE" not in os.environ and vendor() == "AuthenticAMD":
         os.environ["MKL_DEBUG_CPU_TYPE"] = "5"
+
+
+def avoid_amx() -> None:
+    """Keeps OpenVINO from the AMX instructions, unless the user has set a limit: with them it crashes in INT8 models of any input size.
+
+    float32 does not use them. No effect once OpenVINO has compiled a model. Source: https://github.com/openvinotoolkit/openvino/issues/37577
+    """
+    if "ONEDNN_MAX_CPU_ISA" not in os.environ and "amx_tile" in described("flags").split():
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_FP16"
 
 
 def keep_freed_memory() -> None:

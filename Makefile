@@ -41,7 +41,7 @@ detection:
 recognition: HERE := $(OUT)/recognition
 recognition:
 	$(BIN)/python tools/train.py -c configs/quickstart/recognition.yml --folder $(HERE)/run \
-		-o processes=1 train.batch_size=16 'optimizer.learning_rate={base: 0.12, warmup_steps: 80}'
+		-o processes=1 train.batch_size=16 trainer.epochs=4 'optimizer.learning_rate={base: 0.12, warmup_steps: 80}'
 	$(BIN)/python tools/export_model.py $(HERE)/run --out $(HERE)/export
 	$(BIN)/python tools/eval.py $(HERE)/export -o evaluators.0.save_dir=$(HERE)
 	$(BIN)/python tools/draw_faces.py --out $(HERE)/people --people 4 --count 3 --size 64 64 --difficulty 0.3

@@ -190,3 +190,20 @@ def test_a_comparison_without_a_face_is_reported(toy_embedder, monkeypatch, capl
     monkeypatch.setattr(toy_embedder, "predictor", lambda: lambda batch: {"boxes": np.zeros((0, 4)), "count": np.zeros(1)})
     assert parity.compare_formats(toy_embedder, {}, predict.load_predictor, 1e-3)["compared"]["rows"] == [0, 0, 0]
     assert caplog.messages == ["the model finds no face on the pictures that are compared; --evaluate compares on those of the config"]
+
+
+def test_narrow_first_convolutions_stay_in_float32():
+    openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
+    from openvino import opset13
+
+    from ppface.engine.formats.int8_file import narrow_first_convolutions
+
+    image = opset13.parameter([-1, 3, -1, -1], np.float32)
+    outputs = []
+    for name, channels in (("narrow", 8), ("wide", 16)):
+        x = image
+        for place in ("first", "second"):
+            filters = np.ones((channels, x.get_output_partial_shape(0)[1].get_length(), 3, 3), np.float32)
+            x = opset13.convolution(x, filters, [1, 1], [1, 1], [1, 1], [1, 1], name=f"{name} {place}")
+        outputs.append(x)
+    assert narrow_first_convolutions(openvino.Model(outputs, [image])) == {"narrow first"}

@@ -5,6 +5,7 @@ EXTRA ?= cpu
 OUT ?= output/quickstart
 BIN := $(VENV)/bin
 HALF := $(shell n=$$(nproc); echo $$((n > 1 ? n / 2 : 1)))# of the cores, for each of two commands at once
+WORKERS := $(shell echo $$(($$(nproc) + 1)))# of the tests, which often wait for other processes
 SHELL := /bin/bash -o pipefail
 
 .PHONY: quickstart detection recognition test faults lint wheel-check clean
@@ -49,7 +50,7 @@ recognition:
 	$(BIN)/python deploy/python/infer.py --model $(HERE)/export --threshold 0.5 --compare $(HERE)/people/000[01]/0000.jpg
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 2 --ignore tests/faults
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/faults
 
 # a few kills, full disks, signals and hostile files each; `python tests/faults/run.py` injects thousands
 faults: $(VENV)/ready-dev

@@ -11,7 +11,7 @@ from ppface.core.errors import DataError, UserError
 from ppface.gallery import vectors
 from ppface.gallery.backend import Address
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.identity import UNKNOWN, Match, checked_name, unit
+from ppface.gallery.identity import UNKNOWN, Match, checked_name, kept_name, unit
 from ppface.gallery.keys import AesGcm
 from ppface.gallery.store import Store, now, user
 from ppface.gallery.vault import Vault
@@ -85,7 +85,7 @@ class Gallery(Store):
         """A person's id and images: id, source, quality, time and whether the face is stored."""
         owner = self.known(name)
         images = [{"id": uid.hex(), **json.loads(about), "crop": crop} for uid, about, crop in self.database.images(owner)]
-        return {"name": checked_name(name), "person": owner.hex(), "images": images}
+        return {"name": kept_name(name), "person": owner.hex(), "images": images}
 
     def audit_log(self) -> builtins.list[dict[str, Any]]:
         """Who did what when, oldest first."""
@@ -127,7 +127,7 @@ class Gallery(Store):
 
     def forget(self, name: str) -> dict[str, Any]:
         """`remove`, and a receipt to hand over: plain values for JSON."""
-        name, removed = checked_name(name), self.remove(name)
+        name, removed = kept_name(name), self.remove(name)
         return {
             "forgotten": name, "person": removed["people"][0], "images": removed["images"], "time": now(), "by": user(),
             "gallery": self.uid.hex(), "not_covered": self.database.not_covered,
@@ -174,7 +174,7 @@ class Gallery(Store):
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}
         with self.writing(), other.database.snapshot():
             known, removed = set(self.database.image_ids()), self.database.removed()
-            people = {uid: checked_name(json.loads(content)["name"]) for uid, content in other.database.people().items()}
+            people = _names(other)
             mine = {uid: self.enter_person(name, uid) for uid, name in people.items() if uid not in removed}
             for image in other.database.all_images():
                 if image.owner in removed or image.uid in removed or image.uid in known:
@@ -209,3 +209,15 @@ class Gallery(Store):
             self.calibration = calibration
             self.write_description()
             self.audit("calibrate", rate=calibration.rate, threshold=calibration.threshold)
+
+
+def _names(gallery: Gallery) -> dict[bytes, str]:
+    """Names by people's ids.
+
+    Raises:
+        DataError: one that nobody may have any more, as an earlier version has enrolled it.
+    """
+    try:
+        return {uid: checked_name(json.loads(content)["name"]) for uid, content in gallery.database.people().items()}
+    except DataError as error:
+        raise DataError(f"{gallery.database.path}: {error}: `gallery remove` this person there first") from None

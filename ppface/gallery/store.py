@@ -15,7 +15,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.gallery.backend import Address, StoredImage, open_backend
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.identity import ChangedError, ModelIdentity, checked_name, unit
+from ppface.gallery.identity import ChangedError, ModelIdentity, checked_name, kept_name, unit
 from ppface.gallery.keys import VARIABLE, AesGcm, Plain, Sealer, read_key
 from ppface.gallery.vault import Vault
 
@@ -183,7 +183,7 @@ class Store:
 
     def person(self, name: str) -> bytes | None:
         """The id of a person, None if there is none."""
-        return self.database.person(self.database.vault.lookup(checked_name(name)))
+        return self.database.person(self.database.vault.lookup(kept_name(name)))
 
     def known(self, name: str) -> bytes:
         if found := self.person(name):

@@ -292,6 +292,17 @@ def test_names_that_nobody_has_are_refused(make, faces, name, message):
     assert str(error.value) == message
 
 
+def test_a_person_with_a_reserved_name_of_an_earlier_version_can_be_removed(make, faces, tmp_path, monkeypatch):
+    gallery, _ = make()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("ppface.gallery.store.checked_name", str)
+        gallery.add("Ｕｎｋｎｏｗｎ", faces[0])
+    with pytest.raises(DataError, match=r"people.db: 'Ｕｎｋｎｏｗｎ': .*: `gallery remove` this person there first"):
+        gallery.export(tmp_path / "copy.db", KEY)
+    assert gallery.verify("Ｕｎｋｎｏｗｎ", faces[0, 0], 0.5)[0] and len(gallery.show("Ｕｎｋｎｏｗｎ")["images"]) == 4
+    assert gallery.forget("Ｕｎｋｎｏｗｎ")["images"] == 4 and gallery.list() == {}
+
+
 def test_a_name_in_either_unicode_form_is_one_person(make, faces):
     gallery, _ = make()
     gallery.add("C\u0327elik", faces[0, :1])

@@ -41,7 +41,7 @@ class Gallery(Store):
         queries = unit(embeddings, self.model.size)
         with self.database.snapshot():
             self.refresh()
-            lowest = self.threshold(by) if threshold is None else threshold
+            lowest = self._lowest(threshold, by)
             return [self._matches(found, lowest) for found in self.database.best(queries, k, by)]
 
     def names_of(self, embeddings: np.ndarray) -> builtins.list[tuple[str, float]]:
@@ -58,6 +58,11 @@ class Gallery(Store):
             raise DataError(f"{self.database.path}: expected a threshold for by={by!r}: pass one, or use `gallery calibrate` (for 'image')")
         return self.calibration.threshold
 
+    def _lowest(self, threshold: float | None, by: By) -> float:
+        if threshold is not None and np.isnan(threshold):
+            raise DataError(f"{self.database.path}: expected a cosine as threshold, received NaN, which no score reaches")
+        return self.threshold(by) if threshold is None else threshold
+
     def vectors_and_people(self) -> tuple[np.ndarray, np.ndarray]:
         """All unit vectors and the number of the person of each."""
         with self.database.snapshot():
@@ -70,7 +75,7 @@ class Gallery(Store):
         query = unit(embedding, self.model.size)[0]
         with self.database.snapshot():
             self.refresh()
-            lowest = self.threshold() if threshold is None else threshold
+            lowest = self._lowest(threshold, "image")
             rows = self.database.vectors_of(owner).astype(np.float64)
         score = float((rows * query).sum(axis=1).max()) if len(rows) else -1.0
         return score >= lowest, score

@@ -5,7 +5,7 @@ import getpass
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
@@ -166,7 +166,7 @@ class Store:
         with self.writing():
             owner = self.enter_person(name)
             for i, row in enumerate(rows):
-                about = {"source": sources[i] if sources else None, "quality": qualities[i] if qualities else None, "added": now()}
+                about = {"source": _given(sources, i, str), "quality": _given(qualities, i, float), "added": now()}
                 content = row.astype(self.dtype).tobytes()
                 self.database.enter_image(StoredImage(owner, uids[i], content, json.dumps(about).encode(), encoded[i] if encoded else None))
             self.audit("add", owner, images=len(rows))
@@ -208,6 +208,11 @@ class Store:
         about = {"model": asdict(self.model), "dtype": self.dtype, "keep_crops": self.keep_crops, "calibration": calibration}
         sealed = self.database.vault.sealer.seal(json.dumps(about).encode(), self.uid + b"description")
         self.database.put_about("description", sealed)
+
+
+def _given(values: Sequence[Any] | None, i: int, kind: Callable[[Any], Any]) -> Any:
+    """A value as JSON has it, such as a path or a number of NumPy."""
+    return None if values is None or values[i] is None else kind(values[i])
 
 
 def now() -> str:

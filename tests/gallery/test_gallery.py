@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,6 +291,30 @@ def test_names_that_nobody_has_are_refused(make, faces, name, message):
     with pytest.raises(DataError) as error:
         make()[0].add(name, faces[0])
     assert str(error.value) == message
+
+
+def test_sources_may_be_paths_and_qualities_numbers_of_numpy(make, faces):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0, :2], sources=[Path("a.jpg"), None], qualities=[np.float32(0.5), None])
+    assert [(image["source"], image["quality"]) for image in gallery.show("Ann")["images"]] == [("a.jpg", 0.5), (None, None)]
+
+
+def test_a_threshold_of_nan_is_refused(make, faces, tmp_path):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0])
+    for use in (lambda: gallery.search(faces[0], threshold=np.nan), lambda: gallery.verify("Ann", faces[0, 0], np.nan)):
+        with pytest.raises(DataError) as error:
+            use()
+        assert str(error.value) == f"{tmp_path}/people.db: expected a cosine as threshold, received NaN, which no score reaches"
+
+
+def test_a_closed_gallery_says_so(make, faces, tmp_path):
+    gallery, _ = make()
+    gallery.close()
+    for use, what in ((gallery.list, "read it"), (lambda: gallery.add("Ann", faces[0]), "write to it")):
+        with pytest.raises(DataError) as error:
+            use()
+        assert str(error.value) == f"{tmp_path}/people.db: cannot {what}: it was closed here: open it again"
 
 
 def test_a_person_with_a_reserved_name_of_an_earlier_version_can_be_removed(make, faces, tmp_path, monkeypatch):

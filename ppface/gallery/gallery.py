@@ -195,7 +195,7 @@ class Gallery(Store):
     def rotate_key(self, key: bytes) -> None:
         """Encrypts everything anew under another key, all or nothing; nothing in the file can be read with the old one any more."""
         if not self.encrypted:
-            raise DataError(f"{self.database.path}: not encrypted; `gallery export --key FILE` writes an encrypted copy")
+            raise DataError(f"{self.database.path}: not encrypted; `gallery export --out-key FILE` writes an encrypted copy")
         old, new = self.database.vault, Vault(self.database.path, self.uid, AesGcm(key, self.uid))
         try:
             with self.writing():

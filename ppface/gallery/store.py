@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
 
@@ -130,9 +130,11 @@ class Store:
     def check_model(self, model: ModelIdentity) -> None:
         """Raises DataError if embeddings of the model cannot be compared with the stored ones."""
         if difference := self.model.differences(model):
+            right = replace(model, alignment=self.model.alignment, flip=self.model.flip) == self.model
+            options = "the model is right, give --detector, --align and --flip as for its people; or " if right else ""
             how = f"gallery embed {self.database.path} --model MODEL --out NEW" if self.keep_crops else "gallery add NEW"
             why = "embeds its stored faces again" if self.keep_crops else "enrols the pictures again; this one keeps no faces"
-            raise DataError(f"{self.database.path}: expected its model: {difference}; `{how}` {why}")
+            raise DataError(f"{self.database.path}: expected its model: {difference}; {options}`{how}` {why}")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -333,6 +334,29 @@ def test_a_name_in_either_unicode_form_is_one_person(make, faces):
     gallery.add("C\u0327elik", faces[0, :1])
     gallery.add("Çelik", faces[0, 1:2])
     assert gallery.list() == {"Çelik": 2}
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"alignment": "aligned pictures of 8x8"}, "alignment aligned, received aligned pictures of 8x8"),
+        ({"flip": True}, "flip False, received True"),
+    ],
+)
+def test_the_right_model_with_other_options_is_told_which(make, tmp_path, other, difference):
+    with pytest.raises(DataError) as error:
+        make(keep_crops=True)[0].check_model(replace(MODEL, **other))
+    assert str(error.value) == (
+        f"{tmp_path}/people.db: expected its model: {difference}; "
+        "the model is right, give --detector, --align and --flip as for its people; "
+        f"or `gallery embed {tmp_path}/people.db --model MODEL --out NEW` embeds its stored faces again"
+    )
+
+
+def test_what_an_unencrypted_gallery_answers_to_a_new_key_is_a_way_to_encrypt_it(make):
+    gallery, _ = make(encrypted=False)
+    with pytest.raises(DataError, match=r"people.db: not encrypted; `gallery export --out-key FILE` writes an encrypted copy"):
+        gallery.rotate_key(KEY)
 
 
 def test_another_model_is_refused_with_the_command_that_helps(make, tmp_path):

@@ -173,7 +173,8 @@ class Gallery(Store):
         Returns:
             {"images": added, "known": left out, "removed": left out}
         """
-        self.check_model(other.model)
+        if difference := self.model.differences(other.model):
+            raise DataError(f"{other.database.path}: expected the model of {self.database.path}: {difference}")
         if self.dtype != other.dtype:
             raise DataError(f"{self.database.path}: expected embeddings of {self.dtype}, received {other.dtype}")
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}

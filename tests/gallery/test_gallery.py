@@ -353,6 +353,13 @@ def test_the_right_model_with_other_options_is_told_which(make, tmp_path, other,
     )
 
 
+def test_a_gallery_of_another_model_is_not_imported(make, tmp_path):
+    gallery, _ = make()
+    with Gallery.create(tmp_path / "other.db", replace(MODEL, flip=True), KEY) as other, pytest.raises(DataError) as error:
+        gallery.import_(other)
+    assert str(error.value) == f"{tmp_path}/other.db: expected the model of {tmp_path}/people.db: flip False, received True"
+
+
 def test_what_an_unencrypted_gallery_answers_to_a_new_key_is_a_way_to_encrypt_it(make):
     gallery, _ = make(encrypted=False)
     with pytest.raises(DataError, match=r"people.db: not encrypted; `gallery export --out-key FILE` writes an encrypted copy"):

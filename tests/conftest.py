@@ -223,8 +223,8 @@ class ToolServer:
 
     @staticmethod
     def _environment() -> dict[str, str]:
-        """What a tool gets, without what ppface has set for Paddle and gRPC in this process by now."""
-        own = {"PYTEST_CURRENT_TEST", "GLOG_minloglevel", "GRPC_VERBOSITY"}
+        """What a tool gets, without what ppface, Paddle and gRPC have set in this process by now."""
+        own = {"PYTEST_CURRENT_TEST", "GLOG_minloglevel", "GRPC_VERBOSITY", "CUSTOM_DEVICE_ROOT"}
         return {name: value for name, value in os.environ.items() if name not in own} | {"OMP_NUM_THREADS": "1"}
 
     def serves(self, environment: dict[str, str]) -> bool:

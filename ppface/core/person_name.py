@@ -10,18 +10,28 @@ FILLERS = "\u115f\u1160"  # letters of Hangul that are shown as nothing, in Unic
 
 
 def checked_name(name: str) -> str:
-    """The name in Unicode's form C: macOS decomposes the letters of file names.
+    """`kept_name` of somebody new.
 
     Raises:
-        DataError: a name that is empty, too long, reserved, or holds characters that terminals act on.
+        DataError: as there, or a name that is reserved.
+    """
+    if isinstance(name, str) and _seen(name) == _seen(UNKNOWN):
+        raise DataError(f"{name.strip()!r}: expected another name: searches answer {UNKNOWN} below the threshold")
+    return kept_name(name)
+
+
+def kept_name(name: str) -> str:
+    """The name in Unicode's form C: macOS decomposes the letters of file names. Whoever has it can be found by it: galleries of earlier
+    versions may hold spellings of "Unknown".
+
+    Raises:
+        DataError: a name that is empty, too long, or holds characters that terminals act on.
     """
     if not isinstance(name, str):
         raise DataError(f"expected a person's name, a text, received {type(name).__name__}")
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name) > LONGEST_NAME:
         raise DataError(f"expected a person's name of 1 to {LONGEST_NAME} characters, received {len(name)}")
-    if _seen(name) == _seen(UNKNOWN):
-        raise DataError(f"{name!r}: expected another name: searches answer {UNKNOWN} below the threshold")
     if not name.isprintable():
         raise DataError(f"{name!r}: expected a person's name in UTF-8 without line breaks and other control characters")
     return name

@@ -233,6 +233,8 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             words = str(error)
+            if "closed database" in words:
+                raise DataError(f"{self.path}: cannot {what}: it was closed here: open it again") from None
             if "locked" in words or "busy" in words:
                 later = later or f"waited {WAIT_S:.0f} s, try again later"
                 raise DataError(f"{self.path}: cannot {what}: another process uses it; {later}") from None

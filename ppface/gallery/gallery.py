@@ -11,7 +11,7 @@ from ppface.core.errors import DataError, UserError
 from ppface.gallery import vectors
 from ppface.gallery.backend import Address
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.identity import UNKNOWN, Match, checked_name, unit
+from ppface.gallery.identity import UNKNOWN, Match, checked_name, kept_name, unit
 from ppface.gallery.keys import AesGcm
 from ppface.gallery.store import Store, now, user
 from ppface.gallery.vault import Vault
@@ -41,7 +41,7 @@ class Gallery(Store):
         queries = unit(embeddings, self.model.size)
         with self.database.snapshot():
             self.refresh()
-            lowest = self.threshold(by) if threshold is None else threshold
+            lowest = self._lowest(threshold, by)
             return [self._matches(found, lowest) for found in self.database.best(queries, k, by)]
 
     def names_of(self, embeddings: np.ndarray) -> builtins.list[tuple[str, float]]:
@@ -58,6 +58,11 @@ class Gallery(Store):
             raise DataError(f"{self.database.path}: expected a threshold for by={by!r}: pass one, or use `gallery calibrate` (for 'image')")
         return self.calibration.threshold
 
+    def _lowest(self, threshold: float | None, by: By) -> float:
+        if threshold is not None and np.isnan(threshold):
+            raise DataError(f"{self.database.path}: expected a cosine as threshold, received NaN, which no score reaches")
+        return self.threshold(by) if threshold is None else threshold
+
     def vectors_and_people(self) -> tuple[np.ndarray, np.ndarray]:
         """All unit vectors and the number of the person of each."""
         with self.database.snapshot():
@@ -70,7 +75,7 @@ class Gallery(Store):
         query = unit(embedding, self.model.size)[0]
         with self.database.snapshot():
             self.refresh()
-            lowest = self.threshold() if threshold is None else threshold
+            lowest = self._lowest(threshold, "image")
             rows = self.database.vectors_of(owner).astype(np.float64)
         score = float((rows * query).sum(axis=1).max()) if len(rows) else -1.0
         return score >= lowest, score
@@ -85,7 +90,7 @@ class Gallery(Store):
         """A person's id and images: id, source, quality, time and whether the face is stored."""
         owner = self.known(name)
         images = [{"id": uid.hex(), **json.loads(about), "crop": crop} for uid, about, crop in self.database.images(owner)]
-        return {"name": checked_name(name), "person": owner.hex(), "images": images}
+        return {"name": kept_name(name), "person": owner.hex(), "images": images}
 
     def audit_log(self) -> builtins.list[dict[str, Any]]:
         """Who did what when, oldest first."""
@@ -127,7 +132,7 @@ class Gallery(Store):
 
     def forget(self, name: str) -> dict[str, Any]:
         """`remove`, and a receipt to hand over: plain values for JSON."""
-        name, removed = checked_name(name), self.remove(name)
+        name, removed = kept_name(name), self.remove(name)
         return {
             "forgotten": name, "person": removed["people"][0], "images": removed["images"], "time": now(), "by": user(),
             "gallery": self.uid.hex(), "not_covered": self.database.not_covered,
@@ -168,13 +173,14 @@ class Gallery(Store):
         Returns:
             {"images": added, "known": left out, "removed": left out}
         """
-        self.check_model(other.model)
+        if difference := self.model.differences(other.model):
+            raise DataError(f"{other.database.path}: expected the model of {self.database.path}: {difference}")
         if self.dtype != other.dtype:
             raise DataError(f"{self.database.path}: expected embeddings of {self.dtype}, received {other.dtype}")
         counts: dict[str, Any] = {"images": 0, "known": 0, "removed": 0}
         with self.writing(), other.database.snapshot():
             known, removed = set(self.database.image_ids()), self.database.removed()
-            people = {uid: checked_name(json.loads(content)["name"]) for uid, content in other.database.people().items()}
+            people = _names(other)
             mine = {uid: self.enter_person(name, uid) for uid, name in people.items() if uid not in removed}
             for image in other.database.all_images():
                 if image.owner in removed or image.uid in removed or image.uid in known:
@@ -190,7 +196,7 @@ class Gallery(Store):
     def rotate_key(self, key: bytes) -> None:
         """Encrypts everything anew under another key, all or nothing; nothing in the file can be read with the old one any more."""
         if not self.encrypted:
-            raise DataError(f"{self.database.path}: not encrypted; `gallery export --key FILE` writes an encrypted copy")
+            raise DataError(f"{self.database.path}: not encrypted; `gallery export --out-key FILE` writes an encrypted copy")
         old, new = self.database.vault, Vault(self.database.path, self.uid, AesGcm(key, self.uid))
         try:
             with self.writing():
@@ -209,3 +215,15 @@ class Gallery(Store):
             self.calibration = calibration
             self.write_description()
             self.audit("calibrate", rate=calibration.rate, threshold=calibration.threshold)
+
+
+def _names(gallery: Gallery) -> dict[bytes, str]:
+    """Names by people's ids.
+
+    Raises:
+        DataError: one that nobody may have any more, as an earlier version has enrolled it.
+    """
+    try:
+        return {uid: checked_name(json.loads(content)["name"]) for uid, content in gallery.database.people().items()}
+    except DataError as error:
+        raise DataError(f"{gallery.database.path}: {error}: `gallery remove` this person there first") from None

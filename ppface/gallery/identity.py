@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ppface.core.errors import DataError
-from ppface.core.person_name import UNKNOWN, checked_name
+from ppface.core.person_name import UNKNOWN, checked_name, kept_name
 
-__all__ = ["UNKNOWN", "ChangedError", "Match", "ModelIdentity", "checked_name", "unit"]
+__all__ = ["UNKNOWN", "ChangedError", "Match", "ModelIdentity", "checked_name", "kept_name", "unit"]
 
 
 class ChangedError(DataError):

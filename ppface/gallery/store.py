@@ -5,8 +5,8 @@ import getpass
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.gallery.backend import Address, StoredImage, open_backend
 from ppface.gallery.calibration import Calibration
-from ppface.gallery.identity import ChangedError, ModelIdentity, checked_name, unit
+from ppface.gallery.identity import ChangedError, ModelIdentity, checked_name, kept_name, unit
 from ppface.gallery.keys import VARIABLE, AesGcm, Plain, Sealer, read_key
 from ppface.gallery.vault import Vault
 
@@ -130,9 +130,11 @@ class Store:
     def check_model(self, model: ModelIdentity) -> None:
         """Raises DataError if embeddings of the model cannot be compared with the stored ones."""
         if difference := self.model.differences(model):
+            right = replace(model, alignment=self.model.alignment, flip=self.model.flip) == self.model
+            options = "the model is right, give --detector, --align and --flip as for its people; or " if right else ""
             how = f"gallery embed {self.database.path} --model MODEL --out NEW" if self.keep_crops else "gallery add NEW"
             why = "embeds its stored faces again" if self.keep_crops else "enrols the pictures again; this one keeps no faces"
-            raise DataError(f"{self.database.path}: expected its model: {difference}; `{how}` {why}")
+            raise DataError(f"{self.database.path}: expected its model: {difference}; {options}`{how}` {why}")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -166,7 +168,7 @@ class Store:
         with self.writing():
             owner = self.enter_person(name)
             for i, row in enumerate(rows):
-                about = {"source": sources[i] if sources else None, "quality": qualities[i] if qualities else None, "added": now()}
+                about = {"source": _given(sources, i, str), "quality": _given(qualities, i, float), "added": now()}
                 content = row.astype(self.dtype).tobytes()
                 self.database.enter_image(StoredImage(owner, uids[i], content, json.dumps(about).encode(), encoded[i] if encoded else None))
             self.audit("add", owner, images=len(rows))
@@ -183,7 +185,7 @@ class Store:
 
     def person(self, name: str) -> bytes | None:
         """The id of a person, None if there is none."""
-        return self.database.person(self.database.vault.lookup(checked_name(name)))
+        return self.database.person(self.database.vault.lookup(kept_name(name)))
 
     def known(self, name: str) -> bytes:
         if found := self.person(name):
@@ -208,6 +210,11 @@ class Store:
         about = {"model": asdict(self.model), "dtype": self.dtype, "keep_crops": self.keep_crops, "calibration": calibration}
         sealed = self.database.vault.sealer.seal(json.dumps(about).encode(), self.uid + b"description")
         self.database.put_about("description", sealed)
+
+
+def _given(values: Sequence[Any] | None, i: int, kind: Callable[[Any], Any]) -> Any:
+    """A value as JSON has it, such as a path or a number of NumPy."""
+    return None if values is None or values[i] is None else kind(values[i])
 
 
 def now() -> str:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,7 +96,7 @@ class FacePipeline:
             WeightsError: a detector whose number of landmarks is none of those that can be aligned.
         """
         self.seconds = dict.fromkeys(("pre", "run", "post"), 0.0)
-        if isinstance(images, np.ndarray | str | os.PathLike):
+        if isinstance(images, np.ndarray | str | os.PathLike) or not isinstance(images, Iterable):
             return self._embedded([self._aligned(Picture.given(images))])[0]
         return self._embedded([self._aligned(_numbered(image, number)) for number, image in enumerate(images)])
 

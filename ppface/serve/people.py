@@ -1,5 +1,6 @@
 """What the routes do with the gallery of people; each runs in the gallery's thread."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,19 +8,28 @@ import numpy as np
 from ppface.core.errors import DataError
 from ppface.gallery import Gallery, Match
 from ppface.gallery.gallery import By
-from ppface.gallery.identity import checked_name
+from ppface.gallery.identity import checked_name, kept_name
 from ppface.predict.face import Face
 from ppface.serve.service_error import ServiceError
 
 
 def named(text: str) -> str:
-    """A person's name as galleries keep it.
+    """The name of somebody in the gallery, as galleries keep it; errors as of `new_name`."""
+    return _name(text, kept_name)
+
+
+def new_name(text: str) -> str:
+    """The name of somebody who may be new, as galleries keep it.
 
     Raises:
         ServiceError: none that a gallery takes, or one that no address of this service can hold.
     """
+    return _name(text, checked_name)
+
+
+def _name(text: str, rule: Callable[[str], str]) -> str:
     try:
-        name = checked_name(text)
+        name = rule(text)
     except DataError as error:
         raise ServiceError("invalid", str(error)) from None
     if "\ufffd" in name or name in (".", ".."):

@@ -156,7 +156,7 @@ async def list_people(service: Here) -> Any:
 )  # fmt: skip
 async def create_person(request: Request, service: Here) -> Any:
     with service.slot():
-        name = people.named((await uploads.json_object(request, service.limits, "name"))["name"])
+        name = people.new_name((await uploads.json_object(request, service.limits, "name"))["name"])
         return JSONResponse(await service.in_gallery(people.create, name), 201)
 
 
@@ -166,7 +166,7 @@ async def create_person(request: Request, service: Here) -> Any:
 )  # fmt: skip
 async def enrol(request: Request, name: Name, service: Here) -> Any:
     with service.slot():
-        person = people.named(unquote(name))
+        person = people.new_name(unquote(name))
         ((_, faces),) = await service.faces(request, "image")
         face = answers.only_face(faces, "image", ENROLLED)
         return JSONResponse(await service.in_gallery(people.enrol, person, face), 201)

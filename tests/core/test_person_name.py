@@ -3,7 +3,7 @@
 import pytest
 
 from ppface.core.errors import DataError
-from ppface.core.person_name import checked_name
+from ppface.core.person_name import checked_name, kept_name
 
 RESERVED = [
     "Unknown",
@@ -23,6 +23,10 @@ RESERVED = [
 def test_what_looks_like_the_answer_for_strangers_is_no_name(name):
     with pytest.raises(DataError, match="expected another name: searches answer Unknown below the threshold"):
         checked_name(name)
+
+
+def test_who_has_a_reserved_name_is_found_by_it():
+    assert kept_name(" Unknown\ufe0f ") == "Unknown\ufe0f"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import errno
 import os
 import sqlite3
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,11 +294,76 @@ def test_names_that_nobody_has_are_refused(make, faces, name, message):
     assert str(error.value) == message
 
 
+def test_sources_may_be_paths_and_qualities_numbers_of_numpy(make, faces):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0, :2], sources=[Path("a.jpg"), None], qualities=[np.float32(0.5), None])
+    assert [(image["source"], image["quality"]) for image in gallery.show("Ann")["images"]] == [("a.jpg", 0.5), (None, None)]
+
+
+def test_a_threshold_of_nan_is_refused(make, faces, tmp_path):
+    gallery, _ = make()
+    gallery.add("Ann", faces[0])
+    for use in (lambda: gallery.search(faces[0], threshold=np.nan), lambda: gallery.verify("Ann", faces[0, 0], np.nan)):
+        with pytest.raises(DataError) as error:
+            use()
+        assert str(error.value) == f"{tmp_path}/people.db: expected a cosine as threshold, received NaN, which no score reaches"
+
+
+def test_a_closed_gallery_says_so(make, faces, tmp_path):
+    gallery, _ = make()
+    gallery.close()
+    for use, what in ((gallery.list, "read it"), (lambda: gallery.add("Ann", faces[0]), "write to it")):
+        with pytest.raises(DataError) as error:
+            use()
+        assert str(error.value) == f"{tmp_path}/people.db: cannot {what}: it was closed here: open it again"
+
+
+def test_a_person_with_a_reserved_name_of_an_earlier_version_can_be_removed(make, faces, tmp_path, monkeypatch):
+    gallery, _ = make()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("ppface.gallery.store.checked_name", str)
+        gallery.add("Ｕｎｋｎｏｗｎ", faces[0])
+    with pytest.raises(DataError, match=r"people.db: 'Ｕｎｋｎｏｗｎ': .*: `gallery remove` this person there first"):
+        gallery.export(tmp_path / "copy.db", KEY)
+    assert gallery.verify("Ｕｎｋｎｏｗｎ", faces[0, 0], 0.5)[0] and len(gallery.show("Ｕｎｋｎｏｗｎ")["images"]) == 4
+    assert gallery.forget("Ｕｎｋｎｏｗｎ")["images"] == 4 and gallery.list() == {}
+
+
 def test_a_name_in_either_unicode_form_is_one_person(make, faces):
     gallery, _ = make()
     gallery.add("C\u0327elik", faces[0, :1])
     gallery.add("Çelik", faces[0, 1:2])
     assert gallery.list() == {"Çelik": 2}
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"alignment": "aligned pictures of 8x8"}, "alignment aligned, received aligned pictures of 8x8"),
+        ({"flip": True}, "flip False, received True"),
+    ],
+)
+def test_the_right_model_with_other_options_is_told_which(make, tmp_path, other, difference):
+    with pytest.raises(DataError) as error:
+        make(keep_crops=True)[0].check_model(replace(MODEL, **other))
+    assert str(error.value) == (
+        f"{tmp_path}/people.db: expected its model: {difference}; "
+        "the model is right, give --detector, --align and --flip as for its people; "
+        f"or `gallery embed {tmp_path}/people.db --model MODEL --out NEW` embeds its stored faces again"
+    )
+
+
+def test_a_gallery_of_another_model_is_not_imported(make, tmp_path):
+    gallery, _ = make()
+    with Gallery.create(tmp_path / "other.db", replace(MODEL, flip=True), KEY) as other, pytest.raises(DataError) as error:
+        gallery.import_(other)
+    assert str(error.value) == f"{tmp_path}/other.db: expected the model of {tmp_path}/people.db: flip False, received True"
+
+
+def test_what_an_unencrypted_gallery_answers_to_a_new_key_is_a_way_to_encrypt_it(make):
+    gallery, _ = make(encrypted=False)
+    with pytest.raises(DataError, match=r"people.db: not encrypted; `gallery export --out-key FILE` writes an encrypted copy"):
+        gallery.rotate_key(KEY)
 
 
 def test_another_model_is_refused_with_the_command_that_helps(make, tmp_path):

@@ -269,6 +269,8 @@ def test_wrong_pictures_and_landmarks_are_named(image, tmp_path):
     pipeline = FacePipeline(FIND, EMBED)
     for given, message in (
         ([image, image[:, :, 0]], "images[1]: expected HxWx3 uint8 RGB pixels, received shape (130, 141) of uint8"),
+        (Image.fromarray(image), "array: expected HxWx3 uint8 RGB pixels, a NumPy array, received Image"),
+        (None, "array: expected HxWx3 uint8 RGB pixels, a NumPy array, received NoneType"),
         ([None], "images[0]: expected HxWx3 uint8 RGB pixels, a NumPy array, received NoneType"),
         (image.astype("uint16"), "array: expected HxWx3 uint8 RGB pixels, received shape (130, 141, 3) of uint16"),
         ([tmp_path / "no.jpg"], f"{tmp_path / 'no.jpg'}: no such picture file"),

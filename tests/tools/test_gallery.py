@@ -59,7 +59,7 @@ def test_a_gallery_moves_to_another_file_key_and_model(run, run_tool, toy_export
     run("remove", "person 0")
     assert run("import", tmp_path / "copy.db") == "0 images added, left out: 5 known, 5 removed before\n"
     said = run("add", "--input", aligned_faces, "--flip", code=3, model=True)
-    assert "expected its model: flip False, received True; `gallery embed" in said
+    assert "expected its model: flip False, received True; the model is right, give --detector" in said
     assert "5 images embedded" in run("embed", "--flip", "--out", tmp_path / "flipped.db", model=True)
     key = read_key(tmp_path / "gallery.key")
     with Gallery(tmp_path / "flipped.db", key) as flipped, Gallery(tmp_path / "people.db", key) as plain:

@@ -28,6 +28,7 @@ from ppface.core.run import cli
 from ppface.core.run.cpu import cores, vendor
 
 MODULES = ("numpy", "cv2", "PIL", "yaml", "simplejpeg", "safetensors", "scipy", "matplotlib", "tqdm", "visualdl")
+EXPORT = ("onnx", "paddle2onnx", "onnxruntime", "openvino", "nncf")  # what the extras for other formats of exports bring
 LITTLE_DISK = 1 << 30  # bytes
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 PADDLE_TIMEOUT_S = 120
@@ -77,7 +78,7 @@ def system() -> list[Finding]:
 
 
 def packages() -> list[Finding]:
-    """Versions of what ppface requires, and pairs that overwrite each other's files."""
+    """Versions of what ppface requires and of what exports can use, and pairs that overwrite each other's files."""
     try:
         required = [re.match(r"[\w.-]+", one).group() for one in metadata.requires("ppface") or [] if "extra ==" not in one]  # type: ignore[union-attr]
     except metadata.PackageNotFoundError:
@@ -90,6 +91,8 @@ def packages() -> list[Finding]:
     versions["opencv-python-headless"] = versions.get("opencv-python-headless") or _version("opencv-python")  # either serves
     missing = [name for name, version in versions.items() if version is None]
     found = [Finding("packages", ", ".join(f"{name} {version}" for name, version in versions.items() if version))]
+    if usable := [f"{name} {version}" for name in EXPORT if (version := _version(name))]:
+        found.append(Finding("export", ", ".join(usable)))
     if missing:
         found.append(Finding("packages", f"{', '.join(missing)} not installed", True, f"pip install {' '.join(missing)}"))
     for pair in (("paddlepaddle", "paddlepaddle-gpu"), ("opencv-python", "opencv-python-headless")):

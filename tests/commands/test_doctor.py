@@ -114,11 +114,12 @@ def test_an_unused_gpu_and_a_paddle_without_onednn_are_notes(paddle_says, monkey
 
 
 def test_missing_packages_and_a_pair_that_overwrites_itself_are_found(monkeypatch):
-    versions = {"numpy": "2.0", "paddlepaddle": "3.3", "paddlepaddle-gpu": "3.3"}
+    versions = {"numpy": "2.0", "paddlepaddle": "3.3", "paddlepaddle-gpu": "3.3", "openvino": "2026.4", "onnx": "1.17"}
     monkeypatch.setattr(doctor, "_version", versions.get)
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["numpy>=1.26", "opencv-python-headless>=4.8", 'numba; extra == "cpu"'])
     assert doctor.packages() == [
         Finding("packages", "numpy 2.0"),
+        Finding("export", "onnx 1.17, openvino 2026.4"),
         Finding("packages", "opencv-python-headless not installed", True, "pip install opencv-python-headless"),
         Finding(
             "packages",

@@ -76,6 +76,7 @@ def test_a_detector_and_a_landmark_model_on_a_photograph(trial, toy_landmarks_ex
     options = ["--landmarks", toy_landmarks_export, *crop_options, "--input", tmp_path / "a.png", "--threshold", 0.4]
     done = run_tool(tool, *given, *options, "--output", tmp_path / "out", "--threads", 1)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("a.png: "), done.stdout  # and no line of the runtime
     (record,) = json.loads((tmp_path / "out" / "faces.json").read_text())
     want = [face for face in predict.load(trial.export, threads=1)(photograph) if face.score >= 0.4]
     assert len(record["faces"]) == len(want) > 0

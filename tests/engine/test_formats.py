@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -129,8 +130,16 @@ def test_missing_packages_are_named_with_the_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"this export needs onnx, paddle2onnx, onnxruntime: install it with: pip install 'ppface\[onnx\]'"):
         exporter.check(["paddle", "onnx"], False)
-    with pytest.raises(UserError, match=r"needs nncf, openvino: install it with: pip install 'ppface\[int8\]'"):
+    with pytest.raises(UserError, match=r"needs nncf, openvino, onnx, paddle2onnx: install it with: pip install 'ppface\[int8\]'"):
         exporter.check(["paddle"], True)
+
+
+def test_openvino_formats_need_no_onnx_runtime(tmp_path, toy_embedder, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else name)
+    exporter.check(["openvino"], True)
+    monkeypatch.setattr(export, "trace", Mock(side_effect=InterruptedError("traced")))
+    with pytest.raises(InterruptedError, match="traced"):
+        exporter.write(toy_embedder, tmp_path, ["openvino"], {}, onnx_tracing, replace_marks)
 
 
 def test_inner_values_give_way_to_the_names_of_outputs():

@@ -116,10 +116,12 @@ def _receive(address: str, part: Part, size: int | None) -> bool:
     request = urllib.request.Request(address, headers={"User-Agent": "ppface", **part.headers()})
     with urllib.request.build_opener(SafeRedirects).open(request, timeout=TIMEOUT_S) as response:
         continued = response.status == 206
-        start = part.file.stat().st_size if continued else 0
+        start = part.have() if continued else 0
         if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             part.remove()
             return False
+        if response.headers.get_content_type() == "text/html":  # of a login, or of a network that asks for one
+            raise DownloadError("the server sends a web page instead of the file")
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else size
         if size is not None and total != size:
@@ -138,7 +140,7 @@ def _receive(address: str, part: Part, size: int | None) -> bool:
                     handle.write(block)
                     handle.flush()  # so that a full disk is noticed here
                 progress.update(len(block))
-    return total is None or part.file.stat().st_size >= total
+    return start > 0 and (total is None or part.file.stat().st_size >= total)
 
 
 @contextlib.contextmanager

@@ -4,16 +4,20 @@ import importlib.util
 
 from ppface.core.errors import UserError
 
-PACKAGES = {"onnx": ("onnx", "paddle2onnx", "onnxruntime"), "openvino": ("openvino", "onnx", "paddle2onnx"), "int8": ("nncf", "openvino")}
+CONVERTER = ("onnx", "paddle2onnx")
+PACKAGES = {"onnx": (*CONVERTER, "onnxruntime"), "openvino": ("openvino", *CONVERTER), "int8": ("nncf", "openvino", *CONVERTER)}
 
 
-def require(extra: str) -> None:
-    """Checks that the packages of an extra of ppface are installed.
+def require(extra: str, packages: tuple[str, ...] | None = None) -> None:
+    """Checks that packages of an extra of ppface are installed.
+
+    Args:
+        extra: its name.
+        packages: those of it that are needed; None: all.
 
     Raises:
         UserError: one of them is missing.
     """
-    missing = [name for name in PACKAGES[extra] if importlib.util.find_spec(name) is None]
+    missing = [name for name in packages or PACKAGES[extra] if importlib.util.find_spec(name) is None]
     if missing:
-        extras = "onnx,openvino" if extra == "openvino" and missing != ["openvino"] else extra
-        raise UserError(f"this export needs {', '.join(missing)}: install it with: pip install 'ppface[{extras}]'")
+        raise UserError(f"this export needs {', '.join(missing)}: install it with: pip install 'ppface[{extra}]'")

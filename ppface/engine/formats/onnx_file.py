@@ -9,7 +9,7 @@ from typing import Any
 from paddle import nn
 
 from ppface.engine import export
-from ppface.engine.formats import require
+from ppface.engine.formats import CONVERTER, require
 from ppface.engine.formats.converter import convert
 
 FILE = "model.onnx"
@@ -37,7 +37,7 @@ def write(
     Raises:
         UserError: a package is missing, or the model cannot be converted.
     """
-    require("onnx")
+    require("onnx", CONVERTER)  # for OpenVINO's formats too, without ONNX Runtime
     import onnx
 
     with tempfile.TemporaryDirectory(dir=folder) as aside:  # on the disk that must have room

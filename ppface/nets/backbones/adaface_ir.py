@@ -12,6 +12,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
+from ppface.nets.layers.channel_means import channel_means
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import PReLU, Whiten, kaiming
 from ppface.nets.layers.norm_act import NormActSequential
@@ -103,7 +104,7 @@ class SqueezeExcite(nn.Layer):
         self.fc1, self.fc2 = _conv(channels, channels // reduction, 1), _conv(channels // reduction, channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * F.sigmoid(self.fc2(F.relu(self.fc1(x.mean(axis=[2, 3], keepdim=True)))))
+        return x * F.sigmoid(self.fc2(F.relu(self.fc1(channel_means(x)))))
 
 
 def _conv(channels_in: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2D:

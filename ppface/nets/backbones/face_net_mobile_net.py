@@ -4,6 +4,7 @@ import paddle
 from paddle import nn
 
 from ppface.core.registry import register
+from ppface.nets.layers.channel_means import channel_means
 from ppface.nets.layers.mobile_stages import PYTORCH_NAMES, mobile_stages
 
 
@@ -39,4 +40,4 @@ class FaceNetMobileNet(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.stage3(self.stage2(self.stage1(x)))
-        return self.last_bn(self.last_linear(self.dropout(x.mean(axis=[2, 3]))))
+        return self.last_bn(self.last_linear(self.dropout(channel_means(x).flatten(1))))

@@ -6,6 +6,7 @@ from paddle import nn
 
 from ppface.core.errors import DataError
 from ppface.core.registry import register
+from ppface.nets.layers.channel_means import channel_means
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import kaiming
 from ppface.nets.layers.norm_act import norm_act
@@ -69,7 +70,7 @@ class InceptionResNetV1(nn.Layer):
         x = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(x)))
         x = self.repeat_2(self.mixed_6a(self.repeat_1(x)))
         x = self.block8(self.repeat_3(self.mixed_7a(x)))
-        return self.last_bn(self.last_linear(self.dropout(x.mean(axis=[2, 3]))))
+        return self.last_bn(self.last_linear(self.dropout(channel_means(x).flatten(1))))
 
 
 class Conv(nn.Layer):

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
+from ppface.nets.layers.channel_means import channel_means
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import GlobalDepthwiseConv2D, PReLU, kaiming
 from ppface.nets.layers.norm_act import NormActSequential
@@ -106,7 +107,7 @@ class SqueezeExcite(nn.Layer):
         self.act = PReLU(channels // reduction)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * F.hardsigmoid(self.fc2(self.act(self.fc1(x.mean(axis=[2, 3], keepdim=True)))), slope=0.2, offset=0.5)
+        return x * F.hardsigmoid(self.fc2(self.act(self.fc1(channel_means(x)))), slope=0.2, offset=0.5)
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, linear: bool = False) -> NormActSequential:

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppface.core.registry import register
+from ppface.nets.layers.channel_means import channel_means
 from ppface.nets.layers.conv import convolution
 from ppface.nets.layers.fast import PReLU, kaiming
 from ppface.nets.layers.norm_act import NormActSequential
@@ -121,7 +122,7 @@ class SqueezeExcite(nn.Layer):
         self.gate = F.sigmoid if variant == "paper" else F.relu6
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        squeezed = self.fc1(x.mean(axis=[2, 3])).unsqueeze([2, 3])
+        squeezed = self.fc1(channel_means(x).flatten(1)).unsqueeze([2, 3])
         return x * self.gate(self.fc2(self.act(squeezed).flatten(1))).unsqueeze([2, 3])
 
 

@@ -9,6 +9,7 @@ from paddle import nn
 from ppface.core.errors import UserError
 from ppface.core.registry import Supplied, register
 from ppface.nets.layers import ConvBN
+from ppface.nets.layers.channel_means import channel_means
 
 SMALLEST_MAP = 17  # pixels, from which the convolutions of PoseNet leave one
 
@@ -46,7 +47,7 @@ class LandmarkHead(nn.Layer):
         self.out_channels = list(in_channels)
 
     def forward(self, features: list[paddle.Tensor], image: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        means = paddle.concat([feature.mean(axis=[2, 3]) for feature in features[1:]], axis=1)
+        means = paddle.concat([channel_means(feature).flatten(1) for feature in features[1:]], axis=1)
         shape = paddle.shape(image)
         size = paddle.concat([shape[3:], shape[2:3]]).astype("float32")  # width, height; paddle2onnx aborts at `flip`
         outputs = {"landmarks": self.linear(means).reshape([-1, self.points, 2]) * size}

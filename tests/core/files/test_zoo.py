@@ -32,10 +32,11 @@ class Behaviour:
         cut: bytes after which the next answers end, one each.
         sleep: seconds before it sends.
         ranges: whether it continues a download.
-        code: of every answer.
+        code: of every answer; 206: the whole file, as if it continued something.
         code_of_ranges: of answers to a request that continues a download.
         moved: paths with the place to which they are redirected.
         length: the Content-Length it claims; None: the true one.
+        kind: the Content-Type.
         tag: of the content's version; "" sends none.
         requests: path and Range header of each request so far.
     """
@@ -48,6 +49,7 @@ class Behaviour:
     code_of_ranges: int = 206
     moved: dict = field(default_factory=lambda: {"/moved": "/file"})
     length: str | None = None
+    kind: str = "application/octet-stream"
     tag: str = '"one"'
     requests: list = field(default_factory=list)
 
@@ -66,7 +68,7 @@ def server(monkeypatch):
                 self.send_header("Location", behaviour.moved[self.path])
                 self.end_headers()
                 return
-            if behaviour.code != 200:
+            if behaviour.code not in (200, 206):
                 self.send_error(behaviour.code)
                 return
             first = int(start[6:-1]) if start and behaviour.ranges else 0
@@ -77,11 +79,12 @@ def server(monkeypatch):
                 return
             time.sleep(behaviour.sleep)
             body = behaviour.content[first:]
-            self.send_response(206 if first else 200)
+            self.send_response(206 if first else behaviour.code)
             if first:
                 self.send_header("Content-Range", f"bytes {first}-{len(behaviour.content) - 1}/{len(behaviour.content)}")
             if behaviour.tag:
                 self.send_header("ETag", behaviour.tag)
+            self.send_header("Content-Type", behaviour.kind)
             self.send_header("Content-Length", behaviour.length or str(len(body)))
             self.end_headers()
             self.wfile.write(body[: behaviour.cut.pop(0)] if behaviour.cut else body)
@@ -168,6 +171,24 @@ def test_a_file_is_downloaded_once(entry, server, tmp_path, caplog):
 def test_a_redirection_is_followed(entry, server):
     zoo.get(replace(entry, address=f"{server.address}/moved"))
     assert [path for path, _ in server.requests] == ["/moved", "/file"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"content": b"<html>Log in</html>", "kind": "text/html; charset=utf-8"}, "the server sends a web page instead of the file"),
+        ({"content": b""}, "the connection ended too early"),
+        ({"code": 206}, "the connection ended too early"),
+    ],
+    ids=["page", "empty", "continues what was not begun"],
+)
+def test_what_is_no_file_is_not_kept(entry, server, answer, reason):
+    entry = replace(entry, sha256=None, size=None)  # nothing else would tell
+    vars(server).update(answer)
+    assert f"{reason}; try again" in refused(entry)
+    assert not {"w.bin", "w.bin.sha256"} & names(entry)
+    vars(server).update(vars(Behaviour()))
+    assert zoo.get(entry).read_bytes() == CONTENT
 
 
 def test_a_connection_that_is_cut_is_continued(entry, server):

@@ -12,6 +12,8 @@ from ppface.gallery.database import Database
 from ppface.gallery.identity import Match
 from ppface.gallery.vault import Vault
 
+NEXT = "SELECT seq, person, uid, vector FROM images WHERE seq > ? ORDER BY seq LIMIT ?"
+READ_ROWS = 4096  # at a time, in memory that serves again for the next
 SEALED_OF_IMAGES = (
     ("vector", "SELECT vector FROM images WHERE seq = ?", "UPDATE images SET vector = ? WHERE seq = ?"),
     ("image", "SELECT about FROM images WHERE seq = ?", "UPDATE images SET about = ? WHERE seq = ?"),
@@ -27,7 +29,7 @@ class Embedded(Database):
     def __init__(self, path: str | os.PathLike, create: bool = False):
         super().__init__(path, create)
         self._people: dict[int, tuple[bytes, str]] = {}
-        self._seen: tuple[int, int, int] | None = None  # data_version, removals, last image
+        self._seen: tuple[int, int] | None = None  # data_version, removals
         self._wrote = True  # data_version changes with the writes of others alone
 
     def bind(self, vault: Vault, size: int, dtype: str) -> None:
@@ -46,16 +48,15 @@ class Embedded(Database):
     def load(self) -> None:
         version = self._version()
         removals = self.rows("SELECT max(seq) FROM removed")[0][0] or 0
-        if self._seen and removals != self._seen[1]:
+        if self._vectors.count and (self._seen is None or removals != self._seen[1]):
             self._vectors.keep(np.array([seq for (seq,) in self.rows("SELECT seq FROM images")], np.int64))
             self._people = {}
         for seq, uid, sealed in self.rows("SELECT seq, uid, name FROM people WHERE seq > ?", max(self._people, default=0)):
             self._people[seq] = uid, json.loads(self.vault.open(sealed, "person", uid))["name"]
-        last = self._seen[2] if self._seen else 0
-        found = self.rows("SELECT seq, person, uid, vector FROM images WHERE seq > ? ORDER BY seq", last)
-        rows = [self.vault.open(sealed, "vector", self._people[person][0], uid) for _, person, uid, sealed in found]
-        self._vectors.extend(rows, [person for _, person, _, _ in found], [seq for seq, _, _, _ in found])
-        self._seen, self._wrote = (version, removals, found[-1][0] if found else last), False
+        while found := self.rows(NEXT, int(self._vectors.image[-1]) if self._vectors.count else 0, READ_ROWS):
+            rows = [self.vault.open(sealed, "vector", self._people[person][0], uid) for _, person, uid, sealed in found]
+            self._vectors.extend(rows, [person for _, person, _, _ in found], [seq for seq, _, _, _ in found])
+        self._seen, self._wrote = (version, removals), False
 
     def about(self) -> dict[str, bytes]:
         return dict(self.rows("SELECT key, value FROM about"))

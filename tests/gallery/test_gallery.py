@@ -198,6 +198,21 @@ def test_the_audit_log_and_the_receipt(make, faces):
     assert "Ann" not in str(log) and set(log[0]) == {"time", "what", "person", "by", "images"}
 
 
+def test_rows_are_read_in_parts_and_after_an_error_from_where_it_was(make, faces, monkeypatch):
+    monkeypatch.setattr("ppface.gallery.embedded.READ_ROWS", 3)
+    gallery, again = make()
+    reader = again()
+    filled(gallery, faces)
+    with monkeypatch.context() as damaged:
+        opened, vault = iter(range(100)), reader.database.vault
+        damaged.setattr(vault, "open", lambda *args, real=vault.open: real(*args) if next(opened) < 12 else vault.sealer.open(b"", b""))
+        with pytest.raises(ValueError, match="authentication failed"):
+            reader.search(faces[0, 0], threshold=-1)
+    gallery.remove(NAMES[0])
+    found = [match.name for match in reader.search(faces[0, 0], len(NAMES), threshold=-1)[0]]
+    assert sorted(found) == sorted(NAMES[1:]) and reader.database._vectors.count == 16
+
+
 def test_rows_cannot_be_exchanged(make, faces, tmp_path):
     gallery, again = make()
     filled(gallery, faces)

@@ -230,7 +230,7 @@ def test_openvino_gets_no_amx_unless_the_user_says_so(module, name, flags, own, 
     assert os.environ.get("ONEDNN_MAX_CPU_ISA") == limit
 
 
-def test_an_int8_model_finds_faces_in_pictures_of_any_size(several, trial, run_tool, tmp_path):
+def test_an_int8_model_finds_faces_in_pictures_of_any_size(trial, run_tool, tmp_path):
     """On processors with AMX, OpenVINO crashed here."""
     pytest.importorskip("nncf", reason="needs the extra int8")
     (tmp_path / "pictures").mkdir()

@@ -22,6 +22,7 @@ FLAGS = [
 ]  # fmt: skip
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), " ": (32, " "), "ArrowRight": (39, ""), "ArrowLeft": (37, "")}
 SHIFT = 8
+TIMEOUT_S = 30
 PLAIN = ".replaceAll(/[\\u2068\\u2069]/g, '')"  # without the marks around names within sentences
 
 
@@ -93,7 +94,7 @@ class Browser:
             raise RuntimeError(done["exceptionDetails"]["exception"].get("description", done["exceptionDetails"]["text"]))
         return done["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30):
+    def wait(self, expression: str, seconds: float = TIMEOUT_S):
         """The first true value of an expression."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -115,10 +116,10 @@ class Browser:
         text = f"{element}.innerText{PLAIN}"
         return self.wait(f"{element}?.checkVisibility() && {text}.includes({json.dumps(part)}) && {text}")
 
-    def click(self, selector: str, seconds: float = 30) -> None:
+    def click(self, selector: str) -> None:
         """A click of the mouse in the middle of an element that nothing covers; once more if the page moved the element away meanwhile."""
         found = f"document.querySelector({json.dumps(selector)})"
-        end = time.monotonic() + seconds
+        end = time.monotonic() + TIMEOUT_S
         while True:
             x, y, hit = self.wait(
                 f"(() => {{ const e = {found}; if (!e || !e.checkVisibility()) return null;"
